@@ -1,0 +1,98 @@
+"""What every member of a cluster agrees on before it starts, and the arithmetic that follows from it.
+
+Quorums are general: ``ceil((n+f+1)/2)``, which is 2f+1 exactly when n = 3f+1 and stays safe at n = 5, 6, 8 …
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .types import FIRST_CLIENT_ID, ReplicaId, View
+
+MILLISECOND_NS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Immutable parameters, equal at every replica and client."""
+
+    cluster_id: bytes
+    """16 bytes; part of everything signed, so that no message crosses from one cluster to another."""
+    n: int
+    service: str = "kv"
+    """Name of the replicated service, see ``core/services``."""
+    auth: str = "hybrid"
+    """``hybrid``: signatures for what a third party must believe, MACs for the rest. ``sign``: signatures only."""
+    checkpoint_interval: int = 128
+    """K of section 4.3."""
+    window: int = 256
+    """L of section 4.3: the high watermark is the low one plus L."""
+    batch_limit: int = 64
+    """Requests in a batch, at most."""
+    batch_bytes: int = 48 * 1024
+    pipeline: int = 8
+    """Batches the primary may have under way at once."""
+    request_timeout_ns: int = 1000 * MILLISECOND_NS
+    """How long a backup lets the oldest pending request wait before it suspects the primary."""
+    view_change_timeout_ns: int = 1000 * MILLISECOND_NS
+    """How long a NEW-VIEW may take; doubles with each view that does not work (section 4.5.2)."""
+    max_timeout_ns: int = 30_000 * MILLISECOND_NS
+    status_busy_ns: int = 150 * MILLISECOND_NS
+    """Interval of STATUS messages while something is missing."""
+    status_idle_ns: int = 1000 * MILLISECOND_NS
+    client_retry_ns: int = 300 * MILLISECOND_NS
+    client_retry_max_ns: int = 3000 * MILLISECOND_NS
+
+    def __post_init__(self) -> None:
+        problem = self.problem()
+        if problem:
+            raise ValueError(problem)
+
+    def problem(self) -> str | None:
+        """Why these parameters cannot work, or None."""
+        if not 4 <= self.n < FIRST_CLIENT_ID:
+            return f"n = {self.n}: PBFT needs n >= 3f+1 replicas with f >= 1, so n >= 4 (and < {FIRST_CLIENT_ID})"
+        if len(self.cluster_id) != 16:
+            return f"cluster_id has {len(self.cluster_id)} bytes: it must have 16"
+        if self.auth not in ("hybrid", "sign"):
+            return f"auth = {self.auth!r}: choose 'hybrid' or 'sign'"
+        if self.checkpoint_interval < 1 or self.window < 2 * self.checkpoint_interval:
+            return (
+                f"checkpoint_interval K = {self.checkpoint_interval}, window L = {self.window}: "
+                "K must be >= 1 and L >= 2K, else the primary waits for every checkpoint"
+            )
+        if self.window > 4096:
+            return f"window L = {self.window}: the limit is 4096, or a VIEW-CHANGE grows past a message"
+        numbers = {
+            "batch_limit": self.batch_limit,
+            "batch_bytes": self.batch_bytes,
+            "pipeline": self.pipeline,
+            "request_timeout_ns": self.request_timeout_ns,
+            "view_change_timeout_ns": self.view_change_timeout_ns,
+            "status_busy_ns": self.status_busy_ns,
+            "status_idle_ns": self.status_idle_ns,
+            "client_retry_ns": self.client_retry_ns,
+        }
+        for name, value in numbers.items():
+            if value < 1:
+                return f"{name} = {value}: it must be at least 1"
+        return None
+
+    @property
+    def f(self) -> int:
+        """Faulty replicas tolerated."""
+        return (self.n - 1) // 3
+
+    @property
+    def quorum(self) -> int:
+        """Any two quorums share a correct replica."""
+        return (self.n + self.f) // 2 + 1
+
+    @property
+    def weak(self) -> int:
+        """f+1: at least one of them is correct."""
+        return self.f + 1
+
+    def primary(self, view: View) -> ReplicaId:
+        """p = v mod n (section 4.1)."""
+        return ReplicaId(view % self.n)

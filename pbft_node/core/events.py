@@ -1,0 +1,30 @@
+"""What can happen to a replica or a client. Events are data; the driver supplies ``now_ns`` beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The first event of a life. ``records``: the log's records, oldest first; empty when it never ran."""
+
+    records: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A datagram, from anyone: nothing about it is true until its authentication says so."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer set by an effect ran out. A generation that is no longer current is stale and does nothing."""
+
+    name: str
+    generation: int
+
+
+Event = Started | Received | TimerFired
