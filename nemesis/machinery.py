@@ -1,0 +1,77 @@
+"""What a fault may do to the machines of a run. Every world implements it; a fault knows nothing else of its world.
+
+All times are nanoseconds on the world's clock. Calls return at once; whether they took effect is asked for separately,
+because a fault without a receipt did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+
+class Link(NamedTuple):
+    """One direction between two hosts: ``r0`` … ``r<n-1>``, ``clients``."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """A replica's process as the operating system (or its model) sees it."""
+
+    replica: int
+    pid: int | None
+    """None when no process runs."""
+    state: str
+    """``running``, ``stopped`` (state T), ``dead`` (gone, or a zombie)."""
+    incarnation: int
+    """How many times it was started."""
+    detail: Mapping[str, object]
+    """Evidence for a receipt: the state letter, the exit signal …"""
+
+
+class Machinery(Protocol):
+    """Replica processes and the links between hosts."""
+
+    @property
+    def n(self) -> int:
+        """Number of replicas."""
+
+    @property
+    def f(self) -> int:
+        """Faulty replicas the cluster tolerates."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Of ``kill``, ``pause``, ``cut``: what this world can do."""
+
+    def now_ns(self) -> int:
+        """The world's clock."""
+
+    def kill(self, replica: int) -> None:
+        """SIGKILL. The exit is expected from now on."""
+
+    def restart(self, replica: int) -> None:
+        """Start a dead replica again from its own log."""
+
+    def pause(self, replica: int) -> None:
+        """SIGSTOP."""
+
+    def resume(self, replica: int) -> None:
+        """SIGCONT."""
+
+    def process(self, replica: int) -> ProcessState:
+        """The process now."""
+
+    def cut(self, owner: str, links: frozenset[Link]) -> None:
+        """From now on the fault ``owner`` blocks exactly these links (replacing what it blocked before); empty mends
+        them. A link is blocked while any owner blocks it. Atomic: there is no moment between old and new."""
+
+    def blocked(self) -> Mapping[Link, int]:
+        """Every link blocked now, with the packets dropped on it since it was cut."""
+
+    def primary_hint(self) -> int:
+        """The replica clients believe to be primary now; for faults aimed at the primary."""
