@@ -1,0 +1,381 @@
+"""Bytes to messages and back. One encoding for each message, sizes limited, nothing trusted.
+
+Decoding gives a message or raises ``Malformed``; whether its sender wrote it is for ``seal`` to say. Encoding gives
+bodies; ``seal`` wraps them in frames.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+
+from .digests import DIGEST_BYTES, batch_digest, request_digest
+from .frames import Frame, Malformed, MessageType, parse_frame
+from .messages import (
+    Batch,
+    BatchBody,
+    Checkpoint,
+    Commit,
+    FetchBatch,
+    FetchChunk,
+    FetchState,
+    Fragment,
+    Message,
+    NewView,
+    PreparedCertificate,
+    PrePrepare,
+    Prepare,
+    Reply,
+    Request,
+    StateChunk,
+    StateMeta,
+    Status,
+    ViewChange,
+)
+from .operations import MAX_OPERATION_BYTES
+from .types import FIRST_CLIENT_ID, ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
+
+MAX_BATCH = 4096
+MAX_REPLICAS = FIRST_CLIENT_ID
+MAX_CERTIFICATES = 8192
+MAX_CHUNKS = 1 << 16
+_U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+_STATUS = struct.Struct(">BQQ")
+_META = struct.Struct(">QI")
+
+
+class _Reader:
+    """Takes a body apart from the front; every step checks what is left."""
+
+    __slots__ = ("data", "position")
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    def take(self, count: int) -> bytes:
+        end = self.position + count
+        if end > len(self.data):
+            raise Malformed("body too short")
+        piece = self.data[self.position : end]
+        self.position = end
+        return piece
+
+    def number(self, shape: struct.Struct) -> int:
+        (value,) = shape.unpack(self.take(shape.size))
+        assert isinstance(value, int)
+        return value
+
+    def count(self, limit: int, shape: struct.Struct = _U16) -> int:
+        value = self.number(shape)
+        if value > limit:
+            raise Malformed(f"{value} elements where {limit} are allowed")
+        return value
+
+    def frame(self, expected: MessageType) -> Frame:
+        frame, self.position = parse_frame(self.data, self.position)
+        if frame.type is not expected:
+            raise Malformed(f"{frame.type.name} where {expected.name} belongs")
+        return frame
+
+    def end(self) -> None:
+        if self.position != len(self.data):
+            raise Malformed(f"{len(self.data) - self.position} bytes too many")
+
+
+# ---------------------------------------------------------------- encoding
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """The attachment of a PRE-PREPARE, also the body of BATCH."""
+    return _U16.pack(len(batch)) + b"".join(request.raw for request in batch)
+
+
+def encode_certificate(certificate: PreparedCertificate) -> bytes:
+    """One element of P."""
+    return certificate.pre_prepare.raw + encode_frames([p.raw for p in certificate.prepares])
+
+
+def encode_frames(frames: Sequence[bytes]) -> bytes:
+    """A counted list of frames."""
+    return _U16.pack(len(frames)) + b"".join(frames)
+
+
+def encode_view_change(proof: Sequence[Checkpoint], prepared: Sequence[PreparedCertificate]) -> bytes:
+    """C and P."""
+    parts = [encode_frames([c.raw for c in proof]), _U16.pack(len(prepared))]
+    parts.extend(encode_certificate(certificate) for certificate in prepared)
+    return b"".join(parts)
+
+
+def encode_new_view(view_changes: Sequence[ViewChange], pre_prepares: Sequence[PrePrepare]) -> bytes:
+    """V and O."""
+    return encode_frames([v.raw for v in view_changes]) + encode_frames([p.raw for p in pre_prepares])
+
+
+def encode_status(active: bool, log_view: View, executed: SeqNum, slots: bytes) -> bytes:
+    """Body of STATUS; view and stable are in the header."""
+    return _STATUS.pack(active, log_view, executed) + slots
+
+
+def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
+    """Body of STATE-META."""
+    head = encode_frames([c.raw for c in proof])
+    return head + _META.pack(length, len(chunk_digests)) + b"".join(chunk_digests)
+
+
+def encode_reply(client: ClientId, result: bytes) -> bytes:
+    """Body of REPLY; view and timestamp are in the header."""
+    return _U32.pack(client) + result
+
+
+def encode_index(index: int, data: bytes = b"") -> bytes:
+    """Body of FETCH-CHUNK and STATE-CHUNK."""
+    return _U32.pack(index) + data
+
+
+# ---------------------------------------------------------------- decoding
+
+
+def decode(data: bytes) -> tuple[Message, Frame]:
+    """A message and its outer frame. Raises Malformed."""
+    frame, end = parse_frame(data)
+    if frame.type is MessageType.PRE_PREPARE:
+        return _pre_prepare_with_batch(frame, data[end:]), frame
+    if end != len(data):
+        raise Malformed(f"{len(data) - end} bytes after the message")
+    return _DECODERS[frame.type](frame), frame
+
+
+def decode_pre_prepare(data: bytes) -> PrePrepare:
+    """A PRE-PREPARE with its batch, as stored in the log. Raises Malformed."""
+    message, _ = decode(data)
+    if not isinstance(message, PrePrepare):
+        raise Malformed(f"{type(message).__name__} where a PRE-PREPARE belongs")
+    return message
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Inverse of ``encode_batch``. Raises Malformed."""
+    reader = _Reader(data)
+    batch = tuple(_request(reader.frame(MessageType.REQUEST)) for _ in range(reader.count(MAX_BATCH)))
+    reader.end()
+    return batch
+
+
+def decode_certificate(data: bytes) -> PreparedCertificate:
+    """Inverse of ``encode_certificate``. Raises Malformed."""
+    reader = _Reader(data)
+    certificate = _certificate(reader)
+    reader.end()
+    return certificate
+
+
+def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
+    """Inverse of ``encode_frames`` for a checkpoint proof. Raises Malformed."""
+    reader = _Reader(data)
+    checkpoints = _checkpoints(reader)
+    reader.end()
+    return checkpoints
+
+
+def reply_client(data: bytes) -> ClientId | None:
+    """For which client a datagram is, by its header alone; None when it is for none."""
+    try:
+        frame, _ = parse_frame(data)
+    except Malformed:
+        return None
+    if frame.type is MessageType.REPLY and len(frame.body) >= 4:
+        return ClientId(_U32.unpack_from(frame.body)[0])
+    return None
+
+
+def _replica(frame: Frame) -> ReplicaId:
+    if frame.sender >= MAX_REPLICAS:
+        raise Malformed(f"{frame.type.name} from {frame.sender}, which is no replica")
+    return ReplicaId(frame.sender)
+
+
+def _plain(frame: Frame) -> None:
+    if frame.flags:
+        raise Malformed(f"flags {frame.flags}")
+
+
+def _digest(frame: Frame) -> Digest:
+    _plain(frame)
+    if len(frame.body) != DIGEST_BYTES:
+        raise Malformed(f"{frame.type.name} with a body of {len(frame.body)} bytes")
+    return Digest(frame.body)
+
+
+def _request(frame: Frame) -> Request:
+    _plain(frame)
+    if frame.sender < FIRST_CLIENT_ID:
+        raise Malformed(f"REQUEST from {frame.sender}, which is no client")
+    if frame.view != 0 or frame.seq < 1:
+        raise Malformed(f"REQUEST with view {frame.view}, timestamp {frame.seq}")
+    if len(frame.body) > MAX_OPERATION_BYTES:
+        raise Malformed(f"operation of {len(frame.body)} bytes: the limit is {MAX_OPERATION_BYTES}")
+    raw = frame.raw
+    return Request(ClientId(frame.sender), Timestamp(frame.seq), frame.body, raw, request_digest(raw))
+
+
+def _pre_prepare(frame: Frame) -> PrePrepare:
+    return PrePrepare(View(frame.view), SeqNum(frame.seq), _digest(frame), _replica(frame), frame.raw)
+
+
+def _pre_prepare_with_batch(frame: Frame, attachment: bytes) -> PrePrepare:
+    bare = _pre_prepare(frame)
+    if not attachment:
+        return bare
+    batch = decode_batch(attachment)
+    if batch_digest([request.digest for request in batch]) != bare.digest:
+        raise Malformed("PRE-PREPARE whose digest is not that of its batch")
+    return PrePrepare(bare.view, bare.seq, bare.digest, bare.primary, bare.raw, batch)
+
+
+def _prepare(frame: Frame) -> Prepare:
+    return Prepare(View(frame.view), SeqNum(frame.seq), _digest(frame), _replica(frame), frame.raw)
+
+
+def _commit(frame: Frame) -> Commit:
+    return Commit(View(frame.view), SeqNum(frame.seq), _digest(frame), _replica(frame))
+
+
+def _checkpoint(frame: Frame) -> Checkpoint:
+    if frame.view:
+        raise Malformed(f"CHECKPOINT with view {frame.view}")
+    return Checkpoint(SeqNum(frame.seq), _digest(frame), _replica(frame), frame.raw)
+
+
+def _checkpoints(reader: _Reader) -> tuple[Checkpoint, ...]:
+    return tuple(_checkpoint(reader.frame(MessageType.CHECKPOINT)) for _ in range(reader.count(MAX_REPLICAS)))
+
+
+def _certificate(reader: _Reader) -> PreparedCertificate:
+    pre_prepare = _pre_prepare(reader.frame(MessageType.PRE_PREPARE))
+    count = reader.count(MAX_REPLICAS)
+    return PreparedCertificate(
+        pre_prepare, tuple(_prepare(reader.frame(MessageType.PREPARE)) for _ in range(count))
+    )
+
+
+def _reply(frame: Frame) -> Reply:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    client = ClientId(reader.number(_U32))
+    result = frame.body[4:]
+    return Reply(View(frame.view), Timestamp(frame.seq), client, _replica(frame), result, frame.raw)
+
+
+def _view_change(frame: Frame) -> ViewChange:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    proof = _checkpoints(reader)
+    prepared = tuple(_certificate(reader) for _ in range(reader.count(MAX_CERTIFICATES)))
+    reader.end()
+    return ViewChange(View(frame.view), _replica(frame), SeqNum(frame.seq), proof, prepared, frame.raw)
+
+
+def _new_view(frame: Frame) -> NewView:
+    _plain(frame)
+    if frame.seq:
+        raise Malformed(f"NEW-VIEW with sequence number {frame.seq}")
+    reader = _Reader(frame.body)
+    changes = tuple(
+        _view_change(reader.frame(MessageType.VIEW_CHANGE)) for _ in range(reader.count(MAX_REPLICAS))
+    )
+    orders = tuple(
+        _pre_prepare(reader.frame(MessageType.PRE_PREPARE)) for _ in range(reader.count(MAX_CERTIFICATES))
+    )
+    reader.end()
+    return NewView(View(frame.view), _replica(frame), changes, orders, frame.raw)
+
+
+def _status(frame: Frame) -> Status:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    active, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
+    slots = frame.body[_STATUS.size :]
+    if active > 1 or len(slots) > MAX_CERTIFICATES:
+        raise Malformed("STATUS that no replica sends")
+    return Status(
+        _replica(frame),
+        View(frame.view),
+        bool(active),
+        View(log_view),
+        SeqNum(frame.seq),
+        SeqNum(executed),
+        slots,
+    )
+
+
+def _fetch_batch(frame: Frame) -> FetchBatch:
+    return FetchBatch(_replica(frame), _digest(frame))
+
+
+def _batch_body(frame: Frame) -> BatchBody:
+    _plain(frame)
+    return BatchBody(_replica(frame), decode_batch(frame.body))
+
+
+def _fetch_state(frame: Frame) -> FetchState:
+    _plain(frame)
+    _Reader(frame.body).end()
+    return FetchState(_replica(frame), SeqNum(frame.seq))
+
+
+def _state_meta(frame: Frame) -> StateMeta:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    proof = _checkpoints(reader)
+    length = reader.number(_U64)
+    count = reader.count(MAX_CHUNKS, _U32)
+    digests = tuple(Digest(reader.take(DIGEST_BYTES)) for _ in range(count))
+    reader.end()
+    return StateMeta(_replica(frame), SeqNum(frame.seq), proof, length, digests)
+
+
+def _fetch_chunk(frame: Frame) -> FetchChunk:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    index = reader.number(_U32)
+    reader.end()
+    return FetchChunk(_replica(frame), SeqNum(frame.seq), index)
+
+
+def _state_chunk(frame: Frame) -> StateChunk:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    index = reader.number(_U32)
+    return StateChunk(_replica(frame), SeqNum(frame.seq), index, frame.body[4:])
+
+
+def _fragment(frame: Frame) -> Fragment:
+    _plain(frame)
+    reader = _Reader(frame.body)
+    digest = Digest(reader.take(DIGEST_BYTES))
+    if not 0 <= frame.seq < frame.view <= MAX_CHUNKS:
+        raise Malformed(f"fragment {frame.seq} of {frame.view}")
+    return Fragment(frame.sender, digest, frame.seq, frame.view, frame.body[DIGEST_BYTES:])
+
+
+_DECODERS = {
+    MessageType.REQUEST: _request,
+    MessageType.PREPARE: _prepare,
+    MessageType.COMMIT: _commit,
+    MessageType.REPLY: _reply,
+    MessageType.CHECKPOINT: _checkpoint,
+    MessageType.VIEW_CHANGE: _view_change,
+    MessageType.NEW_VIEW: _new_view,
+    MessageType.STATUS: _status,
+    MessageType.FETCH_BATCH: _fetch_batch,
+    MessageType.BATCH: _batch_body,
+    MessageType.FETCH_STATE: _fetch_state,
+    MessageType.STATE_META: _state_meta,
+    MessageType.FETCH_CHUNK: _fetch_chunk,
+    MessageType.STATE_CHUNK: _state_chunk,
+    MessageType.FRAGMENT: _fragment,
+}

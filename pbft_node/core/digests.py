@@ -1,0 +1,33 @@
+"""Digests with a domain each, so that no bytes of one kind can stand for another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from .types import Digest
+
+DIGEST_BYTES = 32
+
+
+def digest_of(domain: bytes, *parts: bytes) -> Digest:
+    """SHA-256 over the domain and the length-prefixed parts."""
+    state = hashlib.sha256(b"traitor-pbft/1/" + domain + b"\x00")
+    for part in parts:
+        state.update(len(part).to_bytes(8, "big"))
+        state.update(part)
+    return Digest(state.digest())
+
+
+def request_digest(raw: bytes) -> Digest:
+    """Of a signed REQUEST frame."""
+    return digest_of(b"request", raw)
+
+
+def batch_digest(request_digests: Sequence[Digest]) -> Digest:
+    """d of a PRE-PREPARE: order and content of its requests."""
+    return digest_of(b"batch", *request_digests)
+
+
+NULL_DIGEST = batch_digest(())
+"""Of the null request of section 4.4: an empty batch."""

@@ -1,0 +1,116 @@
+"""The frame: the fixed-offset envelope of every message.
+
+    offset 0   4s  magic "PBFT"
+           4   B   version
+           5   B   type (MessageType)
+           6   B   authentication: 1 signature (64 bytes), 2 MAC (16 bytes)
+           7   B   flags
+           8   I   sender (a replica, or the client of a REQUEST)
+          12   Q   view
+          20   Q   sequence number (REQUEST, REPLY: the timestamp)
+          28   I   length of the body
+          32       body, then the signature or MAC, then (PRE-PREPARE only) the batch
+
+All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The batch of a
+PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .authentication import MAC_BYTES, SIGNATURE_BYTES
+from .types import MAX_SEQUENCE, MAX_TIMESTAMP, MAX_VIEW
+
+MAGIC = b"PBFT"
+VERSION = 1
+HEADER = struct.Struct(">4sBBBBIQQI")
+HEADER_BYTES = HEADER.size
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_DATAGRAM_BYTES = 60_000
+"""Larger messages travel as fragments."""
+
+SIGNED = 1
+MACED = 2
+TAG_BYTES = {SIGNED: SIGNATURE_BYTES, MACED: MAC_BYTES}
+
+
+class MessageType(IntEnum):
+    """What a frame says."""
+
+    REQUEST = 1
+    PRE_PREPARE = 2
+    PREPARE = 3
+    COMMIT = 4
+    REPLY = 5
+    CHECKPOINT = 6
+    VIEW_CHANGE = 7
+    NEW_VIEW = 8
+    STATUS = 9
+    FETCH_BATCH = 10
+    BATCH = 11
+    FETCH_STATE = 12
+    STATE_META = 13
+    FETCH_CHUNK = 14
+    STATE_CHUNK = 15
+    FRAGMENT = 16
+
+
+class Malformed(Exception):
+    """Bytes that are not a message. Raised while decoding only, and never leaves the core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame taken apart; ``tag`` is not yet checked."""
+
+    type: MessageType
+    auth: int
+    flags: int
+    sender: int
+    view: int
+    seq: int
+    body: bytes
+    tag: bytes
+    signed: bytes
+    """Header and body: what the tag covers."""
+
+    @property
+    def raw(self) -> bytes:
+        """The frame as it travels, without an attached batch."""
+        return self.signed + self.tag
+
+
+def header_and_body(
+    type_: MessageType, auth: int, flags: int, sender: int, view: int, seq: int, body: bytes
+) -> bytes:
+    """What is signed (see ``seal``) and sent before the tag."""
+    return HEADER.pack(MAGIC, VERSION, type_, auth, flags, sender, view, seq, len(body)) + body
+
+
+def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:
+    """The frame at ``offset`` and where it ends. Raises Malformed."""
+    if len(data) - offset < HEADER_BYTES:
+        raise Malformed(f"{len(data) - offset} bytes: shorter than a header")
+    magic, version, type_, auth, flags, sender, view, seq, length = HEADER.unpack_from(data, offset)
+    if magic != MAGIC:
+        raise Malformed("wrong magic")
+    if version != VERSION:
+        raise Malformed(f"version {version}")
+    if auth not in TAG_BYTES:
+        raise Malformed(f"authentication kind {auth}")
+    if type_ not in MessageType._value2member_map_:
+        raise Malformed(f"message type {type_}")
+    if view > MAX_VIEW:
+        raise Malformed(f"view {view}")
+    if seq > (MAX_TIMESTAMP if type_ in (MessageType.REQUEST, MessageType.REPLY) else MAX_SEQUENCE):
+        raise Malformed(f"sequence number {seq}")
+    body_end = offset + HEADER_BYTES + length
+    end = body_end + TAG_BYTES[auth]
+    if end > len(data):
+        raise Malformed(f"body of {length} bytes is cut short")
+    body = data[offset + HEADER_BYTES : body_end]
+    tag = data[body_end:end]
+    return Frame(MessageType(type_), auth, flags, sender, view, seq, body, tag, data[offset:body_end]), end

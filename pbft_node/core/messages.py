@@ -1,0 +1,226 @@
+"""The messages of PBFT, in the paper's notation.
+
+``raw`` is the authenticated frame as it travels, kept where a message is later shown to others (certificates) or sent
+again byte for byte. A message from ``codec.decode`` is well formed, nothing more: ``seal`` says who sent it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .types import ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """<REQUEST, o, t, c>: section 4.1."""
+
+    client: ClientId
+    timestamp: Timestamp
+    operation: bytes
+    raw: bytes
+    digest: Digest = field(repr=False)
+    """SHA-256 over the signed frame."""
+
+
+Batch = tuple[Request, ...]
+"""What one sequence number orders; the empty batch is the null request."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrePrepare:
+    """<<PRE-PREPARE, v, n, d>, m>: section 4.2. ``batch`` is None inside certificates and NEW-VIEW."""
+
+    view: View
+    seq: SeqNum
+    digest: Digest
+    primary: ReplicaId
+    raw: bytes = field(repr=False)
+    batch: Batch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """<PREPARE, v, n, d, i>: section 4.2."""
+
+    view: View
+    seq: SeqNum
+    digest: Digest
+    replica: ReplicaId
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """<COMMIT, v, n, d, i>: section 4.2."""
+
+    view: View
+    seq: SeqNum
+    digest: Digest
+    replica: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """<REPLY, v, t, c, i, r>: section 4.1."""
+
+    view: View
+    timestamp: Timestamp
+    client: ClientId
+    replica: ReplicaId
+    result: bytes
+    raw: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """<CHECKPOINT, n, d, i>: section 4.3."""
+
+    seq: SeqNum
+    digest: Digest
+    replica: ReplicaId
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCertificate:
+    """An element of P: a PRE-PREPARE without its batch and matching PREPAREs of distinct backups (section 4.4)."""
+
+    pre_prepare: PrePrepare
+    prepares: tuple[Prepare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """<VIEW-CHANGE, v+1, n, C, P, i>: section 4.4."""
+
+    view: View
+    """The view asked for, v+1."""
+    replica: ReplicaId
+    stable: SeqNum
+    """n, the last stable checkpoint known to i."""
+    checkpoint_proof: tuple[Checkpoint, ...]
+    """C; empty when n = 0."""
+    prepared: tuple[PreparedCertificate, ...]
+    """P, by sequence number."""
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewView:
+    """<NEW-VIEW, v+1, V, O>: section 4.4."""
+
+    view: View
+    primary: ReplicaId
+    view_changes: tuple[ViewChange, ...]
+    """V, by replica."""
+    pre_prepares: tuple[PrePrepare, ...]
+    """O, by sequence number, without batches."""
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a replica has, so that others send what it lacks: the receiver-driven retransmission of section 5.2."""
+
+    replica: ReplicaId
+    view: View
+    active: bool
+    """In the view; False while it waits for the NEW-VIEW of ``view``."""
+    log_view: View
+    """The last view it was active in; its slots are of this view."""
+    stable: SeqNum
+    executed: SeqNum
+    slots: bytes
+    """A byte per sequence number from executed + 1: flags HAS_BATCH, IS_PREPARED, IS_COMMITTED."""
+
+
+HAS_BATCH = 1
+IS_PREPARED = 2
+IS_COMMITTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBatch:
+    """Ask for the batch of a digest (a NEW-VIEW names batches by digest only)."""
+
+    replica: ReplicaId
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class BatchBody:
+    """The answer; worth what its digest says."""
+
+    replica: ReplicaId
+    requests: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class FetchState:
+    """Ask for a stable checkpoint above ``seq``: section 5.3, simplified to chunks of one snapshot."""
+
+    replica: ReplicaId
+    seq: SeqNum
+
+
+@dataclass(frozen=True, slots=True)
+class StateMeta:
+    """A stable checkpoint on offer: its proof, its length, the digests of its chunks."""
+
+    replica: ReplicaId
+    seq: SeqNum
+    proof: tuple[Checkpoint, ...]
+    length_bytes: int
+    chunk_digests: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchChunk:
+    """Ask for one chunk of the snapshot at ``seq``."""
+
+    replica: ReplicaId
+    seq: SeqNum
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChunk:
+    """One chunk."""
+
+    replica: ReplicaId
+    seq: SeqNum
+    index: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of a message too large for a datagram. A matter of transport: it is MAC'd in every mode."""
+
+    sender: int
+    digest: Digest
+    """Of the whole message."""
+    index: int
+    count: int
+    data: bytes
+
+
+Message = (
+    Request
+    | PrePrepare
+    | Prepare
+    | Commit
+    | Reply
+    | Checkpoint
+    | ViewChange
+    | NewView
+    | Status
+    | FetchBatch
+    | BatchBody
+    | FetchState
+    | StateMeta
+    | FetchChunk
+    | StateChunk
+    | Fragment
+)

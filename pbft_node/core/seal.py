@@ -1,0 +1,101 @@
+"""Who wrote a frame: signatures and MACs over header and body, bound to one cluster.
+
+``hybrid`` signs what a third party must believe (certificates are only worth their signatures) and MACs the rest with
+pairwise keys; ``sign`` signs everything. A frame with the wrong kind of authentication for its type is rejected: a
+MAC'd PREPARE would count here and prove nothing in a view change.
+"""
+
+from __future__ import annotations
+
+from .authentication import Keyring
+from .cluster import Cluster
+from .codec import encode_reply
+from .digests import digest_of
+from .frames import MACED, MAX_DATAGRAM_BYTES, SIGNED, Frame, MessageType, header_and_body
+from .types import ClientId, Principal, Timestamp, View
+
+ALWAYS_SIGNED = frozenset(
+    {
+        MessageType.REQUEST,
+        MessageType.PRE_PREPARE,
+        MessageType.PREPARE,
+        MessageType.CHECKPOINT,
+        MessageType.VIEW_CHANGE,
+        MessageType.NEW_VIEW,
+    }
+)
+FRAGMENT_DATA_BYTES = MAX_DATAGRAM_BYTES - 256
+
+
+class Seal:
+    """Closes and checks frames for one principal."""
+
+    def __init__(self, cluster: Cluster, me: Principal, keys: Keyring) -> None:
+        self._me = me
+        self._keys = keys
+        self._n = cluster.n
+        self._sign_all = cluster.auth == "sign"
+        self._signed_domain = b"traitor-pbft/1/signed\x00" + cluster.cluster_id
+        self._maced_domain = b"traitor-pbft/1/maced\x00" + cluster.cluster_id
+
+    def signs(self, type_: MessageType) -> bool:
+        """Whether messages of this type carry a signature in this cluster."""
+        return type_ in ALWAYS_SIGNED or (self._sign_all and type_ is not MessageType.FRAGMENT)
+
+    def signed(self, type_: MessageType, view: int, seq: int, body: bytes) -> bytes:
+        """A signed frame: the same bytes for everyone."""
+        content = header_and_body(type_, SIGNED, 0, self._me, view, seq, body)
+        return content + self._keys.sign(self._signed_domain + content)
+
+    def for_peer(self, peer: Principal, type_: MessageType, view: int, seq: int, body: bytes) -> bytes:
+        """A frame for one receiver, MAC'd with the pairwise key, or signed in ``auth: sign``."""
+        if self.signs(type_):
+            return self.signed(type_, view, seq, body)
+        content = header_and_body(type_, MACED, 0, self._me, view, seq, body)
+        return content + self._keys.mac(peer, self._maced_content(peer, content))
+
+    def authentic(self, frame: Frame) -> bool:
+        """The frame's sender wrote it (for me, if it is MAC'd), with the kind of authentication its type demands."""
+        if frame.sender >= self._n and frame.type not in (MessageType.REQUEST, MessageType.FRAGMENT):
+            return False
+        if self.signs(frame.type):
+            return frame.auth == SIGNED and self.verify(frame.sender, frame.signed, frame.tag)
+        if frame.auth != MACED:
+            return False
+        return self._keys.verify_mac(frame.sender, self._maced_content(self._me, frame.signed), frame.tag)
+
+    def verify(self, signer: Principal, content: bytes, signature: bytes) -> bool:
+        """``signature`` is the signer's over header and body, in this cluster."""
+        return self._keys.verify(signer, self._signed_domain + content, signature)
+
+    def verify_raw(self, signer: Principal, raw: bytes) -> bool:
+        """Same for a whole signed frame, signature last: what certificates are made of."""
+        return len(raw) > 64 and self.verify(signer, raw[:-64], raw[-64:])
+
+    def fragments(self, peer: Principal, data: bytes) -> list[bytes]:
+        """A message as datagrams: itself when it fits in one."""
+        if len(data) <= MAX_DATAGRAM_BYTES:
+            return [data]
+        whole = digest_of(b"message", data)
+        count = -(-len(data) // FRAGMENT_DATA_BYTES)
+        return [
+            self.for_peer(
+                peer,
+                MessageType.FRAGMENT,
+                count,
+                index,
+                whole + data[index * FRAGMENT_DATA_BYTES : (index + 1) * FRAGMENT_DATA_BYTES],
+            )
+            for index in range(count)
+        ]
+
+    def request(self, timestamp: Timestamp, operation: bytes) -> bytes:
+        """<REQUEST, o, t, c> by this client."""
+        return self.signed(MessageType.REQUEST, 0, timestamp, operation)
+
+    def reply(self, client: ClientId, view: View, timestamp: Timestamp, result: bytes) -> bytes:
+        """<REPLY, v, t, c, i, r> by this replica."""
+        return self.for_peer(client, MessageType.REPLY, view, timestamp, encode_reply(client, result))
+
+    def _maced_content(self, receiver: Principal, content: bytes) -> bytes:
+        return self._maced_domain + receiver.to_bytes(4, "big") + content
