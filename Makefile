@@ -1,0 +1,103 @@
+# A fresh clone needs two commands: `make run` and `make test`. Both set up what they need first.
+# `make help` lists the rest. ARGS are passed on: make run ARGS="--seed 7", make test ARGS="tests/checker -k stale".
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.PHONY: help setup tools tools-maybe run test lint format clean
+
+# Debian keeps ip and iptables where an ordinary user's PATH does not look.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+VENV := .venv
+READY := $(VENV)/.set-up
+PACKAGES := pbft_node checker workloads nemesis harness reports
+ARGS ?=
+
+help:  ## this list
+	@echo 'make run     set up, then a 30-second run: four real replicas, partition + kill + pause, judged, with a report'
+	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
+	echo 'make setup   only .venv with the pinned dependencies (quick when nothing changed)'
+	echo 'make lint    ruff, ruff format --check, mypy strict, import contracts'
+	echo 'make format  ruff format and its safe fixes'
+	echo 'make clean   remove .venv and caches; runs/ stays'
+	echo 'ARGS="..."   is passed on by run and test'
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@python=
+	for candidate in $${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+	  if command -v "$$candidate" >/dev/null 2>&1 && \
+	     "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	    python=$$candidate; break
+	  fi
+	done
+	if [ -z "$$python" ]; then
+	  echo "make setup: no Python >= 3.11 on the PATH (python3 is: $$(python3 --version 2>&1 || true))." >&2
+	  echo "Install one (Debian 12, Ubuntu 23.04 and later: apt-get install python3 python3-venv)," >&2
+	  echo "or name it: make setup PYTHON=/path/to/python3.11" >&2
+	  exit 1
+	fi
+	if ! "$$python" -c 'import venv, ensurepip' 2>/dev/null; then
+	  package=python$$("$$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo "make setup: $$python has no venv module; installing $$package"
+	    apt-get update -q </dev/null
+	    DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$package </dev/null
+	  else
+	    echo "make setup: $$python has no venv module, so no .venv can be made." >&2
+	    echo "Install it: sudo apt-get install $$package (or python3-venv), then call make again." >&2
+	    exit 1
+	  fi
+	fi
+	if ! $(VENV)/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+	  echo "make setup: $(VENV) with $$("$$python" --version)"
+	  "$$python" -m venv --clear $(VENV)
+	fi
+	echo 'make setup: installing the pinned dependencies'
+	$(VENV)/bin/python -m pip install -q -c constraints.txt hatchling editables </dev/null
+	$(VENV)/bin/python -m pip install -q -c constraints.txt --no-build-isolation -e '.[dev]' </dev/null
+	touch $@
+
+# What the live world needs from the system. `tools` insists; `tools-maybe` does what it may and goes on.
+tools:
+	@missing=
+	command -v ip >/dev/null || missing="$$missing iproute2"
+	command -v iptables >/dev/null || missing="$$missing iptables"
+	[ -z "$$missing" ] && exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  echo "installing$$missing: the live world builds its network and its partitions with them"
+	  apt-get update -q </dev/null
+	  DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $$missing </dev/null
+	else
+	  echo "Missing:$$missing. A live run builds its private network with ip and its partitions with iptables." >&2
+	  echo "Nothing outside the run is touched, and running needs no root; only installing does:" >&2
+	  echo "    sudo apt-get install$$missing" >&2
+	  exit 1
+	fi
+
+tools-maybe:
+	@$(MAKE) --no-print-directory tools || echo 'Going on without: the tests that need them will be reported as skipped.' >&2
+
+run: $(READY) tools  ## the main job
+	@$(VENV)/bin/traitor run $(ARGS)
+
+test: $(READY) tools-maybe lint
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(READY)
+	@$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

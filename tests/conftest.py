@@ -1,0 +1,63 @@
+"""What every test may count on: markers that skip with a reason, and hypothesis profiles.
+
+``sandbox`` tests need private namespaces with iptables and iproute2; ``browser`` tests need a Chromium. Where
+the machine has none, they are reported as skipped with what is missing (``-ra`` prints it), never left out.
+Set ``TRAITOR_REQUIRE=sandbox,browser`` to turn such a skip into a failure, on machines meant to have them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "thorough", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@functools.cache
+def sandbox_missing() -> str | None:
+    """Why no sandbox can be made here, or None. Asked once, and only when a test needs it."""
+    from harness import sandbox
+
+    return sandbox.available()
+
+
+@functools.cache
+def find_browser() -> str | None:
+    """The path of a Chromium, or None. ``CHROMIUM`` names one."""
+    named = os.environ.get("CHROMIUM")
+    return next((path for path in map(shutil.which, (named, *BROWSERS) if named else BROWSERS) if path), None)
+
+
+def _browser_missing() -> str | None:
+    return None if find_browser() else f"no Chromium on the PATH (looked for {', '.join(BROWSERS)})"
+
+
+NEEDS = {"sandbox": sandbox_missing, "browser": _browser_missing}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    required = os.environ.get("TRAITOR_REQUIRE", "").split(",")
+    for marker, missing in NEEDS.items():
+        if item.get_closest_marker(marker) and (reason := missing()):
+            if marker in required:
+                pytest.fail(f"TRAITOR_REQUIRE names {marker}, but: {reason}", pytrace=False)
+            pytest.skip(f"{marker}: {reason}")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of the browser; the test carries ``@pytest.mark.browser``."""
+    path = find_browser()
+    assert path, "mark the test with @pytest.mark.browser"
+    return path
