@@ -7,7 +7,7 @@ bodies; ``seal`` wraps them in frames.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .digests import DIGEST_BYTES, batch_digest, request_digest
 from .frames import Frame, Malformed, MessageType, parse_frame
@@ -22,9 +22,9 @@ from .messages import (
     Fragment,
     Message,
     NewView,
+    Prepare,
     PreparedCertificate,
     PrePrepare,
-    Prepare,
     Reply,
     Request,
     StateChunk,
@@ -362,7 +362,7 @@ def _fragment(frame: Frame) -> Fragment:
     return Fragment(frame.sender, digest, frame.seq, frame.view, frame.body[DIGEST_BYTES:])
 
 
-_DECODERS = {
+_DECODERS: dict[MessageType, Callable[[Frame], Message]] = {
     MessageType.REQUEST: _request,
     MessageType.PREPARE: _prepare,
     MessageType.COMMIT: _commit,

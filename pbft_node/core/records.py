@@ -1,0 +1,71 @@
+"""What a replica writes to its log before it promises anything, and how it reads it back.
+
+| record | before | because a restarted replica must not |
+|---|---|---|
+| PRE_PREPARE | PRE-PREPARE or PREPARE leaves | propose or accept another batch for (v, n) |
+| PREPARED | COMMIT leaves | forget a certificate others may rely on |
+| COMMITTED | - | need others to execute again what it knew decided |
+| VIEW_CHANGE | VIEW-CHANGE leaves | vote in a view it left, or send another VIEW-CHANGE for it |
+| NEW_VIEW | any vote in the new view | forget which view it is in |
+| SNAPSHOT | CHECKPOINT leaves | lose the state it vouched for |
+| STABLE | - (follows the proof) | lose the proof its VIEW-CHANGE needs |
+| BATCH | - | lose a batch fetched by digest |
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .types import Digest, SeqNum
+
+_SEQ = struct.Struct(">Q")
+
+
+class RecordType(IntEnum):
+    """First byte of a record."""
+
+    PRE_PREPARE = 1
+    PREPARED = 2
+    COMMITTED = 3
+    VIEW_CHANGE = 4
+    NEW_VIEW = 5
+    SNAPSHOT = 6
+    STABLE = 7
+    BATCH = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record taken apart."""
+
+    type: RecordType
+    payload: bytes
+
+
+def record(type_: RecordType, payload: bytes) -> bytes:
+    """One log record."""
+    return bytes([type_]) + payload
+
+
+def parse_record(data: bytes) -> Record | None:
+    """The record, or None when it is none of ours (the log's checksums should have caught that)."""
+    if not data or data[0] not in RecordType._value2member_map_:
+        return None
+    return Record(RecordType(data[0]), data[1:])
+
+
+def encode_seq(seq: SeqNum, data: bytes) -> bytes:
+    """Payload of SNAPSHOT (the state) and COMMITTED (the digest)."""
+    return _SEQ.pack(seq) + data
+
+
+def decode_seq(payload: bytes) -> tuple[SeqNum, bytes]:
+    """Inverse of ``encode_seq``."""
+    return SeqNum(_SEQ.unpack_from(payload)[0]), payload[_SEQ.size :]
+
+
+def committed_record(seq: SeqNum, digest: Digest) -> bytes:
+    """Sequence number ``seq`` is decided."""
+    return record(RecordType.COMMITTED, encode_seq(seq, digest))
