@@ -1,1 +1,1 @@
-
+"""What clients do: seeded generators of operations, their wire encoding, and which model judges them."""
