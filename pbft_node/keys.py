@@ -1,0 +1,178 @@
+"""Real keys: Ed25519 signatures and pairwise MACs, the ``Keyring`` of ``core/authentication``.
+
+Every holder (a replica, or a block of client ids) has two static key pairs: Ed25519 to sign, X25519 to
+agree on MAC keys. The MAC key of two holders is BLAKE2b over their X25519 secret, the cluster id and both
+public keys, one key per direction; no secret is shared by more than two. A keyring holds the secrets of its
+owner only, so whoever steals it can lie in one name. Everything here is deterministic, and hostile bytes of
+any length give False, never an exception.
+"""
+
+from __future__ import annotations
+
+import hmac
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from .core.authentication import MAC_BYTES, SIGNATURE_BYTES
+from .core.types import FIRST_CLIENT_ID, Principal
+
+KEY_BYTES = 32
+LAST_CLIENT_ID = 2**32 - 1
+VERIFY_CACHE_ENTRIES = 16_384
+"""About one window of full batches: in a view change the same signatures come back in every VIEW-CHANGE."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """What the world may know of a holder. Raw 32-byte keys."""
+
+    verify: bytes
+    """Ed25519."""
+    exchange: bytes
+    """X25519."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKeys:
+    """What only the holder knows. Never shown by repr."""
+
+    sign: bytes = field(repr=False)
+    exchange: bytes = field(repr=False)
+
+    def public(self) -> PublicKeys:
+        """The public half."""
+        signing = Ed25519PrivateKey.from_private_bytes(self.sign)
+        exchange = X25519PrivateKey.from_private_bytes(self.exchange)
+        return PublicKeys(signing.public_key().public_bytes_raw(), exchange.public_key().public_bytes_raw())
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRange:
+    """Client ids ``first`` … ``last`` (inclusive), all authorised by one holder's keys."""
+
+    first: int
+    last: int
+    keys: PublicKeys
+
+
+class Directory:
+    """Whose key speaks for which principal. Shared by everyone, holds no secrets."""
+
+    def __init__(
+        self, cluster_id: bytes, replicas: Sequence[PublicKeys], clients: Sequence[ClientRange]
+    ) -> None:
+        self.cluster_id = cluster_id
+        self.replicas = tuple(replicas)
+        self.clients = tuple(sorted(clients, key=lambda block: block.first))
+        self._firsts = [block.first for block in self.clients]
+        problem = self._problem()
+        if problem:
+            raise ValueError(problem)
+
+    def holder(self, principal: Principal) -> PublicKeys | None:
+        """The keys that speak for ``principal``; None when nobody's do."""
+        if 0 <= principal < len(self.replicas):
+            return self.replicas[principal]
+        position = bisect_right(self._firsts, principal) - 1
+        if position >= 0 and principal <= self.clients[position].last:
+            return self.clients[position].keys
+        return None
+
+    def _problem(self) -> str | None:
+        if len(self.replicas) >= FIRST_CLIENT_ID:
+            return f"{len(self.replicas)} replicas: there must be fewer than {FIRST_CLIENT_ID}, the first client id"
+        below = FIRST_CLIENT_ID
+        for block in self.clients:
+            if not below <= block.first <= block.last <= LAST_CLIENT_ID:
+                return (
+                    f"client ids {block.first} to {block.last}: a block lies within {FIRST_CLIENT_ID} to "
+                    f"{LAST_CLIENT_ID} and overlaps no other (the next free id is {below})"
+                )
+            below = block.last + 1
+        holders = [*self.replicas, *(block.keys for block in self.clients)]
+        if min(len({keys.verify for keys in holders}), len({keys.exchange for keys in holders})) < len(
+            holders
+        ):
+            return "two holders have the same key: each needs its own, or one can lie in the other's name"
+        return None
+
+
+class NodeKeys:
+    """The ``Keyring`` of one holder. A block's keyring serves every client id in it."""
+
+    def __init__(
+        self, directory: Directory, secret: SecretKeys, *, cache_entries: int = VERIFY_CACHE_ENTRIES
+    ) -> None:
+        self.directory = directory
+        self.public = secret.public()
+        self._signing = Ed25519PrivateKey.from_private_bytes(secret.sign)
+        self._exchange = X25519PrivateKey.from_private_bytes(secret.exchange)
+        self._verifiers: dict[bytes, Ed25519PublicKey] = {}
+        self._mac_keys: dict[bytes, tuple[bytes, bytes] | None] = {}
+        self._cache_entries = cache_entries
+        self._verified: dict[bytes, None] = {}
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes, deterministic."""
+        return self._signing.sign(message)
+
+    def verify(self, signer: Principal, message: bytes, signature: bytes) -> bool:
+        """True iff the signature is ``signer``'s. Remembers the last good ones, by a hash of all three."""
+        holder = self.directory.holder(signer)
+        if holder is None or len(signature) != SIGNATURE_BYTES:
+            return False
+        seen = blake2b(holder.verify + signature, digest_size=32)
+        seen.update(message)
+        entry = seen.digest()
+        if entry in self._verified:
+            return True
+        verifier = self._verifiers.get(holder.verify)
+        if verifier is None:
+            verifier = self._verifiers[holder.verify] = Ed25519PublicKey.from_public_bytes(holder.verify)
+        try:
+            verifier.verify(signature, message)
+        except InvalidSignature:
+            return False
+        if len(self._verified) >= self._cache_entries:
+            del self._verified[next(iter(self._verified))]
+        self._verified[entry] = None
+        return True
+
+    def mac(self, peer: Principal, message: bytes) -> bytes:
+        """16 bytes that only the two holders can make; b"" for an unknown peer."""
+        keys = self._pair(peer)
+        return b"" if keys is None else blake2b(message, digest_size=MAC_BYTES, key=keys[0]).digest()
+
+    def verify_mac(self, peer: Principal, message: bytes, tag: bytes) -> bool:
+        """True iff ``peer``'s holder made the tag for this one. Constant time."""
+        keys = self._pair(peer)
+        if keys is None:
+            return False
+        return hmac.compare_digest(blake2b(message, digest_size=MAC_BYTES, key=keys[1]).digest(), tag)
+
+    def _pair(self, peer: Principal) -> tuple[bytes, bytes] | None:
+        """The keys (to the peer, from the peer), agreed on at first use."""
+        holder = self.directory.holder(peer)
+        if holder is None:
+            return None
+        if holder.exchange not in self._mac_keys:
+            self._mac_keys[holder.exchange] = self._agree(holder.exchange)
+        return self._mac_keys[holder.exchange]
+
+    def _agree(self, theirs: bytes) -> tuple[bytes, bytes] | None:
+        try:
+            secret = self._exchange.exchange(X25519PublicKey.from_public_bytes(theirs))
+        except ValueError:  # a point of low order: there is no secret to agree on
+            return None
+        mine = self.public.exchange
+        context = b"traitor-pbft/1/mac-key\x00" + self.directory.cluster_id
+        return (
+            blake2b(context + mine + theirs, digest_size=KEY_BYTES, key=secret).digest(),
+            blake2b(context + theirs + mine, digest_size=KEY_BYTES, key=secret).digest(),
+        )
