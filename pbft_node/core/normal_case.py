@@ -1,0 +1,235 @@
+"""Section 4.2, normal-case operation: PRE-PREPARE, PREPARE, COMMIT.
+
+The primary assigns numbers; a backup accepts one digest per (v, n) and says so in PREPARE; a quorum of them is the
+certificate *prepared*; a quorum of COMMITs decides. Votes that arrive before their view is entered wait in ``early``.
+"""
+
+from __future__ import annotations
+
+from .codec import encode_batch, encode_certificate
+from .effects import Persist
+from .frames import MessageType
+from .messages import Batch, Commit, Message, Prepare, PrePrepare
+from .records import RecordType, committed_record
+from .requests import Requests
+from .slots import Slot, prepared_certificate
+from .types import Digest, ReplicaId, SeqNum, View
+
+MAX_EARLY = 512
+"""Votes kept per replica for views to come."""
+
+
+class NormalCase(Requests):
+    """Three phases per sequence number."""
+
+    # ------------------------------------------------------------ PRE-PREPARE
+
+    def on_pre_prepare(self, message: PrePrepare) -> None:
+        """Accept the primary's proposal for (v, n), or say why not."""
+        if self.is_early(message.view):
+            self.keep_early(message.primary, message)
+            return
+        if message.view != self.view or not self.active:
+            return
+        problem = self.pre_prepare_problem(message)
+        if problem is not None:
+            self.reject(message.primary, "PRE-PREPARE", problem)
+            return
+        if not self.in_window(message.seq):
+            return
+        slot = self.slot(message.seq)
+        if slot.pre_prepare is None:
+            self.accept_pre_prepare(slot, message)
+        else:
+            self.keep_batch(message)
+
+    def pre_prepare_problem(self, message: PrePrepare) -> str | None:
+        """The conditions of section 4.2 that a correct primary never breaks."""
+        if message.primary != self.primary:
+            return f"from replica {message.primary}, but the primary of view {self.view} is {self.primary}"
+        if message.primary == self.me:
+            return "this replica's own PRE-PREPARE, sent by somebody else" if self.forgot(message) else None
+        found = self.slots.get(message.seq)
+        if found is not None and found.pre_prepare is not None and found.pre_prepare.digest != message.digest:
+            return f"a second digest for view {message.view}, number {message.seq}"
+        if message.batch is None:
+            return "without its batch"
+        if len(message.batch) > self.cluster.batch_limit:
+            return f"a batch of {len(message.batch)} requests: the limit is {self.cluster.batch_limit}"
+        for request in message.batch:
+            if not self.seal.verify_raw(request.client, request.raw):
+                return f"a request that client {request.client} did not sign"
+        return None
+
+    def forgot(self, message: PrePrepare) -> bool:
+        """My own PRE-PREPARE comes back and is not in my log: my log must be missing."""
+        found = self.slots.get(message.seq)
+        return message.seq > self.stable and (found is None or found.pre_prepare is None)
+
+    def accept_pre_prepare(self, slot: Slot, message: PrePrepare) -> None:
+        """Log it, then multicast <PREPARE, v, n, d, i>."""
+        assert message.batch is not None
+        slot.pre_prepare = message
+        self.batches[message.digest] = message.batch
+        for request in message.batch:
+            self.note_pending(request)
+        self.persist(RecordType.PRE_PREPARE, message.raw + encode_batch(message.batch))
+        self.trace_accepted(message, len(message.batch))
+        self.send_prepare(slot)
+        self.check_prepared(slot)
+        self.check_committed(slot)
+
+    def keep_batch(self, message: PrePrepare) -> None:
+        """A PRE-PREPARE known by digest (from a NEW-VIEW) arrives with its batch."""
+        if message.batch is not None and message.digest not in self.batches:
+            self.learn_batch(message.digest, message.batch)
+
+    def trace_accepted(self, message: PrePrepare, requests: int) -> None:
+        """The backup's side of ``pre-prepare``."""
+        self.trace(
+            "pre-prepare",
+            view=message.view,
+            seq=message.seq,
+            digest=message.digest.hex(),
+            requests=requests,
+            role="primary" if message.primary == self.me else "backup",
+        )
+
+    # ------------------------------------------------------------ PREPARE
+
+    def send_prepare(self, slot: Slot) -> None:
+        """A backup's vote for the PRE-PREPARE it accepted; the primary sends none."""
+        if self.primary == self.me:
+            return
+        assert slot.pre_prepare is not None
+        vote = self.own_prepare(slot)
+        slot.prepares[self.me] = vote
+        self.broadcast_raw(vote.raw)
+
+    def own_prepare(self, slot: Slot) -> Prepare:
+        """<PREPARE, v, n, d, i>: the same bytes whenever it is made."""
+        assert slot.pre_prepare is not None
+        digest = slot.pre_prepare.digest
+        raw = self.seal.signed(MessageType.PREPARE, slot.view, slot.seq, digest)
+        return Prepare(slot.view, slot.seq, digest, self.me, raw)
+
+    def on_prepare(self, message: Prepare) -> None:
+        """Count a backup's vote."""
+        if self.is_early(message.view):
+            self.keep_early(message.replica, message)
+            return
+        if message.view != self.view or not self.active or not self.in_window(message.seq):
+            return
+        if message.replica == self.primary:
+            self.reject(message.replica, "PREPARE", "from the primary, whose PRE-PREPARE is its vote")
+            return
+        slot = self.slot(message.seq)
+        known = slot.prepares.get(message.replica)
+        if known is not None:
+            if known.digest != message.digest:
+                self.reject(message.replica, "PREPARE", f"a second digest for number {message.seq}")
+            return
+        slot.prepares[message.replica] = message
+        self.check_prepared(slot)
+
+    def check_prepared(self, slot: Slot) -> None:
+        """prepared(m, v, n, i) becomes true: keep the certificate, then multicast COMMIT."""
+        if slot.prepared:
+            return
+        certificate = prepared_certificate(slot, self.cluster)
+        if certificate is None:
+            return
+        slot.prepared = True
+        self.certificates[slot.seq] = certificate
+        digest = certificate.pre_prepare.digest
+        self.persist(RecordType.PREPARED, encode_certificate(certificate))
+        self.trace("prepared", view=slot.view, seq=slot.seq, digest=digest.hex())
+        self.send_commit(slot, digest)
+        self.check_committed(slot)
+
+    # ------------------------------------------------------------ COMMIT
+
+    def send_commit(self, slot: Slot, digest: Digest) -> None:
+        """<COMMIT, v, n, d, i>."""
+        slot.commits[self.me] = digest
+        self.broadcast(MessageType.COMMIT, slot.view, slot.seq, digest)
+
+    def on_commit(self, message: Commit) -> None:
+        """Count a vote, also while a view change is under way: a decision of the last view stays one."""
+        if message.view != self.log_view:
+            if self.is_early(message.view):
+                self.keep_early(message.replica, message)
+            return
+        if not self.in_window(message.seq):
+            return
+        slot = self.slot(message.seq)
+        known = slot.commits.get(message.replica)
+        if known is not None:
+            if known != message.digest:
+                self.reject(message.replica, "COMMIT", f"a second digest for number {message.seq}")
+            return
+        slot.commits[message.replica] = message.digest
+        self.check_committed(slot)
+
+    def check_committed(self, slot: Slot) -> None:
+        """A quorum of COMMITs for one digest.
+
+        f+1 of them are correct and prepared: this is the paper's committed(m, v, n), so it may be acted upon even by
+        a replica that is not prepared itself.
+        """
+        if slot.committed:
+            return
+        digest = slot.committed_digest(self.cluster.quorum)
+        if digest is None:
+            return
+        slot.committed = True
+        self.decide(slot.view, slot.seq, digest)
+
+    def decide(self, view: View, seq: SeqNum, digest: Digest) -> None:
+        """Number ``seq`` orders the batch ``digest``, for ever."""
+        known = self.decided.get(seq)
+        if known is not None and known != digest:
+            self.trace("alarm", reason=f"number {seq} was decided as {known.hex()}, now as {digest.hex()}")
+            return
+        self.trace("committed", view=view, seq=seq, digest=digest.hex())
+        if known is None and seq > self.stable:
+            self.decided[seq] = digest
+            self.emit(Persist(committed_record(seq, digest)))
+            self.execute_ready()
+
+    # ------------------------------------------------------------ views to come
+
+    def is_early(self, view: View) -> bool:
+        """Of a view not yet entered."""
+        return view > self.view or (view == self.view and not self.active)
+
+    def keep_early(self, sender: ReplicaId, message: Message) -> None:
+        """Keep a vote until its view is entered: the NEW-VIEW may be slower than the votes that follow it."""
+        kept = self.early.setdefault(sender, [])
+        if len(kept) >= MAX_EARLY:
+            del kept[0]
+        kept.append(message)
+
+    def replay_early(self) -> None:
+        """The view is entered: count what waited for it."""
+        waiting = self.early
+        self.early = {}
+        for sender in sorted(waiting):
+            for message in waiting[sender]:
+                match message:
+                    case PrePrepare():
+                        self.on_pre_prepare(message)
+                    case Prepare():
+                        self.on_prepare(message)
+                    case Commit():
+                        self.on_commit(message)
+
+    # ------------------------------------------------------------ later phases
+
+    def execute_ready(self) -> None:
+        """See ``execution``."""
+        raise NotImplementedError
+
+    def learn_batch(self, digest: Digest, batch: Batch) -> None:
+        """See ``execution``."""
+        raise NotImplementedError

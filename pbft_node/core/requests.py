@@ -1,0 +1,135 @@
+"""Section 4.1, the client's request: accept it once, answer it again, relay it to the primary, batch it.
+
+Each client has one request outstanding; the client table remembers its last one with the reply. A backup that gets a
+request relays it and watches it: the request timer always runs for the *oldest* waiting request, so a primary cannot
+starve one client while it serves the others.
+"""
+
+from __future__ import annotations
+
+from .codec import encode_batch
+from .digests import batch_digest
+from .frames import MessageType
+from .messages import Batch, PrePrepare, Request
+from .records import RecordType
+from .snapshots import LastReply
+from .state import REQUEST_TIMER, ReplicaState, Waiting
+from .types import ClientId, SeqNum
+
+MAX_PENDING = 10_000
+
+
+class Requests(ReplicaState):
+    """From a client's REQUEST to the primary's PRE-PREPARE."""
+
+    def on_request(self, request: Request) -> None:
+        """Exactly once: an older one is dropped, the last one answered again, a newer one ordered."""
+        last = self.clients.get(request.client)
+        if last is not None and request.timestamp < last.timestamp:
+            return
+        if last is not None and request.timestamp == last.timestamp:
+            self.send_reply(request.client, last)
+            return
+        if self.note_pending(request) and not self.is_active_primary and self.active:
+            self.send_raw(self.primary, request.raw)
+
+    def note_pending(self, request: Request) -> bool:
+        """Remember a request until it is executed. False when a later one of the client is known, or none fits."""
+        last = self.clients.get(request.client)
+        if last is not None and request.timestamp <= last.timestamp:
+            return False
+        known = self.pending.get(request.client)
+        if known is not None and known.request.timestamp >= request.timestamp:
+            return known.request.timestamp == request.timestamp
+        if known is None and len(self.pending) >= MAX_PENDING:
+            self.reject(request.client, "REQUEST", f"{MAX_PENDING} requests are waiting already")
+            return False
+        self.pending.pop(request.client, None)
+        self.pending[request.client] = Waiting(request, self.now_ns)
+        return True
+
+    def send_reply(self, client: ClientId, last: LastReply) -> None:
+        """<REPLY, v, t, c, i, r>."""
+        if not self.silent:
+            self.send_raw(client, self.seal.reply(client, self.view, last.timestamp, last.result))
+
+    # ------------------------------------------------------------ the primary proposes
+
+    def propose(self) -> None:
+        """As primary, order what waits: as many batches as the pipeline and the watermarks allow."""
+        while self.is_active_primary and self.may_propose():
+            batch = self.next_batch()
+            if not batch:
+                return
+            self.pre_prepare(batch)
+
+    def may_propose(self) -> bool:
+        """Fewer than ``pipeline`` batches under way, and n <= H."""
+        under_way = self.next_seq - 1 - self.executed
+        return under_way < self.cluster.pipeline and self.next_seq <= self.stable + self.cluster.window
+
+    def next_batch(self) -> Batch:
+        """Waiting requests not yet proposed in this view, oldest first, within the limits of a batch."""
+        batch: list[Request] = []
+        size = 0
+        for client, waiting in self.pending.items():
+            request = waiting.request
+            if self.proposed.get(client, 0) >= request.timestamp:
+                continue
+            size += len(request.raw)
+            if batch and (size > self.cluster.batch_bytes or len(batch) >= self.cluster.batch_limit):
+                break
+            batch.append(request)
+        return tuple(batch)
+
+    def pre_prepare(self, batch: Batch) -> None:
+        """Assign the next number to a batch and multicast <<PRE-PREPARE, v, n, d>, m>."""
+        seq = self.next_seq
+        digest = batch_digest([request.digest for request in batch])
+        raw = self.seal.signed(MessageType.PRE_PREPARE, self.view, seq, digest)
+        message = PrePrepare(self.view, seq, digest, self.me, raw, batch)
+        slot = self.slot(seq)
+        assert slot.pre_prepare is None, f"number {seq} was assigned already in view {self.view}"
+        slot.pre_prepare = message
+        self.batches[digest] = batch
+        for request in batch:
+            self.proposed[request.client] = request.timestamp
+        self.next_seq = SeqNum(seq + 1)
+        data = raw + encode_batch(batch)
+        self.persist(RecordType.PRE_PREPARE, data)
+        self.trace(
+            "pre-prepare",
+            view=self.view,
+            seq=seq,
+            digest=digest.hex(),
+            requests=len(batch),
+            role="primary",
+        )
+        self.broadcast_raw(data)
+
+    # ------------------------------------------------------------ the backups watch
+
+    def watch_oldest(self) -> None:
+        """Section 4.4: a backup's timer runs while it waits for a request, here for the oldest one."""
+        oldest = None
+        if self.active and self.primary != self.me and not self.fetching_state():
+            oldest = next(iter(self.pending.values()), None)
+        watched = (oldest.request.client, oldest.request.timestamp) if oldest else None
+        if watched == self.watched:
+            return
+        self.watched = watched
+        if oldest is None:
+            self.cancel_timer(REQUEST_TIMER)
+            return
+        timeout = self.timeout_ns(self.cluster.request_timeout_ns)
+        self.set_timer(REQUEST_TIMER, max(oldest.since_ns + timeout - self.now_ns, timeout // 8))
+
+    def restart_waiting(self) -> None:
+        """Every waiting request gets its full time again: a new view began, or this replica overslept."""
+        for client in list(self.pending):
+            self.pending[client] = Waiting(self.pending[client].request, self.now_ns)
+        self.watched = None
+
+    def fetching_state(self) -> bool:
+        """A state transfer is under way (see ``state_transfer``)."""
+        raise NotImplementedError

@@ -1,0 +1,203 @@
+"""Everything one replica knows, and the few verbs all phases use.
+
+The phases of the protocol are layers of one class, each in its own file and each reading like its section of the
+paper: ``Requests`` (4.1), ``NormalCase`` (4.2), ``Execution``, ``Checkpoints`` (4.3), ``StateTransfer``,
+``ViewChanges`` and ``NewViews`` (4.4), ``Retransmission``, ``Recovery``. ``Replica`` is all of them. A rule of the
+paper is one small method, so that a planted bug is one method overridden.
+
+Invariants: slots are of view ``log_view`` and lie above ``stable``; nothing is sent that a record before it does not
+cover; containers are walked in insertion or sorted order only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .authentication import Keyring
+from .cluster import Cluster
+from .effects import CancelTimer, Effect, Persist, Rejected, Send, SetTimer, Trace
+from .frames import MessageType
+from .messages import (
+    Batch,
+    Checkpoint,
+    Message,
+    NewView,
+    PreparedCertificate,
+    Request,
+    Status,
+    ViewChange,
+)
+from .records import RecordType, record
+from .seal import Seal
+from .services import Service
+from .slots import Slot
+from .snapshots import LastReply, Snapshot
+from .types import ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
+
+REQUEST_TIMER = "request"
+NEW_VIEW_TIMER = "new-view"
+STATUS_TIMER = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request accepted and not yet executed."""
+
+    request: Request
+    since_ns: int
+
+
+class ReplicaState:
+    """The state of section 4: view, log, service, client table."""
+
+    def __init__(self, cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> None:
+        assert 0 <= me < cluster.n, f"replica {me} of {cluster.n}"
+        self.cluster = cluster
+        self.me = me
+        self.service = service
+        self.seal = Seal(cluster, me, keys)
+        self.now_ns = 0
+        self.silent = False
+        """While the log is read back: nothing is sent, persisted or traced."""
+
+        self.view = View(0)
+        self.active = True
+        """False between VIEW-CHANGE and NEW-VIEW."""
+        self.log_view = View(0)
+        self.new_view: NewView | None = None
+        """The proof of ``log_view``; None in view 0."""
+        self.view_changes: dict[ReplicaId, ViewChange] = {}
+        """The latest VIEW-CHANGE of each replica for a view not yet entered."""
+        self.failed_views = 0
+        """View changes in a row that brought no progress; every timeout doubles with each."""
+
+        self.slots: dict[SeqNum, Slot] = {}
+        self.certificates: dict[SeqNum, PreparedCertificate] = {}
+        """P: of each number above the stable checkpoint the certificate of the highest view, executed ones too."""
+        self.batches: dict[Digest, Batch] = {}
+        self.decided: dict[SeqNum, Digest] = {}
+        self.next_seq = SeqNum(1)
+        """Primary: the next number to assign."""
+        self.proposed: dict[ClientId, Timestamp] = {}
+        """Primary: the latest request of each client proposed in this view."""
+        self.early: dict[ReplicaId, list[Message]] = {}
+        """Authentic votes for views not yet entered."""
+
+        self.executed = SeqNum(0)
+        self.clients: dict[ClientId, LastReply] = {}
+        self.pending: dict[ClientId, Waiting] = {}
+        """By client, oldest first."""
+        self.watched: tuple[ClientId, Timestamp] | None = None
+        """The request the request timer runs for."""
+
+        self.stable = SeqNum(0)
+        """h, the low watermark."""
+        self.stable_proof: tuple[Checkpoint, ...] = ()
+        self.snapshots: dict[SeqNum, Snapshot] = {}
+        self.checkpoint_votes: dict[SeqNum, dict[ReplicaId, Checkpoint]] = {}
+        self.peers: dict[ReplicaId, Status] = {}
+        """The latest STATUS of each peer: hints, never proof."""
+
+        self._effects: list[Effect] = []
+        self._generations: dict[str, int] = {}
+        self._due_ns: dict[str, int] = {}
+
+    # ------------------------------------------------------------ predicates
+
+    @property
+    def primary(self) -> ReplicaId:
+        """Of the current view."""
+        return self.cluster.primary(self.view)
+
+    @property
+    def is_active_primary(self) -> bool:
+        """This replica orders requests now."""
+        return self.active and self.primary == self.me
+
+    def in_window(self, seq: SeqNum) -> bool:
+        """h < n <= H (section 4.2), or re-proposed by the NEW-VIEW of this view."""
+        return self.stable < seq <= self.stable + self.cluster.window or seq in self.slots
+
+    def slot(self, seq: SeqNum) -> Slot:
+        """The slot of a number in the current window, made at its first use."""
+        found = self.slots.get(seq)
+        if found is None:
+            found = self.slots[seq] = Slot(self.log_view, seq)
+        return found
+
+    # ------------------------------------------------------------ verbs
+
+    def emit(self, effect: Effect) -> None:
+        """Add an effect, unless the log is being read back."""
+        if not self.silent:
+            self._effects.append(effect)
+
+    def take_effects(self) -> list[Effect]:
+        """What to do, in order."""
+        effects, self._effects = self._effects, []
+        return effects
+
+    def persist(self, type_: RecordType, payload: bytes) -> None:
+        """Durable before anything sent after it."""
+        self.emit(Persist(record(type_, payload)))
+
+    def trace(self, kind: str, **fields: object) -> None:
+        """A protocol fact."""
+        self.emit(Trace(kind, fields))
+
+    def reject(self, sender: Principal | None, message: str, reason: str) -> None:
+        """A peer misbehaved, or somebody in its name."""
+        self.emit(Rejected(sender, message, reason))
+
+    def send_raw(self, to: Principal, data: bytes) -> None:
+        """One message, in as many datagrams as it takes."""
+        if self.silent:
+            return
+        for piece in self.seal.fragments(to, data):
+            self.emit(Send(to, piece))
+
+    def send(self, to: Principal, type_: MessageType, view: int, seq: int, body: bytes) -> None:
+        """One message to one principal."""
+        if not self.silent:
+            self.send_raw(to, self.seal.for_peer(to, type_, view, seq, body))
+
+    def broadcast_raw(self, data: bytes) -> None:
+        """A signed message to every other replica."""
+        for replica in range(self.cluster.n):
+            if replica != self.me:
+                self.send_raw(replica, data)
+
+    def broadcast(self, type_: MessageType, view: int, seq: int, body: bytes) -> None:
+        """A message to every other replica, MAC'd for each."""
+        for replica in range(self.cluster.n):
+            if replica != self.me:
+                self.send(replica, type_, view, seq, body)
+
+    # ------------------------------------------------------------ timers
+
+    def set_timer(self, name: str, delay_ns: int) -> None:
+        """(Re)start a timer; an earlier setting of it is stale from now on."""
+        generation = self._generations.get(name, 0) + 1
+        self._generations[name] = generation
+        self._due_ns[name] = self.now_ns + delay_ns
+        self.emit(SetTimer(name, generation, delay_ns))
+
+    def cancel_timer(self, name: str) -> None:
+        """Stop a timer, if it runs."""
+        if name in self._due_ns:
+            del self._due_ns[name]
+            self.emit(CancelTimer(name))
+
+    def timer_runs(self, name: str) -> bool:
+        """It is set and has not fired."""
+        return name in self._due_ns
+
+    def timer_fired(self, name: str, generation: int) -> int | None:
+        """How late it fired in ns; None when it is stale."""
+        if self._generations.get(name) != generation or name not in self._due_ns:
+            return None
+        return max(0, self.now_ns - self._due_ns.pop(name))
+
+    def timeout_ns(self, base_ns: int) -> int:
+        """A timeout doubled for each view in a row that failed (section 4.5.2), capped."""
+        return min(base_ns << min(self.failed_views, 20), self.cluster.max_timeout_ns)
