@@ -1,7 +1,7 @@
 """Errors a user meets, as one small tree.
 
-Every one says what happened (with the value) and what it means, carries a hint of what to do next, and the exit code of
-the command that met it. Anything else that escapes is a bug of ours and keeps its traceback.
+Every one says what happened (with the value) and what it means, carries a hint of what to do next, and the
+exit code of the command that met it. Anything else that escapes is a bug of ours and keeps its traceback.
 """
 
 from __future__ import annotations

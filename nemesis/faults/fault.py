@@ -1,12 +1,14 @@
 """What a fault is: data, and a kind that knows how to do it, prove it and undo it.
 
-A ``Fault`` is a line of the plan: every random choice in its ``params`` is already made. A ``FaultKind`` carries it out
-through ``Machinery`` alone, so that it works alike in every world. All calls return at once. The order of a life is
+A ``Fault`` is a line of the plan: every random choice in its ``params`` is already made. A ``FaultKind``
+carries it out through ``Machinery`` alone, so that it works alike in every world. All calls return at once.
+The order of a life is
 
     available -> start -> observe* (until a Receipt) -> stop -> stopped* (until a Receipt)
 
-``observe`` and ``stopped`` are polled; None means "not yet". A fault that gives no receipt before it is stopped had no
-effect and counts as no coverage. ``stop`` is idempotent and safe at any moment, also before ``start``.
+``observe`` and ``stopped`` are polled; None means "not yet". A fault that gives no receipt before it is
+stopped had no effect and counts as no coverage. ``stop`` is idempotent and safe at any moment, also before
+``start``.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Victims:
 
 
 class FaultKind(Protocol):
-    """A kind of fault with its verbs and its picture. Stateless: all state is in the machinery."""
+    """A kind of fault with verbs and a picture. Shared; it remembers per machinery and fault id."""
 
     @property
     def name(self) -> str:
@@ -105,6 +107,9 @@ class FaultKind(Protocol):
     def observe(self, machinery: Machinery, fault_id: str, params: Params) -> Receipt | None:
         """The evidence, once it took effect."""
 
+    def trouble(self, machinery: Machinery, fault_id: str, params: Params) -> str:
+        """Why there is no receipt (of ``observe``; after ``stop``, of ``stopped``), in a sentence."""
+
     def stop(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """Undo it. Idempotent."""
 
@@ -112,4 +117,4 @@ class FaultKind(Protocol):
         """The evidence that it is undone."""
 
     def bad_now(self, machinery: Machinery, fault_id: str, params: Params) -> frozenset[int]:
-        """The replicas it makes bad at this moment, resolved and as observed; for the ledger."""
+        """Its victims, resolved, from ``start`` until ``stopped`` gave a receipt; for the ledger."""

@@ -1,0 +1,118 @@
+"""Partitions: one chain of our own in the router's FORWARD chain, one DROP rule per blocked link.
+
+Every change is one transaction of ``iptables-restore --noflush`` that adds and deletes only what differs,
+so there is no moment between two states and the packet counters of links that stay blocked live on. Only
+our chain is ever touched. It comes first in FORWARD; rules that queue packets belong after it, so that a
+cut also stops those. One backend is chosen (legacy where it works: 3 ms instead of 16) and never mixed with
+the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness import commands
+from harness.errors import HarnessError
+from harness.topology import host_address, host_names
+from nemesis.machinery import Link
+
+CHAIN = "TRAITOR_CUT"
+_PROBE_CHAIN = "TRAITOR_PROBE"
+_RULE = re.compile(rf"^\[(\d+):\d+\] -A {CHAIN} -s (\S+) -d (\S+) -j DROP$")
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One flavour of iptables."""
+
+    name: str
+    restore: str
+    save: str
+
+
+BACKENDS = tuple(
+    Backend(name, f"{name}-restore", f"{name}-save")
+    for name in ("iptables-legacy", "iptables-nft", "iptables")
+)
+
+
+@functools.cache
+def choose_backend() -> Backend:
+    """The first that really works in this network namespace. Raises HarnessError with what each said."""
+    said = []
+    for backend in BACKENDS:
+        try:
+            _restore(backend, [f":{_PROBE_CHAIN} - [0:0]", f"-A {_PROBE_CHAIN} -s 10.77.0.1/32 -j DROP"])
+            _restore(backend, [f"-F {_PROBE_CHAIN}", f"-X {_PROBE_CHAIN}"])
+            return backend
+        except HarnessError as problem:
+            said.append(problem.message)
+    raise HarnessError(
+        "no iptables works in the sandbox: " + "; ".join(said),
+        "On Debian or Ubuntu: apt-get install iptables. Or: sudo modprobe -a ip_tables iptable_filter",
+    )
+
+
+def _restore(backend: Backend, lines: list[str]) -> None:
+    text = "\n".join(("*filter", *lines, "COMMIT", ""))
+    commands.call(backend.restore, ["--noflush", "-w", "5"], text)
+
+
+class Firewall:
+    """The cuts of all owners together."""
+
+    def __init__(self, n: int) -> None:
+        self._hosts = {host_address(name): name for name in host_names(n)}
+        self._cuts: dict[str, frozenset[Link]] = {}
+        self._rules: frozenset[Link] = frozenset()
+        self._backend: Backend | None = None
+
+    def install(self, backend: Backend | None = None) -> None:
+        """Put our (empty) chain first in FORWARD. Raises HarnessError."""
+        backend = backend or choose_backend()
+        _restore(backend, [f":{CHAIN} - [0:0]", f"-I FORWARD 1 -j {CHAIN}"])
+        self._backend = backend
+
+    def remove(self) -> None:
+        """Take our chain out again. Idempotent."""
+        if self._backend is not None:
+            _restore(self._backend, [f"-D FORWARD -j {CHAIN}", f"-F {CHAIN}", f"-X {CHAIN}"])
+        self._backend = None
+        self._cuts.clear()
+        self._rules = frozenset()
+
+    def cut(self, owner: str, links: frozenset[Link]) -> None:
+        """See ``Machinery.cut``."""
+        assert self._backend is not None
+        cuts = {**self._cuts, owner: links}
+        if not links:
+            del cuts[owner]
+        wanted: frozenset[Link] = frozenset().union(*cuts.values())
+        added, deleted = sorted(wanted - self._rules), sorted(self._rules - wanted)
+        if added or deleted:
+            lines = [_rule("-A", link) for link in added] + [_rule("-D", link) for link in deleted]
+            _restore(self._backend, lines)
+        self._cuts, self._rules = cuts, wanted
+
+    def blocked(self) -> Mapping[Link, int]:
+        """See ``Machinery.blocked``: read back from the kernel, not from memory."""
+        assert self._backend is not None
+        if not self._rules:
+            return {}
+        found = {}
+        for line in commands.call(self._backend.save, ["-c", "-t", "filter"]).splitlines():
+            match = _RULE.match(line)
+            if match:
+                packets, source, target = match.groups()
+                found[Link(self._host(source), self._host(target))] = int(packets)
+        return found
+
+    def _host(self, address: str) -> str:
+        return self._hosts[address.removesuffix("/32")]
+
+
+def _rule(action: str, link: Link) -> str:
+    return f"{action} {CHAIN} -s {host_address(link.source)}/32 -d {host_address(link.target)}/32 -j DROP"

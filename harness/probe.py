@@ -1,0 +1,76 @@
+"""Run inside a sandbox as ``python -m harness.probe``: what works here, as one JSON object on stdout.
+
+Each name maps to null, or to what went wrong and how to mend it. Every probe really does the thing:
+versions and configuration say little about what a kernel lets a user do.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import commands, firewall
+from harness.errors import HarnessError
+
+
+def _ip() -> None:
+    if commands.find("ip") is None:
+        raise HarnessError("ip is not installed", "On Debian and Ubuntu: apt-get install iproute2")
+
+
+def _veth() -> None:
+    link = "link add probe mtu 65535 type veth peer name eth0 netns probe"
+    lines = ("netns add probe", link, "link del probe", "netns del probe", "")
+    commands.call("ip", ["-batch", "-"], "\n".join(lines))
+
+
+def _forward() -> None:
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+
+
+def _iptables() -> None:
+    firewall.choose_backend()
+
+
+def _nfqueue() -> None:
+    backend = firewall.choose_backend()
+    rule = "FORWARD -s 10.77.0.1/32 -j NFQUEUE --queue-num 7"
+    for action in ("-A", "-D"):
+        commands.call(backend.restore, ["--noflush", "-w", "5"], f"*filter\n{action} {rule}\nCOMMIT\n")
+    netfilter = 12
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netfilter) as queue:
+        queue.bind((0, 0))
+
+
+def _raw_socket() -> None:
+    socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW).close()
+
+
+PROBES: dict[str, Callable[[], None]] = {
+    "ip": _ip,
+    "veth": _veth,
+    "ip_forward": _forward,
+    "iptables": _iptables,
+    "nfqueue": _nfqueue,
+    "raw socket": _raw_socket,
+}
+
+
+def examine() -> dict[str, str | None]:
+    """Try everything."""
+    found: dict[str, str | None] = {}
+    for name, attempt in PROBES.items():
+        try:
+            attempt()
+            found[name] = None
+        except (HarnessError, OSError) as problem:
+            found[name] = str(problem)
+    if found["iptables"] is None:
+        found["iptables backend"] = firewall.choose_backend().name
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(examine()))

@@ -1,0 +1,16 @@
+"""Every kind of fault, by the name a spec or ``--fault`` uses. To add one: a file, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
+from nemesis.faults.kill import Kill
+from nemesis.faults.partition import Partition
+from nemesis.faults.pause import Pause
+
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition())
+KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _ALL})
+
+__all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]
