@@ -90,7 +90,8 @@ class Checkpoints(Execution):
 
     def make_stable(self, seq: SeqNum, proof: Sequence[Checkpoint]) -> None:
         """h = n: drop everything at or below it, in memory and on disk."""
-        assert seq in self.snapshots and seq <= self.executed, "a stable checkpoint is a state we hold"
+        assert seq in self.snapshots, f"stable checkpoint {seq} is a state this replica does not hold"
+        assert seq <= self.executed, f"stable checkpoint {seq} above the {self.executed} executed"
         previous = self.stable
         self.stable = seq
         self.stable_proof = tuple(proof)

@@ -1,0 +1,143 @@
+"""Coming back with every promise made: the log read from front to back.
+
+Nothing is sent while reading. What was durable is taken up as it was: the view and the VIEW-CHANGE sent for it, the
+proposals accepted, the certificates, the decisions, the last state. Votes are not in the log: they are made again from
+what is (Ed25519 is deterministic, so they are the same bytes). What others voted comes back by STATUS.
+"""
+
+from __future__ import annotations
+
+from .codec import decode, decode_batch, decode_certificate, decode_checkpoints, decode_pre_prepare
+from .digests import batch_digest
+from .effects import Halt
+from .frames import Malformed
+from .messages import NewView, ViewChange
+from .records import Record, RecordType, decode_seq, parse_record
+from .retransmission import Retransmission
+from .snapshots import decode_state, take_snapshot
+from .types import Digest, SeqNum
+
+
+class Recovery(Retransmission):
+    """The first event of a life."""
+
+    def on_started(self, records: tuple[bytes, ...]) -> None:
+        """Take up the log, then ask the others what happened since."""
+        self.silent = True
+        problem = self.read_log(records)
+        if problem is None:
+            self.restore_last_state()
+            self.make_own_votes_again()
+            self.execute_ready()
+        self.silent = False
+        if problem is not None:
+            self.emit(Halt(problem))
+            return
+        self.trace(
+            "started",
+            schema="traitor/trace/1",
+            replica=self.me,
+            view=self.view,
+            active=self.active,
+            executed=self.executed,
+            stable=self.stable,
+            records=len(records),
+        )
+        self.on_status_timer()
+
+    def read_log(self, records: tuple[bytes, ...]) -> str | None:
+        """Every record in order; why the log cannot be ours, or None."""
+        for index, data in enumerate(records):
+            found = parse_record(data)
+            if found is None:
+                return f"log record {index} is of no known type: the log was written by another version"
+            try:
+                self.read_record(found)
+            except Malformed as problem:
+                return f"log record {index} ({found.type.name}) does not decode: {problem}"
+        return None
+
+    def read_record(self, found: Record) -> None:
+        """One promise."""
+        match found.type:
+            case RecordType.PRE_PREPARE:
+                self.read_pre_prepare(found.payload)
+            case RecordType.PREPARED:
+                self.read_prepared(found.payload)
+            case RecordType.COMMITTED:
+                seq, digest = decode_seq(found.payload)
+                self.decided[seq] = Digest(digest)
+            case RecordType.VIEW_CHANGE | RecordType.NEW_VIEW:
+                self.read_view(found.payload)
+            case RecordType.SNAPSHOT:
+                seq, state = decode_seq(found.payload)
+                self.snapshots[seq] = take_snapshot(seq, state)
+            case RecordType.STABLE:
+                self.stable_proof = decode_checkpoints(found.payload)
+                self.stable = self.stable_proof[0].seq
+            case RecordType.BATCH:
+                batch = decode_batch(found.payload)
+                self.batches[batch_digest([request.digest for request in batch])] = batch
+
+    def read_pre_prepare(self, payload: bytes) -> None:
+        """A proposal made or accepted; of an earlier view only its batch still matters."""
+        message = decode_pre_prepare(payload)
+        if message.batch is not None:
+            self.batches[message.digest] = message.batch
+        if message.view == self.log_view and message.seq > self.stable:
+            self.slot(message.seq).pre_prepare = message
+            if message.primary == self.me:
+                self.next_seq = max(self.next_seq, SeqNum(message.seq + 1))
+
+    def read_prepared(self, payload: bytes) -> None:
+        """A certificate; the latest view's wins, as when it was made."""
+        certificate = decode_certificate(payload)
+        proposal = certificate.pre_prepare
+        if proposal.seq <= self.stable:
+            return
+        self.certificates[proposal.seq] = certificate
+        if proposal.view == self.log_view:
+            slot = self.slot(proposal.seq)
+            slot.pre_prepare = slot.pre_prepare or proposal
+            slot.prepared = True
+            for vote in certificate.prepares:
+                slot.prepares[vote.replica] = vote
+
+    def read_view(self, payload: bytes) -> None:
+        """A VIEW-CHANGE sent, or a NEW-VIEW entered."""
+        message, _ = decode(payload)
+        if isinstance(message, ViewChange):
+            self.view = message.view
+            self.active = False
+            self.view_changes[self.me] = message
+        elif isinstance(message, NewView):
+            self.enter_view(message)
+        else:
+            raise Malformed(f"{type(message).__name__} where a view belongs")
+
+    def restore_last_state(self) -> None:
+        """The latest state this replica vouched for."""
+        if not self.snapshots:
+            return
+        seq = max(self.snapshots)
+        self.clients, service = decode_state(self.snapshots[seq].data)
+        self.service.restore(service)
+        self.executed = seq
+        self.transfer = None
+
+    def make_own_votes_again(self) -> None:
+        """PREPARE, COMMIT and CHECKPOINT votes follow from what they stood for."""
+        for seq in sorted(self.slots):
+            slot = self.slots[seq]
+            if slot.pre_prepare is None:
+                continue
+            if slot.pre_prepare.primary != self.me:
+                slot.prepares[self.me] = self.own_prepare(slot)
+            if slot.prepared:
+                slot.commits[self.me] = slot.pre_prepare.digest
+        for seq in sorted(self.snapshots):
+            if seq > self.stable:
+                votes = self.checkpoint_votes.setdefault(seq, {})
+                votes[self.me] = self.own_checkpoint(self.snapshots[seq])
+        if not self.active:
+            self.watched = None

@@ -1,0 +1,151 @@
+"""A replica: events in, effects out.
+
+    replica = Replica(cluster, me, keys, service)
+    effects = replica.handle(Started(records), now_ns)
+
+The phases are in the modules named in ``state``; this one only opens what arrives and hands it on. Nothing a peer
+sends can raise: bytes that are no message, or not the sender's, become ``Rejected``.
+"""
+
+from __future__ import annotations
+
+from .authentication import Keyring
+from .cluster import Cluster
+from .codec import decode
+from .effects import Effect
+from .events import Event, Received, Started, TimerFired
+from .fragments import Reassembly
+from .frames import Malformed, MessageType
+from .messages import (
+    BatchBody,
+    Checkpoint,
+    Commit,
+    FetchBatch,
+    FetchChunk,
+    FetchState,
+    Fragment,
+    Message,
+    NewView,
+    Prepare,
+    PrePrepare,
+    Request,
+    StateChunk,
+    StateMeta,
+    Status,
+    ViewChange,
+)
+from .recovery import Recovery
+from .services import Service
+from .state import NEW_VIEW_TIMER, REQUEST_TIMER, STATUS_TIMER
+from .types import ReplicaId
+
+
+class Replica(Recovery):
+    """One of n state machines that behave as one."""
+
+    def __init__(self, cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> None:
+        super().__init__(cluster, me, keys, service)
+        self.started = False
+        self.reassembly = Reassembly()
+
+    def handle(self, event: Event, now_ns: int) -> list[Effect]:
+        """What to do about an event, in order (see ``effects`` for the contract)."""
+        self.now_ns = now_ns
+        match event:
+            case Started(records):
+                assert not self.started, "a replica starts once in its life"
+                self.started = True
+                self.on_started(records)
+            case Received(data):
+                self.on_datagram(data)
+            case TimerFired(name, generation):
+                self.on_timer(name, generation)
+        assert self.started, "the first event is Started"
+        self.propose()
+        self.watch_oldest()
+        return self.take_effects()
+
+    def on_timer(self, name: str, generation: int) -> None:
+        """A stale timer does nothing."""
+        late_ns = self.timer_fired(name, generation)
+        if late_ns is None:
+            return
+        match name:
+            case _ if name == REQUEST_TIMER:
+                self.on_request_timeout(late_ns)
+            case _ if name == NEW_VIEW_TIMER:
+                self.on_new_view_timeout()
+            case _ if name == STATUS_TIMER:
+                self.on_status_timer()
+
+    def on_datagram(self, data: bytes) -> None:
+        """Open, check the seal, hand on."""
+        try:
+            message, frame = decode(data)
+        except Malformed as problem:
+            self.reject(None, "datagram", str(problem))
+            return
+        if self.is_useless(message):
+            return
+        if frame.type is not MessageType.REQUEST and frame.sender >= self.cluster.n:
+            self.reject(None, frame.type.name, f"from {frame.sender}, which is no replica here")
+        elif not self.seal.authentic(frame):
+            self.reject(frame.sender, frame.type.name, "not authentic")
+        else:
+            self.on_message(message)
+
+    def is_useless(self, message: Message) -> bool:
+        """A vote that changes nothing any more is not worth checking a signature for."""
+        match message:
+            case Prepare():
+                slot = self.slots.get(message.seq)
+                return slot is not None and slot.prepared and message.view <= slot.view
+            case Commit():
+                slot = self.slots.get(message.seq)
+                return slot is not None and slot.committed and message.view <= slot.view
+            case _:
+                return False
+
+    def on_message(self, message: Message) -> None:
+        """By type; a replica has no use for REPLY."""
+        match message:
+            case Request():
+                self.on_request(message)
+            case PrePrepare():
+                self.on_pre_prepare(message)
+            case Prepare():
+                self.on_prepare(message)
+            case Commit():
+                self.on_commit(message)
+            case Checkpoint():
+                self.on_checkpoint(message)
+            case ViewChange():
+                self.on_view_change(message)
+            case NewView():
+                self.on_new_view(message)
+            case Status():
+                self.on_status(message)
+            case FetchBatch():
+                self.on_fetch_batch(message)
+            case BatchBody():
+                self.on_batch(message)
+            case FetchState():
+                self.on_fetch_state(message)
+            case StateMeta():
+                self.on_state_meta(message)
+            case FetchChunk():
+                self.on_fetch_chunk(message)
+            case StateChunk():
+                self.on_state_chunk(message)
+            case Fragment():
+                self.on_fragment(message)
+            case _:
+                self.reject(None, type(message).__name__, "not for a replica")
+
+    def on_fragment(self, message: Fragment) -> None:
+        """The last piece makes it a message like any other."""
+        whole = self.reassembly.add(message)
+        if isinstance(whole, str):
+            self.reject(message.sender, "FRAGMENT", whole)
+        elif whole is not None:
+            self.on_datagram(whole)
