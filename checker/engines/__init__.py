@@ -1,0 +1,1 @@
+"""Engines look for an order that explains a history. They propose; `checker.audit` believes none of them."""

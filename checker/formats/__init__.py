@@ -1,0 +1,1 @@
+"""One module per format of histories. Each has `read(path, ...) -> History` and raises only HistoryError."""

@@ -1,0 +1,86 @@
+"""What clients saw, as data: operations with closed intervals, and the error for a history nobody can judge.
+
+Invariants, held by the readers in `checker.formats` and relied on everywhere else:
+operations are sorted by the index of their invocation; an `ok` operation has `return_ns >= call_ns` and an
+output; an `info` operation has no return: it may take effect at any time after its call, or never; a `fail`
+operation certainly did not happen. Inputs and outputs are immutable (lists became tuples). Times are
+nanoseconds of one monotonic clock. Operation `a` precedes `b` iff `a.return_ns < b.call_ns`, strictly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["ok", "fail", "info"]
+Phase = Literal["load", "final"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing a client asked for, and how it ended. `index` is that of the invoke line."""
+
+    index: int
+    process: int
+    f: str
+    key: str
+    input: Hashable
+    output: Hashable
+    type: Outcome
+    call_ns: int
+    return_ns: int | None
+    phase: Phase = "load"
+    client: int | None = None
+    timestamp: int | None = None
+    gave_up_ns: int | None = None
+    """When a `fail` or `info` was written; None if it was still open at the end of the file."""
+    error: str | None = None
+    view: int | None = None
+    replicas: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NemesisEvent:
+    """A line the nemesis wrote into the history: when a fault began or ended."""
+
+    index: int
+    time_ns: int
+    f: str
+    fault: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A whole history, ready to be judged."""
+
+    source: str
+    model: str
+    initial: Hashable
+    operations: tuple[Operation, ...]
+    nemesis: tuple[NemesisEvent, ...]
+    sha256: str
+    torn_line: int | None = None
+    """Line number of a half last line that the reader was told to forgive."""
+
+
+class HistoryError(Exception):
+    """A history that cannot be judged. `line` counts from 1; 0 means the file as a whole."""
+
+    def __init__(self, source: str, line: int, reason: str, advice: str) -> None:
+        self.source = source
+        self.line = line
+        self.reason = reason
+        self.advice = advice
+        where = f"{source}: line {line}" if line else source
+        super().__init__(f"{where}: {reason}. {advice}.")
+
+
+def by_key(operations: Iterable[Operation]) -> dict[str, tuple[Operation, ...]]:
+    """Operations of each key that may have happened (`fail` left out), keys in order of first use."""
+    groups: dict[str, list[Operation]] = {}
+    for operation in operations:
+        if operation.type != "fail":
+            groups.setdefault(operation.key, []).append(operation)
+    return {key: tuple(group) for key, group in groups.items()}

@@ -1,0 +1,171 @@
+"""A list that only grows: append an element, read the whole list.
+
+States form a tree: the children of a list are the lists one element longer. A state is a node of it, made
+once, so equal lists are the same object and comparing, hashing and appending cost the same at any length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import ClassVar, cast
+
+from checker.models.base import Blur, Call, Model, State, Study
+
+
+class Prefix:
+    """A list, as the path from the empty one. Equal lists of one model are identical objects."""
+
+    __slots__ = ("_children", "element", "length", "parent")
+
+    def __init__(self, parent: Prefix | None, element: Hashable) -> None:
+        self.parent = parent
+        self.element = element
+        self.length: int = parent.length + 1 if parent else 0
+        self._children: dict[Hashable, Prefix] = {}
+
+    def then(self, element: Hashable) -> Prefix:
+        """This list with `element` at its end."""
+        child = self._children.get(element)
+        if child is None:
+            child = self._children[element] = Prefix(self, element)
+        return child
+
+    def path(self, elements: Sequence[Hashable]) -> Prefix:
+        """This list with all of `elements` at its end."""
+        node = self
+        for element in elements:
+            node = node.then(element)
+        return node
+
+    def elements(self) -> tuple[Hashable, ...]:
+        """The list itself."""
+        node, backwards = self, list[Hashable]()
+        while node.parent is not None:
+            backwards.append(node.element)
+            node = node.parent
+        return tuple(reversed(backwards))
+
+    def equals(self, elements: tuple[Hashable, ...]) -> bool:
+        """Whether this is the list `elements`, without making new states."""
+        if len(elements) != self.length:
+            return False
+        node = self
+        for element in reversed(elements):
+            if node.parent is None or node.element != element:
+                return False
+            node = node.parent
+        return True
+
+
+def elements_of(call: Call) -> tuple[Hashable, ...]:
+    """The list a completed read returned."""
+    return cast(tuple[Hashable, ...], call.output)
+
+
+class AppendList(Model):
+    """One list per key."""
+
+    functions: ClassVar[Mapping[str, str]] = {"append": "append", "read": "read"}
+
+    def __init__(self, name: str, initial: Hashable = None) -> None:
+        root = Prefix(None, None)
+        super().__init__(name, root.path(cast(tuple[Hashable, ...], initial or ())))
+        self._root = root
+
+    def step(self, state: State, call: Call) -> tuple[bool, State]:
+        node = cast(Prefix, state)
+        if call.f == "append":
+            return True, node.then(call.input)
+        return (not call.known or node.equals(elements_of(call))), node
+
+    def is_observer(self, call: Call) -> bool:
+        return call.f == "read"
+
+    def study(self, calls: Sequence[Call]) -> AppendStudy:
+        return AppendStudy(self._root, calls)
+
+    def removable(self, calls: Sequence[Call]) -> frozenset[int]:
+        """Reads, and appends of elements in no completed read: those come after every read, or never."""
+        seen = _seen(calls)
+        return frozenset(i for i, call in enumerate(calls) if call.f == "read" or call.input not in seen)
+
+    def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
+        """Elements. Filtering elements out of every list keeps an explaining order explaining."""
+        appended = [call.input for call in calls if call.f == "append"]
+        return tuple(dict.fromkeys([*appended, *sorted(_seen(calls), key=str)]))
+
+    def project(self, call: Call, gone: frozenset[Hashable]) -> Call | None:
+        if call.f == "append":
+            return None if call.input in gone else call
+        if not call.known:
+            return call
+        left = tuple(element for element in elements_of(call) if element not in gone)
+        return Call(call.f, call.input, left, call.known)
+
+    def show(self, state: State) -> object:
+        shown = (None if isinstance(e, Blur) else e for e in cast(Prefix, state).elements())
+        return list(shown)
+
+    def input_problem(self, f: str, value: object) -> str | None:
+        if self.functions[f] == "append":
+            return None if isinstance(value, str) else "a string"
+        return None if value is None else "null"
+
+    def output_problem(self, f: str, value: object) -> str | None:
+        if self.functions[f] == "append":
+            return None if value is None else "null"
+        if isinstance(value, tuple) and all(isinstance(element, str) for element in value):
+            return None
+        return "a list of strings"
+
+
+def _seen(calls: Sequence[Call]) -> set[Hashable]:
+    return {e for call in calls if call.f == "read" and call.known for e in elements_of(call)}
+
+
+class AppendStudy(Study):
+    """Advice for one key.
+
+    useless: pending reads, and pending appends of elements in no completed read.
+    label: elements in no completed read are one element (no read is legal once one of them is in).
+    lost: a list only grows, so a read is lost once the list is no prefix of what it returned.
+    """
+
+    def __init__(self, root: Prefix, calls: Sequence[Call]) -> None:
+        self._calls = calls
+        self._seen = _seen(calls)
+        self.useless = frozenset(
+            i
+            for i, call in enumerate(calls)
+            if not call.known and (call.f == "read" or call.input not in self._seen)
+        )
+        self._below = _reads_below(root, calls)
+
+    def label(self, position: int) -> Call:
+        call = self._calls[position]
+        if call.f == "append" and call.input not in self._seen:
+            return Call(call.f, Blur.UNSEEN, call.output, call.known)
+        return call
+
+    def lost(self, before: State, after: State) -> int:
+        if before is after:
+            return 0
+        return self._below.get(cast(Prefix, before), 0) & ~self._below.get(cast(Prefix, after), 0)
+
+
+def _reads_below(root: Prefix, calls: Sequence[Call]) -> dict[Prefix, int]:
+    """For every prefix of a completed read, the bit set of reads that return it or more."""
+    below: dict[Prefix, int] = {}
+    for i, call in enumerate(calls):
+        if call.f == "read" and call.known:
+            end = root.path(elements_of(call))
+            below[end] = below.get(end, 0) | (1 << i)
+    nodes = list(below)
+    for node in nodes:
+        while node.parent is not None and node.parent not in below:
+            node = node.parent
+            below[node] = 0
+    for node in sorted(below, key=lambda node: -node.length):
+        if node.parent is not None:
+            below[node.parent] |= below[node]
+    return below
