@@ -86,7 +86,7 @@ class Directory:
 
     def _problem(self) -> str | None:
         if len(self.replicas) >= FIRST_CLIENT_ID:
-            return f"{len(self.replicas)} replicas: there must be fewer than {FIRST_CLIENT_ID}, the first client id"
+            return f"{len(self.replicas)} replicas: client ids begin at {FIRST_CLIENT_ID}, have fewer"
         below = FIRST_CLIENT_ID
         for block in self.clients:
             if not below <= block.first <= block.last <= LAST_CLIENT_ID:

@@ -1,13 +1,13 @@
 """The write-ahead log: what a replica promised, on disk before the promise leaves.
 
     header   8s magic, H version, H flags, 16s cluster id, I replica, I salt, I crc
-    record   4s marker, I length, Q index, I crc of (salt, length, index), I crc of (salt, index, payload), payload
+    record   4s marker, I length, Q index, I header crc, I payload crc, payload
 
-All integers are big-endian. The salt comes from the replica's secret, so that no peer can put bytes into a
-payload that look like a record of this log. What ``open_log`` returns is what was appended, in order, from
-the first record on; else it refuses with ``LogError``. A bad record at the very end is a torn write that
-promised nothing yet, and is cut off; a bad record with a good one behind it is damage, and going on would
-forget promises.
+Integers are big-endian; both crcs of a record cover the salt and its index. The salt comes from the
+replica's secret, so that no peer can put bytes into a payload that look like a record of this log. What
+``open_log`` returns is what was appended, in order, from the first record on; else it refuses with
+``LogError``. A bad record at the very end is a torn write that promised nothing yet, and is cut off; a bad
+record with a good one behind it is damage, and going on would forget promises.
 """
 
 from __future__ import annotations
@@ -215,12 +215,12 @@ def _check_header(data: bytes, path: Path, cluster_id: bytes, replica: int) -> t
         )
     if version != VERSION or flags & ~FLAG_VOLATILE:
         raise LogError(
-            f"{path}: log version {version}, flags {flags}; this program reads {VERSION}: use the one that wrote it"
+            f"{path}: version {version}, flags {flags}; this program reads {VERSION}: use its writer"
         )
     if (its_cluster, its_replica) != (cluster_id, replica):
         raise LogError(
-            f"{path}: the log of replica {its_replica} of cluster {its_cluster.hex()}, but this is replica "
-            f"{replica} of cluster {cluster_id.hex()}. Correct 'log' in the config: a replica runs on its own log"
+            f"{path}: the log of replica {its_replica} of cluster {its_cluster.hex()}, but this is "
+            f"replica {replica} of cluster {cluster_id.hex()}. Correct 'log' in the config"
         )
     return salt, flags
 

@@ -73,7 +73,7 @@ class Client:
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """To the current or latest operation, the first of each replica, in order of arrival; late ones join."""
+        """To the latest operation: the first of each replica, in order of arrival, late ones too."""
         return tuple(self._replies.values())
 
     def invoke(self, operation: bytes, now_ns: int, *, needed: int | None = None) -> list[Effect]:

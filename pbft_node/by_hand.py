@@ -1,0 +1,193 @@
+"""A cluster by hand: ``generate`` writes one for this machine, ``call`` makes one client call and prints the
+result.
+
+Exit codes of ``call``: 0 the service answered · 1 it answered with an error · 2 wrong use · 3 no answer in
+time (the operation may still take effect) · 4 the machine is at fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import select
+import sys
+import time
+from hashlib import blake2b
+from pathlib import Path
+
+from .config import ClientConfig, load_client, read_json
+from .core.client import Client
+from .core.cluster import Cluster
+from .core.effects import CancelTimer, Completed, Effect, Send, SetTimer
+from .core.events import Event, Received
+from .core.operations import MAX_OPERATION_BYTES, decode_fields, encode_fields
+from .errors import ConfigError, MachineError, NodeError
+from .genesis import ClientBlock, make_genesis, write_json, write_replica
+from .timers import Timers
+from .transport import AddressBook, UdpTransport
+
+EXIT_SERVICE_ERROR = 1
+EXIT_USAGE = 2
+EXIT_NO_ANSWER = 3
+FIRST_CLIENT, LAST_CLIENT = 1000, 1999
+_SECOND_NS = 1_000_000_000
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "generate":
+            return generate(options)
+        if options.command == "call":
+            return call(options)
+    except NodeError as error:
+        print(f"pbft_node: {error}", file=sys.stderr)
+        return error.exit_code
+    _parser().print_usage(sys.stderr)
+    print("pbft_node: give --config FILE to run a replica, or a command", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pbft_node", description="A PBFT replica and client.")
+    parser.add_argument("--config", metavar="FILE", help="run the replica configured in this file")
+    commands = parser.add_subparsers(dest="command")
+    new = commands.add_parser("generate", help="write a cluster for this machine, with test keys")
+    new.add_argument("folder", type=Path)
+    new.add_argument("--nodes", type=int, default=4)
+    new.add_argument("--base-port", type=int, default=7000, help="replica i gets this port plus i")
+    new.add_argument("--service", default="kv")
+    new.add_argument("--auth", default="hybrid")
+    new.add_argument("--seed", type=int, default=0, help="of the test keys")
+    one = commands.add_parser("call", help="one operation, for example: call client.json put k v")
+    one.add_argument("config_file", type=Path)
+    one.add_argument("operation", nargs="+")
+    one.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    one.add_argument(
+        "--client", type=int, metavar="ID", help="which of the file's clients; the first unless told"
+    )
+    return parser
+
+
+def generate(options: argparse.Namespace) -> int:
+    """Write ``replicas/<i>/``, ``client.json`` and ``public.json``; say how to go on."""
+    folder: Path = options.folder
+    if not 1 <= options.base_port <= 65_535 - options.nodes:
+        raise ConfigError(
+            f"--base-port {options.base_port}: the ports up to it plus {options.nodes} must exist"
+        )
+    name = b"traitor by hand/%d/%d" % (options.seed, options.nodes)
+    try:
+        cluster_id = blake2b(name, digest_size=16).digest()
+        cluster = Cluster(cluster_id=cluster_id, n=options.nodes, service=options.service, auth=options.auth)
+    except ValueError as problem:
+        raise ConfigError(str(problem)) from None
+    replicas = [("127.0.0.1", options.base_port + i) for i in range(options.nodes)]
+    block = ClientBlock(FIRST_CLIENT, LAST_CLIENT, "127.0.0.1", options.base_port + options.nodes)
+    genesis = make_genesis(cluster, options.seed, replicas, [block])
+    try:
+        configs = [write_replica(genesis, i, folder / "replicas" / str(i)) for i in range(cluster.n)]
+        write_json(folder / "client.json", genesis.client_config(0))
+        write_json(folder / "public.json", genesis.public())
+    except OSError as error:
+        raise MachineError(f"{folder}: {error.strerror} ({error.filename}): choose a new folder") from None
+    print("Start each replica (test keys: guard nothing real with them):")
+    for config in configs:
+        print(f"  python -m pbft_node --config {config} &")
+    print(f"Then: python -m pbft_node call {folder / 'client.json'} put k v")
+    return 0
+
+
+def call(options: argparse.Namespace) -> int:
+    """One operation of one client."""
+    path: Path = options.config_file
+    config = load_client(read_json(path), str(path))
+    client_id = config.first if options.client is None else options.client
+    if not config.first <= client_id <= config.last:
+        raise ConfigError(f"--client {client_id}: {path} speaks for {config.first} to {config.last}")
+    operation = encode_fields(*(os.fsencode(field) for field in options.operation))
+    if len(operation) > MAX_OPERATION_BYTES:
+        raise ConfigError(f"operation of {len(operation)} bytes: the limit is {MAX_OPERATION_BYTES}")
+    transport = UdpTransport(config.address, AddressBook(config.replica_addresses))
+    try:
+        last = take_timestamp(path.with_name(path.name + ".timestamp")) - 1
+        client = Client(config.cluster, client_id, config.keyring, last_timestamp=last)
+        completed = _run(client, transport, operation, options.timeout)
+    finally:
+        transport.close()
+    if completed is None:
+        _say_no_answer(config, client, options.timeout)
+        return EXIT_NO_ANSWER
+    fields = decode_fields(completed.result) or (completed.result,)
+    print(*(field.decode(errors="backslashreplace") for field in fields))
+    return EXIT_SERVICE_ERROR if fields[0] == b"error" else 0
+
+
+def take_timestamp(path: Path) -> int:
+    """The next timestamp of a counter file, on disk before it is used: a timestamp is never used twice."""
+    try:
+        with open(
+            os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", encoding="ascii"
+        ) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            text = file.read(64)
+            if text and not text.strip().isdecimal():
+                raise ConfigError(
+                    f"{path}: holds {text!r}: write the last timestamp its clients used, a number"
+                )
+            timestamp = int(text or "0") + 1
+            file.seek(0)
+            file.write(f"{timestamp}\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: holds no number: write the last timestamp its clients used") from None
+    except OSError as error:
+        raise MachineError(f"{path}: cannot keep the timestamp: {error.strerror}. Mend its folder") from None
+    return timestamp
+
+
+def _run(client: Client, transport: UdpTransport, operation: bytes, timeout: float) -> Completed | None:
+    timers = Timers()
+    poll = select.poll()
+    poll.register(transport.fileno(), select.POLLIN)
+
+    def take(effects: list[Effect], now_ns: int) -> Completed | None:
+        for effect in effects:
+            match effect:
+                case Send(to, data):
+                    transport.send(to, data)
+                case SetTimer(name, generation, delay_ns):
+                    timers.set(name, generation, now_ns + delay_ns)
+                case CancelTimer(name):
+                    timers.cancel(name)
+                case Completed():
+                    return effect
+        return None
+
+    now_ns = time.monotonic_ns()
+    deadline_ns = now_ns + int(timeout * _SECOND_NS)
+    take(client.invoke(operation, now_ns), now_ns)
+    while (now_ns := time.monotonic_ns()) < deadline_ns:
+        wake_ns = min(deadline_ns, timers.next_due_ns() or deadline_ns)
+        poll.poll(max(0, wake_ns - now_ns) / 1_000_000)
+        now_ns = time.monotonic_ns()
+        events: list[Event] = [Received(data) for data in transport.receive(256)]
+        if fired := timers.take_due(now_ns):
+            events.append(fired)
+        for event in events:
+            completed = take(client.handle(event, now_ns), now_ns)
+            if completed:
+                return completed
+    return None
+
+
+def _say_no_answer(config: ClientConfig, client: Client, timeout: float) -> None:
+    answered = ", ".join(str(reply.replica) for reply in client.replies) or "none"
+    print(
+        f"pbft_node: no {config.cluster.weak} matching replies within {timeout} s (answered: {answered}). "
+        "The operation may still take effect, once. Do the replicas run? See their stderr and trace",
+        file=sys.stderr,
+    )

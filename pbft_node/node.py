@@ -1,0 +1,72 @@
+"""Puts one replica together from its configuration and runs it: ``python -m pbft_node --config FILE``.
+
+Exit codes: 0 stopped by SIGTERM or SIGINT · 2 wrong configuration · 3 the log cannot be trusted or written,
+or the core halted · 4 the machine is at fault (port, rights, space) · 70 a bug of ours, with its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from .config import ReplicaConfig, load_replica
+from .core.replica import Replica
+from .core.services import SERVICES
+from .errors import EXIT_BUG, ConfigError, NodeError
+from .runtime import Runtime
+from .trace import TraceFile
+from .transport import BUFFER_BYTES, AddressBook, UdpTransport
+from .wal import open_log
+
+
+def main(path: Path) -> int:
+    """Run the replica configured in ``path`` until it is stopped. Its exit code."""
+    try:
+        config = load_replica(path)
+        _run(config)
+    except NodeError as error:
+        _say(f"stopped: {error}")
+        return error.exit_code
+    except Exception:
+        _say("stopped by a bug in pbft_node; what the events of this turn asked for was not sent:")
+        traceback.print_exc()
+        return EXIT_BUG
+    return 0
+
+
+def _run(config: ReplicaConfig) -> None:
+    cluster, me = config.cluster, config.replica
+    make_service = SERVICES.get(cluster.service)
+    if make_service is None:
+        known = ", ".join(sorted(SERVICES))
+        raise ConfigError(f"{config.path}: cluster.service = {cluster.service!r}: choose one of {known}")
+    opened = open_log(config.log, cluster.cluster_id, me, config.durability)
+    address = config.replica_addresses[me]
+    transport = UdpTransport(address, AddressBook(config.replica_addresses, config.client_addresses))
+    trace = None if config.trace is None else TraceFile(config.trace)
+    if opened.cut_bytes:
+        _say(
+            f"{config.log}: cut off a torn write of {opened.cut_bytes} bytes at its end; nothing rested on it"
+        )
+    if transport.buffer_bytes < BUFFER_BYTES:
+        _say(
+            f"socket buffers of {transport.buffer_bytes} bytes, not {BUFFER_BYTES}: a long pause may lose "
+            "datagrams (sysctl net.core.rmem_max, net.core.wmem_max)"
+        )
+    _say(
+        f"replica {me} of {cluster.n} at {address[0]}:{address[1]}, {len(opened.records)} records in its log"
+    )
+    runtime = Runtime(Replica(cluster, me, config.keyring, make_service()), opened.log, transport, trace)
+    try:
+        runtime.run(opened.records)
+    finally:
+        runtime.close()
+        if transport.lost:
+            lost = ", ".join(f"{count} {reason}" for reason, count in sorted(transport.lost.items()))
+            _say(f"datagrams that could not be sent: {lost}")
+    _say("stopped by a signal")
+
+
+def _say(line: str) -> None:
+    print(f"pbft_node: {line}", file=sys.stderr, flush=True)

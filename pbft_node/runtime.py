@@ -1,0 +1,166 @@
+"""Drives one replica: a single epoll loop over its UDP socket, its timers, its log and its trace.
+
+Each turn handles the datagrams that wait (at most ``MAX_DATAGRAMS_PER_TURN``) and the timers that are due,
+and gathers the effects. Then, in this order: records to the log with one sync, lines to the trace with one
+write, datagrams out. So nothing leaves before what it promises is durable, and one sync serves many
+messages (group commit). A ``Halt``, a failing log or an exception of the core ends the process with nothing
+of that turn sent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable, Sequence
+from types import FrameType
+from typing import Protocol
+
+from .core.effects import (
+    CancelTimer,
+    Compact,
+    Completed,
+    Effect,
+    Halt,
+    Persist,
+    Rejected,
+    Send,
+    SetTimer,
+    Trace,
+)
+from .core.events import Event, Received, Started
+from .errors import HaltedError
+from .timers import Timers
+from .trace import TraceFile
+from .transport import UdpTransport
+from .wal import Log
+
+MAX_DATAGRAMS_PER_TURN = 256
+MAX_TIMERS_PER_TURN = 1024
+MAX_WAIT_SECONDS = 60.0
+_SECOND_NS = 1_000_000_000
+
+
+class Machine(Protocol):
+    """A replica: the core's contract."""
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Effect]:
+        """What happened, and when; what to do about it, in order."""
+
+
+class Runtime:
+    """One life of a replica, from ``Started`` to SIGTERM."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        log: Log,
+        transport: UdpTransport,
+        trace: TraceFile | None,
+        *,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._machine = machine
+        self._log = log
+        self._transport = transport
+        self._trace = trace
+        self._clock_ns = clock_ns
+        self._timers = Timers()
+        self._outbox: list[Send] = []
+        self._halt: str | None = None
+        self._stopping = False
+
+    def run(self, records: tuple[bytes, ...]) -> None:
+        """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises."""
+        wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        before = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        poll = select.epoll()
+        try:
+            poll.register(wake_reader, select.EPOLLIN)
+            poll.register(self._transport.fileno(), select.EPOLLIN)
+            self.turn([Started(records)])
+            while not self._stopping:
+                poll.poll(self._wait_seconds())
+                self.turn(map(Received, self._transport.receive(MAX_DATAGRAMS_PER_TURN)))
+            if self._trace:
+                self._trace.finish(self._clock_ns())
+        finally:
+            poll.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before)
+            os.close(wake_reader)
+            os.close(wake_writer)
+
+    def close(self) -> None:
+        """Let go of log, socket and trace, as a crash would."""
+        self._log.close()
+        self._transport.close()
+        if self._trace:
+            self._trace.close()
+
+    def turn(self, events: Iterable[Event]) -> None:
+        """Handle these events and the timers that are due, then carry out what came of them, together."""
+        for event in events:
+            self._step(event)
+        self._fire_due_timers()
+        self._log.sync()
+        if self._trace:
+            self._trace.end_interval(self._clock_ns())
+            self._trace.flush()
+        if self._halt is not None:
+            raise HaltedError(
+                f"halted: {self._halt}. See its trace for what led there before you start it again"
+            )
+        for message in self._outbox:
+            self._transport.send(message.to, message.data)
+        self._outbox.clear()
+
+    def _fire_due_timers(self) -> None:
+        now_ns = self._clock_ns()
+        for _ in range(MAX_TIMERS_PER_TURN):
+            fired = self._timers.take_due(now_ns)
+            if fired is None:
+                return
+            self._step(fired)
+
+    def _step(self, event: Event) -> None:
+        """One event enters, its effects leave: the place for a journal of inputs and outputs."""
+        if self._halt is not None:
+            return
+        now_ns = self._clock_ns()
+        for effect in self._machine.handle(event, now_ns):
+            self._take(effect, now_ns)
+
+    def _take(self, effect: Effect, now_ns: int) -> None:
+        match effect:
+            case Send():
+                self._outbox.append(effect)
+            case Persist(record):
+                self._log.append(record)
+            case SetTimer(name, generation, delay_ns):
+                self._timers.set(name, generation, now_ns + delay_ns)
+            case CancelTimer(name):
+                self._timers.cancel(name)
+            case Trace(kind, fields):
+                if self._trace:
+                    self._trace.add(now_ns, kind, fields)
+            case Rejected():
+                if self._trace:
+                    self._trace.rejected(now_ns, effect)
+            case Compact(records):
+                self._log.compact(records)
+            case Halt(reason):
+                self._halt = reason
+            case Completed():
+                raise AssertionError("a replica completed a client's operation")
+
+    def _wait_seconds(self) -> float:
+        """Until the next timer. Epoll rounds up to its milliseconds, so the loop never spins."""
+        due_ns = self._timers.next_due_ns()
+        return -1 if due_ns is None else min(max(0, due_ns - self._clock_ns()) / _SECOND_NS, MAX_WAIT_SECONDS)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._stopping = True

@@ -1,0 +1,114 @@
+"""``trace.jsonl``: the protocol as the replica lived it, one JSON object a line (schema ``traitor/trace/1``).
+
+Lines wait in memory until ``flush`` writes them with one call. ``rejected`` lines are what an attacker
+makes us write, so they are limited: alike ones (same sender, message and reason) are written ``BURST``
+times an interval, the rest is counted and written as one line with a ``count``; beyond ``MAX_KINDS`` kinds
+an interval they are counted together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from json import JSONEncoder
+from pathlib import Path
+
+from .core.effects import Rejected
+from .errors import MachineError
+
+BURST = 5
+MAX_KINDS = 64
+INTERVAL_NS = 1_000_000_000
+MAX_REASON_CHARACTERS = 200
+_EVERYTHING_ELSE = Rejected(None, "datagram", f"of more than {MAX_KINDS} kinds in one second: the rest")
+_encode = JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class TraceFile:
+    """An open trace. Nothing is written before ``flush``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: list[str] = []
+        self._rejected: dict[Rejected, int] = {}
+        self._interval_end_ns = 0
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise MachineError(
+                f"{path}: cannot open the trace: {error.strerror}. Correct 'trace' there"
+            ) from None
+        self.cut_bytes = _cut_torn_line(self._descriptor)
+        """Length of a last line that a crash had torn."""
+
+    def add(self, now_ns: int, kind: str, fields: Mapping[str, object]) -> None:
+        """One protocol fact."""
+        self._waiting.append(_encode({"t_ns": now_ns, "e": kind, **fields}))
+
+    def rejected(self, now_ns: int, effect: Rejected) -> None:
+        """Bytes a correct peer would not send; limited as the module says."""
+        self.end_interval(now_ns)
+        if effect not in self._rejected and len(self._rejected) >= MAX_KINDS:
+            effect = _EVERYTHING_ELSE
+        count = self._rejected.get(effect, 0) + 1
+        self._rejected[effect] = count
+        if count <= BURST and effect is not _EVERYTHING_ELSE:
+            self._add_rejected(now_ns, effect, 1)
+
+    def end_interval(self, now_ns: int) -> None:
+        """Write the counts of an interval that is over."""
+        if now_ns < self._interval_end_ns:
+            return
+        for effect, count in self._rejected.items():
+            written = 0 if effect is _EVERYTHING_ELSE else min(count, BURST)
+            if count > written:
+                self._add_rejected(now_ns, effect, count - written)
+        self._rejected.clear()
+        self._interval_end_ns = now_ns + INTERVAL_NS
+
+    def flush(self) -> None:
+        """Everything added reaches the kernel, or MachineError: a trace with gaps tells a false story."""
+        if not self._waiting:
+            return
+        view = memoryview(("\n".join(self._waiting) + "\n").encode())
+        self._waiting.clear()
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise MachineError(
+                f"{self._path}: cannot write the trace: {error.strerror}. Make space, or set 'trace' to null"
+            ) from None
+
+    def finish(self, now_ns: int) -> None:
+        """Write everything, the counts of the interval under way included."""
+        self._interval_end_ns = now_ns
+        self.end_interval(now_ns)
+        self.flush()
+
+    def close(self) -> None:
+        """Let go of the file. What waits is lost: it tells of things that were not made durable."""
+        os.close(self._descriptor)
+
+    def _add_rejected(self, now_ns: int, effect: Rejected, count: int) -> None:
+        fields = {
+            "sender": effect.sender,
+            "message": effect.message,
+            "reason": effect.reason[:MAX_REASON_CHARACTERS],
+        }
+        self.add(now_ns, "rejected", fields if count == 1 else {**fields, "count": count})
+
+
+def _cut_torn_line(descriptor: int) -> int:
+    """Cut everything behind the last newline; how much that was."""
+    size = end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - 65_536)
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return size - end
