@@ -8,6 +8,7 @@ room. The same predicates are asserted where certificates are built.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from .cluster import Cluster
 from .digests import NULL_DIGEST
@@ -137,4 +138,4 @@ def new_order(view_changes: Sequence[ViewChange]) -> list[tuple[SeqNum, Digest]]
 
 def ascending(replicas: Sequence[int], n: int) -> bool:
     """Strictly ascending replica ids: distinct, and in the one canonical order."""
-    return all(0 <= r < n for r in replicas) and all(a < b for a, b in zip(replicas, replicas[1:]))
+    return all(0 <= r < n for r in replicas) and all(a < b for a, b in pairwise(replicas))

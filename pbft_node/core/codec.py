@@ -33,7 +33,7 @@ from .messages import (
     ViewChange,
 )
 from .operations import MAX_OPERATION_BYTES
-from .types import FIRST_CLIENT_ID, ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
+from .types import FIRST_CLIENT_ID, ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
 
 MAX_BATCH = 4096
 MAX_REPLICAS = FIRST_CLIENT_ID
@@ -136,6 +136,11 @@ def encode_index(index: int, data: bytes = b"") -> bytes:
     return _U32.pack(index) + data
 
 
+def encode_fragment_head(receiver: Principal, whole: Digest) -> bytes:
+    """What the body of a FRAGMENT begins with; index and count are in the header."""
+    return _U32.pack(receiver) + whole
+
+
 # ---------------------------------------------------------------- decoding
 
 
@@ -182,13 +187,14 @@ def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
 
 
 def reply_client(data: bytes) -> ClientId | None:
-    """For which client a datagram is, by its header alone; None when it is for none."""
+    """For which client a datagram (a REPLY, or a piece of one) says it is; None when for none. Checks nothing."""
     try:
         frame, _ = parse_frame(data)
     except Malformed:
         return None
-    if frame.type is MessageType.REPLY and len(frame.body) >= 4:
-        return ClientId(_U32.unpack_from(frame.body)[0])
+    if frame.type in (MessageType.REPLY, MessageType.FRAGMENT) and len(frame.body) >= 4:
+        (receiver,) = _U32.unpack_from(frame.body)
+        return ClientId(receiver) if receiver >= FIRST_CLIENT_ID else None
     return None
 
 
@@ -356,10 +362,11 @@ def _state_chunk(frame: Frame) -> StateChunk:
 def _fragment(frame: Frame) -> Fragment:
     _plain(frame)
     reader = _Reader(frame.body)
+    receiver = reader.number(_U32)
     digest = Digest(reader.take(DIGEST_BYTES))
     if not 0 <= frame.seq < frame.view <= MAX_CHUNKS:
         raise Malformed(f"fragment {frame.seq} of {frame.view}")
-    return Fragment(frame.sender, digest, frame.seq, frame.view, frame.body[DIGEST_BYTES:])
+    return Fragment(frame.sender, receiver, digest, frame.seq, frame.view, frame.body[reader.position :])
 
 
 _DECODERS: dict[MessageType, Callable[[Frame], Message]] = {

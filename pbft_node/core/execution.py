@@ -19,9 +19,14 @@ from .types import Digest, SeqNum
 class Execution(NormalCase):
     """What a decision does to the service."""
 
+    state_is_wrong: bool = False
+    """A quorum vouches for another state: nothing is executed on ours (see ``state_transfer``)."""
+    asked_batch: Digest | None = None
+    """The batch asked for since the last STATUS."""
+
     def execute_ready(self) -> None:
         """Execute decided batches as long as the next number's is known."""
-        while not self.fetching_state():
+        while not self.silent and not self.state_is_wrong:
             seq = SeqNum(self.executed + 1)
             digest = self.decided.get(seq)
             if digest is None:
@@ -71,6 +76,9 @@ class Execution(NormalCase):
 
     def fetch_batch(self, digest: Digest) -> None:
         """Ask everyone for a batch; asked again with every STATUS until it comes."""
+        if self.asked_batch == digest:
+            return
+        self.asked_batch = digest
         self.broadcast(MessageType.FETCH_BATCH, 0, 0, digest)
 
     def on_fetch_batch(self, message: FetchBatch) -> None:

@@ -199,6 +199,8 @@ class Fragment:
     """A piece of a message too large for a datagram. A matter of transport: it is MAC'd in every mode."""
 
     sender: int
+    receiver: int
+    """Named in the body, so that clients behind one address can share it."""
     digest: Digest
     """Of the whole message."""
     index: int

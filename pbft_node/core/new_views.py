@@ -69,13 +69,23 @@ class NewViews(ViewChanges):
         self.trace("new-view", view=message.view, primary=message.primary, min_s=lowest, max_s=highest)
         self.next_seq = SeqNum(max(highest, self.stable) + 1)
         for proposal in message.pre_prepares:
-            if proposal.seq > self.stable:
+            if self.in_window(proposal.seq):
                 self.accept_new_proposal(proposal)
+        self.adopt_checkpoints(message)
         if lowest > self.executed:
             self.start_transfer()
         self.hand_over_requests()
         self.replay_early()
         self.execute_ready()
+
+    def adopt_checkpoints(self, message: NewView) -> None:
+        """The stable checkpoints proved in V count as votes seen."""
+        for change in message.view_changes:
+            for vote in change.checkpoint_proof:
+                if vote.seq > self.stable:
+                    self.checkpoint_votes.setdefault(vote.seq, {}).setdefault(vote.replica, vote)
+        for seq in sorted(self.checkpoint_votes):
+            self.check_stable(seq)
 
     def accept_new_proposal(self, proposal: PrePrepare) -> None:
         """An element of O, accepted as if pre-prepared now; the NEW-VIEW record already holds it."""

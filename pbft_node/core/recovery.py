@@ -28,7 +28,6 @@ class Recovery(Retransmission):
         if problem is None:
             self.restore_last_state()
             self.make_own_votes_again()
-            self.execute_ready()
         self.silent = False
         if problem is not None:
             self.emit(Halt(problem))
@@ -43,6 +42,7 @@ class Recovery(Retransmission):
             stable=self.stable,
             records=len(records),
         )
+        self.execute_ready()
         self.on_status_timer()
 
     def read_log(self, records: tuple[bytes, ...]) -> str | None:
@@ -117,13 +117,13 @@ class Recovery(Retransmission):
 
     def restore_last_state(self) -> None:
         """The latest state this replica vouched for."""
+        self.transfer = None
         if not self.snapshots:
             return
         seq = max(self.snapshots)
         self.clients, service = decode_state(self.snapshots[seq].data)
         self.service.restore(service)
         self.executed = seq
-        self.transfer = None
 
     def make_own_votes_again(self) -> None:
         """PREPARE, COMMIT and CHECKPOINT votes follow from what they stood for."""
@@ -139,5 +139,3 @@ class Recovery(Retransmission):
             if seq > self.stable:
                 votes = self.checkpoint_votes.setdefault(seq, {})
                 votes[self.me] = self.own_checkpoint(self.snapshots[seq])
-        if not self.active:
-            self.watched = None

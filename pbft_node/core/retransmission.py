@@ -23,11 +23,8 @@ SLOTS_SENT = 16
 class Retransmission(NewViews):
     """STATUS and the answers to it."""
 
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
-        self.helped_ns: dict[ReplicaId, int] = {}
-        self.stuck_at: SeqNum | None = None
-        """Where execution stood at the last tick, if it was behind then."""
+    stuck_at: SeqNum | None = None
+    """Where execution stood at the last tick, if it was behind then."""
 
     def on_status_timer(self) -> None:
         """Say what we have, and ask again for what we wait for."""
@@ -36,6 +33,7 @@ class Retransmission(NewViews):
         self.consider_transfer()
         if not self.active:
             self.broadcast_raw(self.view_changes[self.me].raw)
+        self.asked_batch = None
         missing = self.missing_batch()
         if missing is not None:
             self.fetch_batch(missing)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from .authentication import Keyring
 from .cluster import Cluster
-from .codec import encode_reply
+from .codec import encode_fragment_head, encode_reply
 from .digests import digest_of
 from .frames import MACED, MAX_DATAGRAM_BYTES, SIGNED, Frame, MessageType, header_and_body
 from .types import ClientId, Principal, Timestamp, View
@@ -84,7 +84,8 @@ class Seal:
                 MessageType.FRAGMENT,
                 count,
                 index,
-                whole + data[index * FRAGMENT_DATA_BYTES : (index + 1) * FRAGMENT_DATA_BYTES],
+                encode_fragment_head(peer, whole)
+                + data[index * FRAGMENT_DATA_BYTES : (index + 1) * FRAGMENT_DATA_BYTES],
             )
             for index in range(count)
         ]

@@ -97,6 +97,8 @@ class ReplicaState:
         self.checkpoint_votes: dict[SeqNum, dict[ReplicaId, Checkpoint]] = {}
         self.peers: dict[ReplicaId, Status] = {}
         """The latest STATUS of each peer: hints, never proof."""
+        self.helped_ns: dict[ReplicaId, int] = {}
+        """When each peer's STATUS was last answered."""
 
         self._effects: list[Effect] = []
         self._generations: dict[str, int] = {}
@@ -115,8 +117,8 @@ class ReplicaState:
         return self.active and self.primary == self.me
 
     def in_window(self, seq: SeqNum) -> bool:
-        """h < n <= H (section 4.2), or re-proposed by the NEW-VIEW of this view."""
-        return self.stable < seq <= self.stable + self.cluster.window or seq in self.slots
+        """h < n <= H (section 4.2)."""
+        return self.stable < seq <= self.stable + self.cluster.window
 
     def slot(self, seq: SeqNum) -> Slot:
         """The slot of a number in the current window, made at its first use."""
@@ -168,7 +170,11 @@ class ReplicaState:
                 self.send_raw(replica, data)
 
     def broadcast(self, type_: MessageType, view: int, seq: int, body: bytes) -> None:
-        """A message to every other replica, MAC'd for each."""
+        """A message to every other replica: signed once, or MAC'd for each."""
+        if self.seal.signs(type_):
+            if not self.silent:
+                self.broadcast_raw(self.seal.signed(type_, view, seq, body))
+            return
         for replica in range(self.cluster.n):
             if replica != self.me:
                 self.send(replica, type_, view, seq, body)
@@ -177,6 +183,8 @@ class ReplicaState:
 
     def set_timer(self, name: str, delay_ns: int) -> None:
         """(Re)start a timer; an earlier setting of it is stale from now on."""
+        if self.silent:
+            return
         generation = self._generations.get(name, 0) + 1
         self._generations[name] = generation
         self._due_ns[name] = self.now_ns + delay_ns

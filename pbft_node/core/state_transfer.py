@@ -22,6 +22,8 @@ CHUNKS_UNDER_WAY = 8
 PATIENCE_TICKS = 4
 """STATUS ticks without a new chunk before another offer is looked for."""
 
+FIRST_SOURCE = ReplicaId(0)
+
 
 @dataclass(slots=True)
 class Transfer:
@@ -31,7 +33,7 @@ class Transfer:
     chunks: dict[int, bytes] = field(default_factory=dict)
     asked: int = 0
     """Chunks below this index were asked for."""
-    source: ReplicaId = ReplicaId(0)
+    source: ReplicaId = FIRST_SOURCE
     idle_ticks: int = 0
 
 
@@ -39,7 +41,6 @@ class StateTransfer(Checkpoints):
     """Behind, or wrong: become the state a quorum vouches for."""
 
     transfer: Transfer | None = None
-    state_is_wrong: bool = False
 
     def fetching_state(self) -> bool:
         """Execution and suspicion of the primary rest meanwhile."""
@@ -157,7 +158,7 @@ class StateTransfer(Checkpoints):
         transfer = self.transfer
         if transfer is None:
             return
-        if self.executed > 0 and not self.state_is_wrong and not self.still_behind():
+        if not self.state_is_wrong and not self.still_behind():
             self.end_transfer()
             return
         transfer.idle_ticks += 1
@@ -181,6 +182,9 @@ class StateTransfer(Checkpoints):
         assert transfer is not None
         assert transfer.offer is not None
         offer = transfer.offer
+        if offer.seq <= self.wanted_above():
+            self.end_transfer()
+            return
         data = b"".join(transfer.chunks[i] for i in range(len(offer.chunk_digests)))
         snapshot = take_snapshot(offer.seq, data)
         assert len(data) <= len(offer.chunk_digests) * CHUNK_BYTES, "chunks are no larger than proved"

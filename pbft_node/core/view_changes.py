@@ -61,6 +61,7 @@ class ViewChanges(StateTransfer):
         self.persist(RecordType.VIEW_CHANGE, message.raw)
         self.trace("view-change", view=view, reason=reason)
         self.broadcast_raw(message.raw)
+        self.join_view_change()
         self.check_view_changes()
 
     def own_view_change(self, view: View) -> ViewChange:
@@ -68,8 +69,7 @@ class ViewChanges(StateTransfer):
         prepared = tuple(self.certificates[seq] for seq in sorted(self.certificates) if seq > self.stable)
         body = encode_view_change(self.stable_proof, prepared)
         raw = self.seal.signed(MessageType.VIEW_CHANGE, view, self.stable, body)
-        message = ViewChange(view, self.me, self.stable, self.stable_proof, prepared, raw)
-        return message
+        return ViewChange(view, self.me, self.stable, self.stable_proof, prepared, raw)
 
     def on_view_change(self, message: ViewChange) -> None:
         """Keep each replica's latest, if it is valid in every part."""
