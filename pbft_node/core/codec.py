@@ -187,7 +187,7 @@ def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
 
 
 def reply_client(data: bytes) -> ClientId | None:
-    """For which client a datagram (a REPLY, or a piece of one) says it is; None when for none. Checks nothing."""
+    """The client a datagram (a REPLY, or a piece of one) says it is for, or None. Checks nothing."""
     try:
         frame, _ = parse_frame(data)
     except Malformed:
