@@ -1,0 +1,82 @@
+"""Reading a spec's YAML, and the ``--set`` flags that go over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from harness.cluster_settings import cluster_defaults, cluster_parameter
+from harness.errors import UsageError
+from harness.request import mapping, nearest
+from workloads.registry import WORKLOADS
+
+MAX_SPEC_BYTES = 1 << 20
+
+
+def read_spec_file(path: Path) -> dict[str, object]:
+    """The keys of the file, not yet checked. Raises UsageError."""
+    import yaml
+
+    text = read_text(path, MAX_SPEC_BYTES, "a spec")
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: not valid YAML: {error}", "Such as:\n  workload: kv\n  faults: [kill]"
+        ) from None
+    if data is None:
+        return {}
+    return dict(mapping(str(path), data))
+
+
+def read_text(path: Path, limit_bytes: int, what: str) -> str:
+    """A whole file of the user's. Raises UsageError."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror}", f"Name {what} that exists and that you may read."
+        ) from None
+    if len(data) > limit_bytes:
+        raise UsageError(f"{path} has more than {limit_bytes} bytes", f"That is not {what}.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})", f"Name {what}.") from None
+
+
+def overlay_settings(asked: dict[str, object], settings: Iterable[str]) -> None:
+    """Put ``--set NAME=VALUE`` over the spec: parameters of the cluster, and of the workload. Raises
+    UsageError."""
+    import yaml
+
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {setting}", "It must be NAME=VALUE, such as --set checkpoint_interval=4")
+        try:
+            value = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError):
+            value = text
+        if cluster_parameter(name):
+            cluster = dict(mapping("cluster", asked.get("cluster") or {}))
+            for same in [other for other in cluster if cluster_parameter(other) == cluster_parameter(name)]:
+                del cluster[same]
+            asked["cluster"] = cluster | {name: value}
+        else:
+            asked["workload"] = _workload_with(asked.get("workload") or "kv", name, value)
+
+
+def _workload_with(workload: object, name: str, value: object) -> Mapping[str, object]:
+    given = {"name": workload} if isinstance(workload, str) else dict(mapping("workload", workload))
+    chosen = WORKLOADS.get(str(given.get("name")))
+    known = [parameter.name for parameter in chosen.parameters] if chosen else []
+    if chosen and name not in known:
+        everything = ["K", "L", *cluster_defaults(), *known]
+        raise UsageError(
+            f"--set {name}: no such parameter" + nearest(name, everything),
+            f"Of the cluster: K, L, {', '.join(cluster_defaults())}\n"
+            f"Of workload {chosen.name}: {', '.join(known)}",
+        )
+    return given | {name: value}
