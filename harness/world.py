@@ -1,7 +1,7 @@
 """A world: where replicas run, how datagrams travel, and what time it is.
 
-The run (clients, faults, phases) is written against this protocol in callbacks, so that the same run drives real
-processes under the kernel (``live``) and, later, a virtual scheduler (``lockstep``, ``sim``).
+The run (clients, faults, phases) is written against this protocol in callbacks, so that the same run drives
+real processes under the kernel (``live``) and, later, a virtual scheduler (``lockstep``, ``sim``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class World(Machinery, Protocol):
         """``live``, ``lockstep`` or ``sim``."""
 
     def set_up(self) -> None:
-        """Build the network and start every replica. Raises HarnessError with a clear message; leaves nothing then."""
+        """Build the network and start every replica. Raises HarnessError, and leaves nothing then."""
 
     def tear_down(self) -> None:
         """Stop every process and remove every trace of the run but its folder. Idempotent."""
@@ -53,11 +53,14 @@ class World(Machinery, Protocol):
     def on_datagram(self, callback: Callable[[bytes], None]) -> None:
         """Whom to give the datagrams that reach the ``clients`` host."""
 
+    def primary_from(self, source: Callable[[], int]) -> None:
+        """Whom ``primary_hint`` asks (clients learn the view from replies). Until then it says 0."""
+
     def send(self, replica: int, datagram: bytes) -> None:
         """From the ``clients`` host to a replica."""
 
     def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
-        """Let the world go on until ``until()`` (asked after every callback) or the deadline. True iff ``until()``."""
+        """Go on until ``until()`` (asked after every callback) or the deadline. True iff ``until()``."""
 
     def stop(self, reason: str) -> None:
         """Make the current and every later ``run`` return False at once (Ctrl-C, SIGTERM)."""
@@ -70,4 +73,4 @@ class World(Machinery, Protocol):
         """Every process end so far, in order."""
 
     def lag(self) -> tuple[int, int]:
-        """(worst lateness of a due call in ns, how many were more than 50 ms late): did the harness keep up?"""
+        """Did it keep up: (worst lateness of a due call in ns, how many were over 50 ms late)."""

@@ -23,7 +23,7 @@ BREAKING = ("split", "quorum-ring")
 
 @dataclass(slots=True)
 class _Cutting:
-    """The links, resolved; what was dropped on each before (another fault may block it); and the bad replicas."""
+    """The links, resolved; the drop counters before (another fault may block one too); the bad replicas."""
 
     links: frozenset[Link]
     before: Mapping[Link, int]
@@ -42,9 +42,7 @@ class Partition:
     description = (
         "Blocks links between replicas (and clients, if asked) by an atomic change of the packet filter."
     )
-    charges = (
-        "liveness: the fewest replicas that touch every blocked pair, those cut from clients; never safety"
-    )
+    charges = "liveness: the fewest replicas touching every blocked pair, and those cut from clients"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:

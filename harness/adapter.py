@@ -1,0 +1,78 @@
+"""What a world needs from a system under test, so that a foreign cluster is one small class.
+
+An adapter writes what each replica needs before its first start and says how to start it; the world does
+the rest. ``PbftNodeAdapter`` is the first one and gets no private door.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from harness.topology import REPLICA_PORT
+from pbft_node.core.cluster import Cluster
+from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaProgram:
+    """How to start a replica, the first time and again."""
+
+    argv: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    """All of it; nothing is inherited."""
+    folder: Path
+    """The replica's own files; ``stderr.log`` is written here."""
+    ready_port: int | None = REPLICA_PORT
+    """It has come up when it listens here (UDP or TCP); None: as soon as it runs."""
+
+
+class Adapter(Protocol):
+    """A system under test."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Of ``restart`` (from its own log), ``keys`` (we hold them), ``trace`` (it writes one)."""
+
+    def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
+        """Write what it needs, a fresh log too, into ``folder`` (made if missing)."""
+
+
+class PbftNodeAdapter:
+    """Replicas of ``pbft_node``. The genesis is the cluster's beginning; clients use its ``client_config``."""
+
+    name = "pbft_node"
+    capabilities = frozenset({"restart", "keys", "trace"})
+
+    def __init__(self, genesis: Genesis, env: Mapping[str, str], durability: str = "fsync") -> None:
+        self.genesis = genesis
+        self._env = {**env, "PYTHONPATH": str(_ROOT)}
+        self._durability = durability
+
+    @classmethod
+    def make(
+        cls,
+        cluster: Cluster,
+        seed: int,
+        replicas: Sequence[tuple[str, int]],
+        clients: Sequence[ClientBlock],
+        env: Mapping[str, str],
+    ) -> PbftNodeAdapter:
+        """With test keys derived from the seed. ``env`` is the environment the replicas get."""
+        return cls(make_genesis(cluster, seed, replicas, clients), env)
+
+    def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
+        """See ``Adapter``."""
+        path = write_replica(self.genesis, replica, folder, durability=self._durability)
+        argv = (sys.executable, "-m", "pbft_node", "--config", str(path.resolve()))
+        return ReplicaProgram(argv, folder, self._env, folder)

@@ -1,0 +1,169 @@
+"""A replica's operating system process, over all its lives.
+
+Each life starts in the replica's network namespace with its output appended to ``stderr.log`` (a file,
+never a pipe: a full pipe stops a node and looks like a liveness bug). It dies with the harness. Signals go
+through a pidfd, so never to another process that got the same pid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.adapter import ReplicaProgram
+from harness.errors import HarnessError
+from harness.world import Exit
+from nemesis.machinery import ProcessState
+
+LAST_LINES = 20
+LAST_BYTES = 8192
+LINE_CHARACTERS = 500
+_PR_SET_PDEATHSIG = 1
+_STATES = {"T": "stopped", "t": "stopped", "Z": "dead", "X": "dead"}
+
+_libc = ctypes.CDLL(None)
+
+
+class ReplicaProcess:
+    """One replica; at most one process at a time."""
+
+    def __init__(self, replica: int, program: ReplicaProgram, on_exit: Callable[[Exit], None]) -> None:
+        self.replica = replica
+        self.program = program
+        self.incarnation = 0
+        self.pidfd: int | None = None
+        self._on_exit = on_exit
+        self._process: subprocess.Popen[bytes] | None = None
+        self._expected = False
+        self._last: Exit | None = None
+        self._log = program.folder / "stderr.log"
+        self._log_start = 0
+
+    def start(self, place: AbstractContextManager[None]) -> None:
+        """A new life, in ``place`` (its namespace). Raises HarnessError."""
+        assert self._process is None, "it runs already"
+        parent = os.getpid()
+
+        def die_with_harness() -> None:
+            _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+            if os.getppid() != parent:
+                os._exit(1)
+
+        try:
+            with self._log.open("ab") as log, place:
+                self._log_start = log.tell()
+                self._process = subprocess.Popen(
+                    self.program.argv,
+                    cwd=self.program.cwd,
+                    env=dict(self.program.env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    preexec_fn=die_with_harness,
+                )
+        except OSError as problem:
+            raise HarnessError(
+                f"cannot start replica {self.replica}: {self.program.argv[0]}: {problem.strerror}",
+                "Check that this user may run it; a home directory of mode 0700 hides an interpreter.",
+            ) from problem
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self.incarnation += 1
+        self._expected = False
+
+    @property
+    def pid(self) -> int | None:
+        """None when none runs."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def doomed(self) -> bool:
+        """It was told to die, and may not have done so yet."""
+        return self._expected
+
+    def signal(self, number: signal.Signals, *, expect_exit: bool = False) -> None:
+        """To the process that runs now; harmless when none does."""
+        if self.pidfd is None:
+            return
+        self._expected = self._expected or expect_exit
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def reap(self) -> bool:
+        """If the process has ended, note its end. True when none runs any more."""
+        if self._process is None:
+            return True
+        code = self._process.poll()
+        if code is None:
+            return False
+        ended = Exit(
+            replica=self.replica,
+            time_ns=time.monotonic_ns(),
+            code=code if code >= 0 else None,
+            signal=-code if code < 0 else None,
+            expected=self._expected,
+            last_lines=() if self._expected else self._last_lines(),
+        )
+        self._process, self._last = None, ended
+        self._on_exit(ended)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+            self.pidfd = None
+        return True
+
+    def state(self) -> ProcessState:
+        """As the kernel sees it now."""
+        letter = None if self.reap() or self.pid is None else state_letter(self.pid)
+        if letter is None:
+            last = self._last
+            detail = {} if last is None else {"exit_signal": last.signal, "exit_code": last.code}
+            return ProcessState(self.replica, None, "dead", self.incarnation, detail)
+        state = _STATES.get(letter, "running")
+        return ProcessState(self.replica, self.pid, state, self.incarnation, {"state_letter": letter})
+
+    def listens(self) -> bool:
+        """Does it listen on its port yet?"""
+        port = self.program.ready_port
+        return self.pid is not None and (port is None or listens(self.pid, port))
+
+    def _last_lines(self) -> tuple[str, ...]:
+        """Of this life's output."""
+        try:
+            with self._log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(self._log_start, size - LAST_BYTES))
+                text = file.read(LAST_BYTES).decode("utf-8", "replace")
+        except OSError as problem:
+            return (f"(cannot read {self._log}: {problem.strerror})",)
+        return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-LAST_LINES:])
+
+
+def state_letter(pid: int) -> str | None:
+    """The state in /proc: R, S, D, T, Z …; None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()[0]
+
+
+def listens(pid: int, port: int) -> bool:
+    """Is this port bound (UDP) or listening (TCP) in the network namespace of a process?"""
+    unconnected, listening = "07", "0A"
+    for table, state in (("udp", unconnected), ("tcp", listening)):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            columns = line.split()
+            if columns[1].endswith(f":{port:04X}") and columns[3] == state:
+                return True
+    return False
