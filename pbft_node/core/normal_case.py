@@ -47,8 +47,6 @@ class NormalCase(Requests):
         """The conditions of section 4.2 that a correct primary never breaks."""
         if message.primary != self.primary:
             return f"from replica {message.primary}, but the primary of view {self.view} is {self.primary}"
-        if message.primary == self.me:
-            return "this replica's own PRE-PREPARE, sent by somebody else" if self.forgot(message) else None
         found = self.slots.get(message.seq)
         if found is not None and found.pre_prepare is not None and found.pre_prepare.digest != message.digest:
             return f"a second digest for view {message.view}, number {message.seq}"
@@ -60,11 +58,6 @@ class NormalCase(Requests):
             if not self.seal.verify_raw(request.client, request.raw):
                 return f"a request that client {request.client} did not sign"
         return None
-
-    def forgot(self, message: PrePrepare) -> bool:
-        """My own PRE-PREPARE comes back and is not in my log: my log must be missing."""
-        found = self.slots.get(message.seq)
-        return message.seq > self.stable and (found is None or found.pre_prepare is None)
 
     def accept_pre_prepare(self, slot: Slot, message: PrePrepare) -> None:
         """Log it, then multicast <PREPARE, v, n, d, i>."""
@@ -78,6 +71,7 @@ class NormalCase(Requests):
         self.send_prepare(slot)
         self.check_prepared(slot)
         self.check_committed(slot)
+        self.execute_ready()
 
     def keep_batch(self, message: PrePrepare) -> None:
         """A PRE-PREPARE known by digest (from a NEW-VIEW) arrives with its batch."""

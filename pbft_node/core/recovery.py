@@ -28,6 +28,7 @@ class Recovery(Retransmission):
         if problem is None:
             self.restore_last_state()
             self.make_own_votes_again()
+            self.number_after_the_log()
         self.silent = False
         if problem is not None:
             self.emit(Halt(problem))
@@ -86,8 +87,6 @@ class Recovery(Retransmission):
             self.batches[message.digest] = message.batch
         if message.view == self.log_view and message.seq > self.stable:
             self.slot(message.seq).pre_prepare = message
-            if message.primary == self.me:
-                self.next_seq = max(self.next_seq, SeqNum(message.seq + 1))
 
     def read_prepared(self, payload: bytes) -> None:
         """A certificate; the latest view's wins, as when it was made."""
@@ -114,6 +113,11 @@ class Recovery(Retransmission):
             self.enter_view(message)
         else:
             raise Malformed(f"{type(message).__name__} where a view belongs")
+
+    def number_after_the_log(self) -> None:
+        """A primary goes on behind everything it ever assigned."""
+        highest = max([self.stable, *self.slots])
+        self.next_seq = max(self.next_seq, SeqNum(highest + 1))
 
     def restore_last_state(self) -> None:
         """The latest state this replica vouched for."""
