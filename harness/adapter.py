@@ -49,7 +49,7 @@ class Adapter(Protocol):
 
 
 class PbftNodeAdapter:
-    """Replicas of ``pbft_node``. The genesis is the cluster's beginning; clients use its ``client_config``."""
+    """Replicas of ``pbft_node``. Clients use the genesis' ``client_config``."""
 
     name = "pbft_node"
     capabilities = frozenset({"restart", "keys", "trace"})
