@@ -98,6 +98,7 @@ class Checkpoints(Execution):
         self.slots = {n: slot for n, slot in self.slots.items() if n > seq}
         self.certificates = {n: c for n, c in self.certificates.items() if n > seq}
         self.decided = {n: d for n, d in self.decided.items() if n > seq}
+        self.missed_commits = {n: votes for n, votes in self.missed_commits.items() if n > seq}
         self.checkpoint_votes = {n: votes for n, votes in self.checkpoint_votes.items() if n > seq}
         self.snapshots = {n: s for n, s in self.snapshots.items() if n >= seq or n == previous}
         self.next_seq = max(self.next_seq, SeqNum(seq + 1))

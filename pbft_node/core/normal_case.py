@@ -150,11 +150,13 @@ class NormalCase(Requests):
 
     def on_commit(self, message: Commit) -> None:
         """Count a vote, also while a view change is under way: a decision of the last view stays one."""
-        if message.view != self.log_view:
-            if self.is_early(message.view):
-                self.keep_early(message.replica, message)
+        if self.is_early(message.view):
+            self.keep_early(message.replica, message)
             return
-        if not self.in_window(message.seq):
+        if message.view < self.log_view or not self.in_window(message.seq):
+            return
+        if message.view != self.log_view:
+            self.on_missed_commit(message)
             return
         slot = self.slot(message.seq)
         known = slot.commits.get(message.replica)
@@ -178,6 +180,17 @@ class NormalCase(Requests):
             return
         slot.committed = True
         self.decide(slot.view, slot.seq, digest)
+
+    def on_missed_commit(self, message: Commit) -> None:
+        """A lone suspect, waiting for a later view, still learns what the others decide in the one it skipped."""
+        votes = self.missed_commits.setdefault(message.seq, {})
+        known = votes.get(message.replica)
+        if known is not None and known.view >= message.view:
+            return
+        votes[message.replica] = message
+        same = [vote for vote in votes.values() if (vote.view, vote.digest) == (message.view, message.digest)]
+        if len(same) >= self.cluster.quorum:
+            self.decide(message.view, message.seq, message.digest)
 
     def decide(self, view: View, seq: SeqNum, digest: Digest) -> None:
         """Number ``seq`` orders the batch ``digest``, for ever."""

@@ -93,7 +93,8 @@ class Retransmission(NewViews):
         if message.stable < self.stable:
             for vote in self.stable_proof:
                 self.send_raw(message.replica, vote.raw)
-        if message.log_view == self.log_view:
+        skipped_ours = message.log_view < self.log_view < message.view
+        if message.log_view == self.log_view or skipped_ours:
             self.help_with_slots(message)
         self.help_with_checkpoints(message)
 

@@ -20,6 +20,7 @@ from .frames import MessageType
 from .messages import (
     Batch,
     Checkpoint,
+    Commit,
     Message,
     NewView,
     PreparedCertificate,
@@ -82,6 +83,9 @@ class ReplicaState:
         """Primary: the latest request of each client proposed in this view."""
         self.early: dict[ReplicaId, list[Message]] = {}
         """Authentic votes for views not yet entered."""
+
+        self.missed_commits: dict[SeqNum, dict[ReplicaId, Commit]] = {}
+        """COMMITs of views that others entered and this replica, asking for a later one, did not: each one's latest."""
 
         self.executed = SeqNum(0)
         self.clients: dict[ClientId, LastReply] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from random_runs import random_run
 
-SEEDS_THAT_ONCE_FAILED: list[int] = []
+SEEDS_THAT_ONCE_FAILED = [54, 165]
 
 
 @pytest.mark.parametrize("seed", [*range(40), *SEEDS_THAT_ONCE_FAILED])
