@@ -1,1 +1,2 @@
-"""What goes wrong: faults as data with four verbs (available, start, observe, stop), and the ledger of what they cost."""
+"""What goes wrong: faults as data with four verbs (available, start, observe, stop), and the ledger of what
+they cost."""

@@ -1,7 +1,8 @@
-"""What a fault may do to the machines of a run. Every world implements it; a fault knows nothing else of its world.
+"""What a fault may do to the machines of a run. Every world implements it; a fault knows nothing else of
+its world.
 
-All times are nanoseconds on the world's clock. Calls return at once; whether they took effect is asked for separately,
-because a fault without a receipt did not happen.
+All times are nanoseconds on the world's clock. Calls return at once; whether they took effect is asked for
+separately, because a fault without a receipt did not happen.
 """
 
 from __future__ import annotations
@@ -67,8 +68,9 @@ class Machinery(Protocol):
         """The process now."""
 
     def cut(self, owner: str, links: frozenset[Link]) -> None:
-        """From now on the fault ``owner`` blocks exactly these links (replacing what it blocked before); empty mends
-        them. A link is blocked while any owner blocks it. Atomic: there is no moment between old and new."""
+        """From now on the fault ``owner`` blocks exactly these links (replacing what it blocked before);
+        empty mends them. A link is blocked while any owner blocks it. Atomic: there is no moment between
+        old and new."""
 
     def blocked(self) -> Mapping[Link, int]:
         """Every link blocked now, with the packets dropped on it since it was cut."""

@@ -1,4 +1,5 @@
-"""What the core needs from keys: pure functions, supplied from outside (``pbft_node.keys`` has the real ones).
+"""What the core needs from keys: pure functions, supplied from outside (``pbft_node.keys`` has the real
+ones).
 
 All of them must be deterministic (Ed25519 is), or replay is lost. A keyring holds its owner's secrets only.
 """

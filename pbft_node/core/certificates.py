@@ -1,8 +1,8 @@
 """Section 4.4, what a certificate must contain to be believed, and the order that follows from a set of them.
 
-Pure functions. Whoever built the certificate may be a liar, so everything is checked from scratch: signatures, quorum
-sizes, distinct senders, numbers and views. One canonical form each (ascending, no spare elements) leaves a liar no
-room. The same predicates are asserted where certificates are built.
+Pure functions. Whoever built the certificate may be a liar, so everything is checked from scratch:
+signatures, quorum sizes, distinct senders, numbers and views. One canonical form each (ascending, no spare
+elements) leaves a liar no room. The same predicates are asserted where certificates are built.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .types import Digest, SeqNum, View
 def checkpoint_proof_problem(
     cluster: Cluster, seal: Seal, seq: SeqNum, proof: Sequence[Checkpoint]
 ) -> str | None:
-    """C must be a quorum of signed CHECKPOINTs for ``seq`` with one digest (nothing for the initial state)."""
+    """C must be a quorum of signed CHECKPOINTs for ``seq`` with one digest (nothing for the initial
+    state)."""
     if seq == 0:
         return "a proof for the initial state" if proof else None
     if len(proof) != cluster.quorum:
@@ -38,7 +39,8 @@ def checkpoint_proof_problem(
 def prepared_problem(
     cluster: Cluster, seal: Seal, certificate: PreparedCertificate, before: View
 ) -> str | None:
-    """An element of P: a PRE-PREPARE of an earlier view's primary and quorum - 1 matching PREPAREs of its backups."""
+    """An element of P: a PRE-PREPARE of an earlier view's primary and quorum - 1 matching PREPAREs of its
+    backups."""
     proposal = certificate.pre_prepare
     primary = cluster.primary(proposal.view)
     if proposal.view >= before:
@@ -122,7 +124,8 @@ def max_s(view_changes: Sequence[ViewChange]) -> SeqNum:
 
 
 def new_order(view_changes: Sequence[ViewChange]) -> list[tuple[SeqNum, Digest]]:
-    """Of each number in (min-s, max-s] the digest of its certificate with the highest view, else the null request."""
+    """Of each number in (min-s, max-s] the digest of its certificate with the highest view, else the null
+    request."""
     best: dict[SeqNum, PreparedCertificate] = {}
     for change in view_changes:
         for certificate in change.prepared:

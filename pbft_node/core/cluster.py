@@ -22,7 +22,8 @@ class Cluster:
     service: str = "kv"
     """Name of the replicated service, see ``core/services``."""
     auth: str = "hybrid"
-    """``hybrid``: signatures for what a third party must believe, MACs for the rest. ``sign``: signatures only."""
+    """``hybrid``: signatures for what a third party must believe, MACs for the rest. ``sign``: signatures
+    only."""
     checkpoint_interval: int = 128
     """K of section 4.3."""
     window: int = 256
@@ -51,7 +52,10 @@ class Cluster:
     def problem(self) -> str | None:
         """Why these parameters cannot work, or None."""
         if not 4 <= self.n < FIRST_CLIENT_ID:
-            return f"n = {self.n}: PBFT needs n >= 3f+1 replicas with f >= 1, so n >= 4 (and < {FIRST_CLIENT_ID})"
+            return (
+                f"n = {self.n}: PBFT needs n >= 3f+1 replicas with f >= 1, "
+                f"so n >= 4 (and < {FIRST_CLIENT_ID})"
+            )
         if len(self.cluster_id) != 16:
             return f"cluster_id has {len(self.cluster_id)} bytes: it must have 16"
         if self.auth not in ("hybrid", "sign"):

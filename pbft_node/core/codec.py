@@ -1,7 +1,7 @@
 """Bytes to messages and back. One encoding for each message, sizes limited, nothing trusted.
 
-Decoding gives a message or raises ``Malformed``; whether its sender wrote it is for ``seal`` to say. Encoding gives
-bodies; ``seal`` wraps them in frames.
+Decoding gives a message or raises ``Malformed``; whether its sender wrote it is for ``seal`` to say.
+Encoding gives bodies; ``seal`` wraps them in frames.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What a replica or client wants done, in execution order.
 
-The contract with a driver: effects are carried out in order, and every ``Persist`` (or ``Compact``) is durable
-before any later ``Send`` leaves. A driver may group: gather the effects of many events, make all records durable with
-one sync, then send. ``Trace`` and ``Rejected`` of an event are written before its sends leave, too.
+The contract with a driver: effects are carried out in order, and every ``Persist`` (or ``Compact``) is
+durable before any later ``Send`` leaves. A driver may group: gather the effects of many events, make all
+records durable with one sync, then send. ``Trace`` and ``Rejected`` of an event are written before its
+sends leave, too.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class Persist:
 
 @dataclass(frozen=True, slots=True)
 class Compact:
-    """Replace the whole log by these records, atomically: after a crash either the old or the new log is there."""
+    """Replace the whole log by these records, atomically: after a crash either the old or the new log is
+    there."""
 
     records: tuple[bytes, ...]
 
@@ -53,7 +55,8 @@ class CancelTimer:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A protocol fact for the trace: JSON values only (digests in hex). The kinds are listed in ARCHITECTURE.md."""
+    """A protocol fact for the trace: JSON values only (digests in hex). The kinds are listed in
+    ARCHITECTURE.md."""
 
     kind: str
     fields: Mapping[str, object]
@@ -71,7 +74,8 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The replica's own memory contradicts itself; going on could break a promise. The driver stops with the reason."""
+    """The replica's own memory contradicts itself; going on could break a promise. The driver stops with
+    the reason."""
 
     reason: str
 

@@ -1,7 +1,8 @@
 """Execution in sequence order, exactly once, and the client table.
 
-A batch is executed when every lower number has been: duplicates inside and between batches are skipped by the client
-table, which is part of the checkpointed state. A decided batch whose content is unknown is fetched by its digest.
+A batch is executed when every lower number has been: duplicates inside and between batches are skipped by
+the client table, which is part of the checkpointed state. A decided batch whose content is unknown is
+fetched by its digest.
 """
 
 from __future__ import annotations

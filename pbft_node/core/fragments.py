@@ -1,8 +1,8 @@
 """Reassembly of messages larger than a datagram.
 
-Fragments are MAC'd by their sender, so a liar can only waste the places of its own: at most ASSEMBLIES_PER_SENDER
-messages under way per sender, the oldest given up first. Lost fragments are not asked for: whoever needs the message
-asks for it again by STATUS.
+Fragments are MAC'd by their sender, so a liar can only waste the places of its own: at most
+ASSEMBLIES_PER_SENDER messages under way per sender, the oldest given up first. Lost fragments are not asked
+for: whoever needs the message asks for it again by STATUS.
 """
 
 from __future__ import annotations

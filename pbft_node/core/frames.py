@@ -11,8 +11,8 @@
           28   I   length of the body
           32       body, then the signature or MAC, then (PRE-PREPARE only) the batch
 
-All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The batch of a
-PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
+All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The
+batch of a PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The messages of PBFT, in the paper's notation.
 
-``raw`` is the authenticated frame as it travels, kept where a message is later shown to others (certificates) or sent
-again byte for byte. A message from ``codec.decode`` is well formed, nothing more: ``seal`` says who sent it.
+``raw`` is the authenticated frame as it travels, kept where a message is later shown to others
+(certificates) or sent again byte for byte. A message from ``codec.decode`` is well formed, nothing more:
+``seal`` says who sent it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCertificate:
-    """An element of P: a PRE-PREPARE without its batch and matching PREPAREs of distinct backups (section 4.4)."""
+    """An element of P: a PRE-PREPARE without its batch and matching PREPAREs of distinct backups (section
+    4.4)."""
 
     pre_prepare: PrePrepare
     prepares: tuple[Prepare, ...]
@@ -121,7 +123,8 @@ class NewView:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a replica has, so that others send what it lacks: the receiver-driven retransmission of section 5.2."""
+    """What a replica has, so that others send what it lacks: the receiver-driven retransmission of section
+    5.2."""
 
     replica: ReplicaId
     view: View

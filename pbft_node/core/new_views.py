@@ -1,8 +1,8 @@
 """Section 4.4, the second half of a view change: NEW-VIEW, validated in full by every backup.
 
-The new primary shows a quorum of VIEW-CHANGEs (V) and the proposals that follow from them (O). A backup computes O
-again from V and enters the view only if it is exactly that; it runs the agreement again for every number in O and
-executes only what it had not executed.
+The new primary shows a quorum of VIEW-CHANGEs (V) and the proposals that follow from them (O). A backup
+computes O again from V and enters the view only if it is exactly that; it runs the agreement again for
+every number in O and executes only what it had not executed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Section 4.2, normal-case operation: PRE-PREPARE, PREPARE, COMMIT.
 
-The primary assigns numbers; a backup accepts one digest per (v, n) and says so in PREPARE; a quorum of them is the
-certificate *prepared*; a quorum of COMMITs decides. Votes that arrive before their view is entered wait in ``early``.
+The primary assigns numbers; a backup accepts one digest per (v, n) and says so in PREPARE; a quorum of them
+is the certificate *prepared*; a quorum of COMMITs decides. Votes that arrive before their view is entered
+wait in ``early``.
 """
 
 from __future__ import annotations
@@ -170,8 +171,8 @@ class NormalCase(Requests):
     def check_committed(self, slot: Slot) -> None:
         """A quorum of COMMITs for one digest.
 
-        f+1 of them are correct and prepared: this is the paper's committed(m, v, n), so it may be acted upon even by
-        a replica that is not prepared itself.
+        f+1 of them are correct and prepared: this is the paper's committed(m, v, n), so it may be acted
+        upon even by a replica that is not prepared itself.
         """
         if slot.committed:
             return
@@ -182,7 +183,8 @@ class NormalCase(Requests):
         self.decide(slot.view, slot.seq, digest)
 
     def on_missed_commit(self, message: Commit) -> None:
-        """A lone suspect, waiting for a later view, still learns what the others decide in the one it skipped."""
+        """A lone suspect, waiting for a later view, still learns what the others decide in the one it
+        skipped."""
         votes = self.missed_commits.setdefault(message.seq, {})
         known = votes.get(message.replica)
         if known is not None and known.view >= message.view:

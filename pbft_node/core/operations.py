@@ -1,7 +1,7 @@
 """Operations and results: a tuple of byte strings with one canonical encoding, safe against hostile bytes.
 
-``u16 count, count * (u32 length, bytes)``, big-endian. ``decode_fields`` gives None for anything that is not exactly
-one encoding.
+``u16 count, count * (u32 length, bytes)``, big-endian. ``decode_fields`` gives None for anything that is
+not exactly one encoding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ _LENGTH = struct.Struct(">I")
 
 
 def encode_fields(*fields: bytes) -> bytes:
-    """At most 65 535 fields. ``encode_fields(b"put", key, value)`` is an operation, ``encode_fields(b"ok")`` a result."""
+    """At most 65 535 fields. ``encode_fields(b"put", key, value)`` is an operation,
+    ``encode_fields(b"ok")`` a result."""
     assert len(fields) <= 0xFFFF, f"{len(fields)} fields: at most 65535"
     parts = [_COUNT.pack(len(fields))]
     for field in fields:

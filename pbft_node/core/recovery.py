@@ -1,8 +1,9 @@
 """Coming back with every promise made: the log read from front to back.
 
-Nothing is sent while reading. What was durable is taken up as it was: the view and the VIEW-CHANGE sent for it, the
-proposals accepted, the certificates, the decisions, the last state. Votes are not in the log: they are made again from
-what is (Ed25519 is deterministic, so they are the same bytes). What others voted comes back by STATUS.
+Nothing is sent while reading. What was durable is taken up as it was: the view and the VIEW-CHANGE sent for
+it, the proposals accepted, the certificates, the decisions, the last state. Votes are not in the log: they
+are made again from what is (Ed25519 is deterministic, so they are the same bytes). What others voted comes
+back by STATUS.
 """
 
 from __future__ import annotations

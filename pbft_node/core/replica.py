@@ -3,8 +3,8 @@
     replica = Replica(cluster, me, keys, service)
     effects = replica.handle(Started(records), now_ns)
 
-The phases are in the modules named in ``state``; this one only opens what arrives and hands it on. Nothing a peer
-sends can raise: bytes that are no message, or not the sender's, become ``Rejected``.
+The phases are in the modules named in ``state``; this one only opens what arrives and hands it on. Nothing
+a peer sends can raise: bytes that are no message, or not the sender's, become ``Rejected``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Section 4.1, the client's request: accept it once, answer it again, relay it to the primary, batch it.
 
-Each client has one request outstanding; the client table remembers its last one with the reply. A backup that gets a
-request relays it and watches it: the request timer always runs for the *oldest* waiting request, so a primary cannot
-starve one client while it serves the others.
+Each client has one request outstanding; the client table remembers its last one with the reply. A backup
+that gets a request relays it and watches it: the request timer always runs for the *oldest* waiting
+request, so a primary cannot starve one client while it serves the others.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Requests(ReplicaState):
             self.send_raw(self.primary, request.raw)
 
     def note_pending(self, request: Request) -> bool:
-        """Remember a request until it is executed. False when a later one of the client is known, or none fits."""
+        """Remember a request until it is executed. False when a later one of the client is known, or none
+        fits."""
         last = self.clients.get(request.client)
         if last is not None and request.timestamp <= last.timestamp:
             return False

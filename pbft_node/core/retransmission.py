@@ -1,8 +1,9 @@
-"""Section 5.2, retransmission driven by the receiver: STATUS says what a replica has, others send what it lacks.
+"""Section 5.2, retransmission driven by the receiver: STATUS says what a replica has, others send what it
+lacks.
 
-Nothing else is ever retransmitted (clients retry for themselves), so loss, duplication and reordering need no other
-treatment. A STATUS is a hint, never a proof: answers are bounded per peer and interval, and everything sent in answer
-is checked like any other message.
+Nothing else is ever retransmitted (clients retry for themselves), so loss, duplication and reordering need
+no other treatment. A STATUS is a hint, never a proof: answers are bounded per peer and interval, and
+everything sent in answer is checked like any other message.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ class Retransmission(NewViews):
         return known > self.executed or self.behind_others()
 
     def consider_transfer(self) -> None:
-        """Behind a proved checkpoint (or f+1 peers' stable one) for a whole tick without moving: fetch the state."""
+        """Behind a proved checkpoint (or f+1 peers' stable one) for a whole tick without moving: fetch the
+        state."""
         behind = self.provably_behind() is not None or self.log_is_gone()
         if behind and self.stuck_at == self.executed and not self.fetching_state():
             self.start_transfer()

@@ -1,8 +1,8 @@
 """Who wrote a frame: signatures and MACs over header and body, bound to one cluster.
 
-``hybrid`` signs what a third party must believe (certificates are only worth their signatures) and MACs the rest with
-pairwise keys; ``sign`` signs everything. A frame with the wrong kind of authentication for its type is rejected: a
-MAC'd PREPARE would count here and prove nothing in a view change.
+``hybrid`` signs what a third party must believe (certificates are only worth their signatures) and MACs the
+rest with pairwise keys; ``sign`` signs everything. A frame with the wrong kind of authentication for its
+type is rejected: a MAC'd PREPARE would count here and prove nothing in a view change.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class Seal:
         return content + self._keys.mac(peer, self._maced_content(peer, content))
 
     def authentic(self, frame: Frame) -> bool:
-        """The frame's sender wrote it (for me, if it is MAC'd), with the kind of authentication its type demands."""
+        """The frame's sender wrote it (for me, if it is MAC'd), with the kind of authentication its type
+        demands."""
         if frame.sender >= self._n and frame.type is not MessageType.REQUEST:
             return False
         if self.signs(frame.type):

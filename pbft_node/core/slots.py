@@ -1,7 +1,7 @@
 """The message log of one view: what was pre-prepared, who prepared, who committed, per sequence number.
 
-The predicates of section 4.2 live here, so that every phase means the same by "prepared" and "committed". A slot
-keeps the first vote of each sender only: a second, different one is a liar's.
+The predicates of section 4.2 live here, so that every phase means the same by "prepared" and "committed". A
+slot keeps the first vote of each sender only: a second, different one is a liar's.
 """
 
 from __future__ import annotations

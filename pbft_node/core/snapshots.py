@@ -1,7 +1,8 @@
 """The checkpointed state: service and client table in one byte string, proved chunk by chunk.
 
-The digest of a checkpoint covers the length and the digests of fixed-size chunks, so that a replica fetching the
-state can check each chunk by itself against the 2f+1 signatures on the digest (section 5.3 with a flat tree).
+The digest of a checkpoint covers the length and the digests of fixed-size chunks, so that a replica
+fetching the state can check each chunk by itself against the 2f+1 signatures on the digest (section 5.3
+with a flat tree).
 """
 
 from __future__ import annotations

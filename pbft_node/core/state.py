@@ -1,12 +1,12 @@
 """Everything one replica knows, and the few verbs all phases use.
 
-The phases of the protocol are layers of one class, each in its own file and each reading like its section of the
-paper: ``Requests`` (4.1), ``NormalCase`` (4.2), ``Execution``, ``Checkpoints`` (4.3), ``StateTransfer``,
-``ViewChanges`` and ``NewViews`` (4.4), ``Retransmission``, ``Recovery``. ``Replica`` is all of them. A rule of the
-paper is one small method, so that a planted bug is one method overridden.
+The phases of the protocol are layers of one class, each in its own file and each reading like its section
+of the paper: ``Requests`` (4.1), ``NormalCase`` (4.2), ``Execution``, ``Checkpoints`` (4.3),
+``StateTransfer``, ``ViewChanges`` and ``NewViews`` (4.4), ``Retransmission``, ``Recovery``. ``Replica`` is
+all of them. A rule of the paper is one small method, so that a planted bug is one method overridden.
 
-Invariants: slots are of view ``log_view`` and lie above ``stable``; nothing is sent that a record before it does not
-cover; containers are walked in insertion or sorted order only.
+Invariants: slots are of view ``log_view`` and lie above ``stable``; nothing is sent that a record before it
+does not cover; containers are walked in insertion or sorted order only.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class ReplicaState:
 
         self.slots: dict[SeqNum, Slot] = {}
         self.certificates: dict[SeqNum, PreparedCertificate] = {}
-        """P: of each number above the stable checkpoint the certificate of the highest view, executed ones too."""
+        """P: of each number above the stable checkpoint the certificate of the highest view, executed ones
+        too."""
         self.batches: dict[Digest, Batch] = {}
         self.decided: dict[SeqNum, Digest] = {}
         self.next_seq = SeqNum(1)
@@ -85,7 +86,8 @@ class ReplicaState:
         """Authentic votes for views not yet entered."""
 
         self.missed_commits: dict[SeqNum, dict[ReplicaId, Commit]] = {}
-        """COMMITs of views that others entered and this replica, asking for a later one, did not: each one's latest."""
+        """COMMITs of views that others entered and this replica, asking for a later one, did not: each
+        one's latest."""
 
         self.executed = SeqNum(0)
         self.clients: dict[ClientId, LastReply] = {}

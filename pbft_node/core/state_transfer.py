@@ -1,8 +1,9 @@
 """Section 5.3, fetching a state that the log no longer reaches.
 
-A replica that lacks messages others have dropped asks for a stable checkpoint. What it gets is trusted as far as the
-quorum of signatures on its digest: the offer (STATE-META) must match the digest, each chunk must match the offer. Any
-source will do, and another is tried with every STATUS tick; chunks already verified are kept.
+A replica that lacks messages others have dropped asks for a stable checkpoint. What it gets is trusted as
+far as the quorum of signatures on its digest: the offer (STATE-META) must match the digest, each chunk must
+match the offer. Any source will do, and another is tried with every STATUS tick; chunks already verified
+are kept.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class StateTransfer(Checkpoints):
         self.broadcast(MessageType.FETCH_STATE, 0, self.wanted_above(), b"")
 
     def wanted_above(self) -> SeqNum:
-        """Offers must be above this number; a wrong state may be replaced by a proved one of the same number."""
+        """Offers must be above this number; a wrong state may be replaced by a proved one of the same
+        number."""
         return self.stable if self.state_is_wrong else self.executed
 
     # ------------------------------------------------------------ serving

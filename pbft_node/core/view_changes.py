@@ -1,8 +1,9 @@
 """Section 4.4, the first half of a view change: suspect the primary, say so with everything prepared, wait.
 
-Liveness rules of section 4.5.2: the timer for the NEW-VIEW starts only with a quorum of VIEW-CHANGEs (else a lone
-suspect would race through the views), doubles with every view that fails, and a replica joins f+1 others at the
-smallest view they ask for. A replica whose own lag is the reason it waits does not suspect anybody.
+Liveness rules of section 4.5.2: the timer for the NEW-VIEW starts only with a quorum of VIEW-CHANGEs (else
+a lone suspect would race through the views), doubles with every view that fails, and a replica joins f+1
+others at the smallest view they ask for. A replica whose own lag is the reason it waits does not suspect
+anybody.
 """
 
 from __future__ import annotations

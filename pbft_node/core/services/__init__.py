@@ -1,7 +1,8 @@
 """Replicated services: deterministic state machines under PBFT.
 
-A service of your own needs five methods (``Service``) and a line in ``SERVICES``. It must be a pure function of the
-operations executed: no clock, no chance, no set order; ``snapshot`` gives equal bytes for equal states.
+A service of your own needs five methods (``Service``) and a line in ``SERVICES``. It must be a pure
+function of the operations executed: no clock, no chance, no set order; ``snapshot`` gives equal bytes for
+equal states.
 """
 
 from __future__ import annotations
