@@ -52,7 +52,10 @@ REPLICA_CASES: list[tuple[Spoil, str]] = [
     (put("replicas", 2, "weight", value=1), r"replicas\[2\]: unknown key 'weight'"),
     (put("secret", "seed", value="ab"), "secret: unknown key 'seed'"),
     (put("clients", 0, "name", value=""), r"clients\[0\]: unknown key 'name'"),
-    (put("schema", value="traitor/replica-config/2"), "schema = 'traitor/replica-config/2': this program reads"),
+    (
+        put("schema", value="traitor/replica-config/2"),
+        "schema = 'traitor/replica-config/2': this program reads",
+    ),
     (drop("schema"), "key 'schema' is missing"),
     (drop("replica"), "key 'replica' is missing"),
     (drop("cluster", "n"), "cluster: key 'n' is missing"),
@@ -74,7 +77,10 @@ REPLICA_CASES: list[tuple[Spoil, str]] = [
     (put("cluster", value=[]), r"cluster = \[\]: give a JSON object"),
     (put("replicas", value={}), "replicas = {}: give a list"),
     (put("replicas", value=[1]), r"replicas = \[1\]: give a list of JSON objects"),
-    (put("replicas", 1, "host", value="localhost"), r"replicas\[1\].host = 'localhost': give an IPv4 address"),
+    (
+        put("replicas", 1, "host", value="localhost"),
+        r"replicas\[1\].host = 'localhost': give an IPv4 address",
+    ),
     (put("replicas", 1, "host", value="127.0.0.1\x00"), r"replicas\[1\].host"),
     (put("replicas", 1, "port", value=0), r"replicas\[1\].port = 0: give an integer from 1 to 65535"),
     (put("replicas", 1, "port", value=7000), "two replicas have one address"),

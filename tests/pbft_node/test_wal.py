@@ -103,7 +103,7 @@ def test_cut_at_every_byte_gives_a_prefix_or_a_refusal(path: Path) -> None:
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
         if length < HEADER_BYTES:
-            with pytest.raises(LogError, match="header .* is damaged"):
+            with pytest.raises(LogError, match=r"header .* is damaged"):
                 open_(path)
             continue
         count = sum(end <= length for end in ends) - 1
@@ -153,7 +153,9 @@ def test_hole_is_refused_with_place_and_advice(path: Path) -> None:
     whole = write(path)
     ends = boundaries()
     path.write_bytes(whole[: ends[1]] + whole[ends[2] :])
-    with pytest.raises(LogError, match=rf"record 1 at byte {ends[1]} is damaged or missing.*Do not start it with"):
+    with pytest.raises(
+        LogError, match=rf"record 1 at byte {ends[1]} is damaged or missing.*Do not start it with"
+    ):
         open_(path)
     assert path.stat().st_size == len(whole) - ends[2] + ends[1], "a damaged log is left as it is"
 
@@ -167,7 +169,7 @@ def test_zeros_behind_the_records_are_a_torn_write(path: Path) -> None:
 
 
 def test_payload_cannot_pose_as_a_record(path: Path) -> None:
-    """A client that knows the format, but not the salt, puts records into its operation; the write is torn."""
+    """A client that knows the format, but not the salt, hides records in its operation; the write is torn."""
     posing = b"".join(wal._record(b"evil", index, wal._crc_start(0)) for index in range(10))
     whole = write(path, (b"first", posing + b"tail"))
     path.write_bytes(whole[:-2])
@@ -178,7 +180,7 @@ def test_stale_record_of_the_same_log_is_damage(path: Path) -> None:
     whole = write(path)
     ends = boundaries()
     path.write_bytes(whole + whole[ends[0] : ends[1]])
-    with pytest.raises(LogError, match="record 5 .* behind it record 0"):
+    with pytest.raises(LogError, match=r"record 5 .* behind it record 0"):
         open_(path)
 
 
@@ -192,7 +194,7 @@ def test_foreign_log_is_refused(path: Path, cluster: bytes, replica: int, words:
 
 
 def test_missing_log_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LogError, match="the log is missing.*stops rather than forget"):
+    with pytest.raises(LogError, match=r"the log is missing.*stops rather than forget"):
         open_(tmp_path / "wal")
     assert not (tmp_path / "wal").exists()
 
@@ -233,7 +235,7 @@ def test_crash_in_compaction_leaves_the_old_log(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, moment, fail)
-        with pytest.raises(LogError, match="No space left on device.*may not be promised"):
+        with pytest.raises(LogError, match=r"No space left on device.*may not be promised"):
             opened.log.compact([b"new"])
     opened.log.close()
     assert path.with_name("wal.new").exists()
