@@ -26,6 +26,7 @@ help:  ## this list
 	echo 'ARGS="..."   is passed on by run and test'
 
 setup: $(READY)
+	@echo 'make setup: ready ($(VENV))'
 
 $(READY): pyproject.toml constraints.txt
 	@python=

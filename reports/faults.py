@@ -1,0 +1,161 @@
+"""Faults asked for against faults observed, and the ledger of what they cost.
+
+A fault is what the plan wished; it happened only if a receipt says so. The lanes show three different
+things: asked, in effect (between the receipts), and what was never undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reports.untrusted import integer, listing, mapping, shown, time_ns
+
+MAX_FAULTS = 300
+MAX_WINDOWS = 5_000
+STEPS = ("asked", "took-effect", "no-effect", "undo-asked", "undone", "undo-failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of faults.jsonl; ``evidence`` is the receipt or the reason."""
+
+    at_ns: int
+    step: str
+    evidence: str
+
+
+@dataclass(slots=True)
+class Fault:
+    """A fault with everything that was planned for it and seen of it."""
+
+    id: str
+    kind: str
+    params: str = ""
+    planned_start_ns: int | None = None
+    planned_stop_ns: int | None = None
+    steps: list[Step] = field(default_factory=list)
+
+    def first(self, step: str) -> Step | None:
+        return next((entry for entry in self.steps if entry.step == step), None)
+
+    @property
+    def outcome(self) -> str:
+        """In words: what can be said of this fault from its receipts."""
+        if not self.steps:
+            return "never asked"
+        if not self.first("took-effect"):
+            return "no effect" if self.first("no-effect") else "no receipt"
+        if self.first("undone"):
+            return "took effect, undone"
+        return "undo failed" if self.first("undo-failed") else "took effect, not undone"
+
+    @property
+    def level(self) -> str:
+        """The status class of the outcome."""
+        outcome = self.outcome
+        if outcome == "took effect, undone":
+            return "valid"
+        return "unknown" if outcome in ("never asked", "no effect", "no receipt") else "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a fault's lane: ``asked``, ``effect`` or ``undoing``."""
+
+    from_ns: int
+    to_ns: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the ledger in which the same replicas were bad."""
+
+    from_ns: int
+    to_ns: int
+    bad: str
+    reasons: str
+    within: bool
+
+
+def read_faults(
+    plan: Mapping[str, object], lines: Iterable[tuple[int, Mapping[str, object]]]
+) -> tuple[list[Fault], int]:
+    """Faults in the order they were planned, then those nobody planned; and how many were left out."""
+    faults: dict[str, Fault] = {}
+    left_out = 0
+    for entry in listing(plan.get("faults")):
+        planned = mapping(entry)
+        fault = _fault(faults, planned.get("id"), planned.get("kind"))
+        if fault is None:
+            left_out += 1
+            continue
+        fault.params = _fields(mapping(planned.get("params")))
+        fault.planned_start_ns = time_ns(planned.get("start_ns"))
+        fault.planned_stop_ns = time_ns(planned.get("stop_ns"))
+    for _, line in lines:
+        at_ns, step = time_ns(line.get("time_ns")), line.get("step")
+        if at_ns is None or step not in STEPS:
+            continue
+        fault = _fault(faults, line.get("fault"), line.get("kind"))
+        if fault is None or len(fault.steps) >= 100:
+            left_out += 1
+            continue
+        evidence = mapping(line.get("receipt"))
+        text = _fields(evidence) if evidence else (shown(line["reason"]) if line.get("reason") else "")
+        fault.steps.append(Step(at_ns, str(step), text))
+    return list(faults.values()), left_out
+
+
+def _fault(faults: dict[str, Fault], name: object, kind: object) -> Fault | None:
+    text = shown(name, 60)
+    if text not in faults:
+        if len(faults) >= MAX_FAULTS:
+            return None
+        faults[text] = Fault(text, "")
+    fault = faults[text]
+    if not fault.kind and kind is not None:
+        fault.kind = shown(kind, 40)
+    return fault
+
+
+def _fields(values: Mapping[str, object]) -> str:
+    """``replicas [2], signal 9``: an object as one line."""
+    return ", ".join(f"{shown(name, 40)} {shown(value, 120)}" for name, value in list(values.items())[:20])
+
+
+def segments(fault: Fault, end_ns: int) -> list[Segment]:
+    """The fault's lane. What was never undone goes on to the end of the run."""
+    found: list[Segment] = []
+    since: int | None = None
+    state = ""
+    following = {"asked": "asked", "took-effect": "effect", "undo-asked": "undoing", "undo-failed": "effect"}
+    for step in sorted(fault.steps, key=lambda entry: entry.at_ns):
+        # A fault whose undoing began before its receipt came was asked for, no more.
+        if since is not None:
+            found.append(Segment(since, step.at_ns, state))
+        state = following.get(step.step, "")
+        since = step.at_ns if state else None
+    if since is not None:
+        found.append(Segment(since, max(since, end_ns), state))
+    return found
+
+
+def read_ledger(ledger: Mapping[str, object]) -> list[Window]:
+    """The windows in which something was bad."""
+    windows = []
+    for entry in listing(ledger.get("windows"))[:MAX_WINDOWS]:
+        window = mapping(entry)
+        start, end = time_ns(window.get("from_ns")), time_ns(window.get("to_ns"))
+        bad = [number for value in listing(window.get("bad")) if (number := integer(value)) is not None]
+        within = window.get("within_liveness_budget") is not False
+        if start is None or end is None or end < start or (not bad and within):
+            continue
+        reasons = mapping(window.get("reasons"))
+        text = "; ".join(
+            f"{'r' if str(name).isdigit() else ''}{shown(name, 20)}: {shown(reason, 120)}"
+            for name, reason in list(reasons.items())[:40]
+        )
+        windows.append(Window(start, end, ", ".join(f"r{number}" for number in bad[:40]), text, within))
+    return windows

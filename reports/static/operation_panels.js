@@ -1,0 +1,249 @@
+// Panels of client operations: latency, rate, and one lane per client.
+// Drawn from typed arrays, marks that would fall on one pixel merged; the rare outcomes last, so that none is hidden.
+
+class LatencyPanel {
+  constructor(operations, bands) {
+    this.operations = operations;
+    this.bands = bands;
+    this.height = operations.count ? 190 : 0;
+    this.low = Math.floor(Math.log10(operations.least));
+    this.high = Math.max(this.low + 1, Math.ceil(Math.log10(operations.most) - 1e-9));
+    this.rows = [this];
+    this.name = "latency";
+    this.y = 0;
+  }
+
+  y10(took) {
+    const part = (Math.log10(Math.max(1, took)) - this.low) / (this.high - this.low);
+    return 12 + (this.height - 24) * (1 - Math.min(1, Math.max(0, part)));
+  }
+
+  get count() { return this.operations.count; }
+  at(i) { return this.operations.call[i]; }
+  end(i) { return this.operations.call[i] + Math.max(0, this.operations.took[i]); }
+  describe(i, view) { return this.operations.describe(i, view); }
+
+  nearest(tick, reach, y) {
+    const { operations } = this, { call, took } = operations;
+    let best = -1, least = 14 * 14;
+    const scale = NEAR / reach;
+    for (let i = firstAtLeast(call, tick - 2 * reach); i < call.length && call[i] <= tick + 2 * reach; i++) {
+      const dx = (call[i] - tick) * scale, dy = (took[i] < 0 ? 6 : this.y10(took[i])) - y;
+      const away = dx * dx + dy * dy - (operations.type[i] === OK ? 0 : 20);
+      if (away < least) [best, least] = [i, away];
+    }
+    return best;
+  }
+
+  draw(brush) {
+    const { theme, view } = brush;
+    drawBands(brush, this.bands);
+    brush.grid();
+    brush.label("latency", 14, theme.muted);
+    for (let power = this.low; power <= this.high; power++) {
+      const y = this.y10(10 ** power);
+      brush.line(view.gutter, Math.round(y) + 0.5, view.gutter + view.inner, Math.round(y) + 0.5, theme.rule);
+      brush.text(view.length(10 ** power), view.gutter - 6, y, 60, theme.muted, "right");
+    }
+    this.points(brush);
+    this.lines(brush);
+  }
+
+  points(brush) {
+    const { operations } = this, { call, took, type } = operations, { view, theme } = brush;
+    const first = firstAtLeast(call, view.from), last = firstAtLeast(call, view.to);
+    const width = Math.ceil(view.width) * 2, taken = new Uint8Array(width * this.height * 2);
+    brush.c.fillStyle = theme.ok;
+    brush.c.globalAlpha = 0.75;
+    const rare = [];
+    for (let i = first; i < last; i++) {
+      const x = view.x(call[i]);
+      if (x < view.gutter) continue;
+      if (type[i] !== OK) { rare.push(i); continue; }
+      const y = this.y10(took[i]), cell = Math.floor(y * 2) * width + Math.floor(x * 2);
+      if (taken[cell]) continue;
+      taken[cell] = 1;
+      brush.c.fillRect(x - 1, y - 1, 2, 2);
+    }
+    brush.c.globalAlpha = 1;
+    for (const i of rare) {
+      const x = view.x(call[i]), y = took[i] < 0 ? 6 : this.y10(took[i]);
+      if (type[i] === INFO) brush.triangle(x, y, 4, theme.infoFill); else brush.cross(x, y, 3, theme.fail);
+    }
+  }
+
+  lines(brush) {
+    const { view, theme, c } = brush, { step, groups } = buckets(this.operations, view);
+    for (const [name, colour, dash] of [["median", theme.ink, []], ["p99", theme.ink, [4, 3]]]) {
+      c.save();
+      c.beginPath();
+      c.rect(view.gutter, 0, view.inner, this.height);
+      c.clip();
+      c.strokeStyle = colour;
+      c.lineWidth = 1.5;
+      c.setLineDash(dash);
+      c.beginPath();
+      let open = false;
+      for (const group of groups) {
+        if (group[name] < 0) { open = false; continue; }
+        const x = view.x(group.from + step / 2), y = this.y10(group[name]);
+        if (open) c.lineTo(x, y); else c.moveTo(x, y);
+        open = true;
+      }
+      c.stroke();
+      c.restore();
+    }
+    brush.text("— median", 8, 32, view.gutter - 50, theme.muted);
+    brush.text("┄ 99 %", 8, 47, view.gutter - 50, theme.muted);
+  }
+}
+
+// Completions in equal, round stretches of the window: counts by type, median and 99th percentile of ok.
+function buckets(operations, view) {
+  const key = `${view.from},${view.to},${Math.round(view.inner)}`;
+  if (buckets.key === key && buckets.of === operations) return buckets.made;
+  const stepNs = roundStep(view.span * view.tickNs / Math.max(10, view.inner / 12)), step = stepNs / view.tickNs;
+  const start = Math.floor((view.from - view.zero) / step) * step + view.zero;
+  const groups = [];
+  let next = firstAtLeast(operations.completedAt, start);
+  for (let from = start; from < view.to && groups.length < 2000; from += step) {
+    const counts = [0, 0, 0], took = [];
+    for (; next < operations.completed.length && operations.completedAt[next] < from + step; next++) {
+      const i = operations.completed[next];
+      counts[operations.type[i]]++;
+      if (operations.type[i] === OK) took.push(operations.took[i]);
+    }
+    const sorted = Float64Array.from(took).sort(), last = sorted.length - 1;
+    groups.push({
+      from, counts,
+      median: last < 0 ? -1 : sorted[last >> 1],
+      p99: last < 0 ? -1 : sorted[Math.ceil(0.99 * (last + 1)) - 1],
+    });
+  }
+  buckets.key = key;
+  buckets.of = operations;
+  return (buckets.made = { step, stepNs, groups });
+}
+
+class RatePanel {
+  constructor(operations, bands) {
+    this.operations = operations;
+    this.bands = bands;
+    this.height = operations.count ? 84 : 0;
+    this.rows = [];
+  }
+
+  draw(brush) {
+    const { view, theme } = brush, { step, stepNs, groups } = buckets(this.operations, view);
+    drawBands(brush, this.bands);
+    brush.grid();
+    const total = (group) => group.counts[OK] + group.counts[FAIL] + group.counts[INFO];
+    const most = Math.max(1, ...groups.map(total)), room = this.height - 16;
+    brush.label("completed", 14, theme.muted);
+    const perSecond = most / (stepNs / 1e9);
+    brush.text(`${perSecond >= 10 ? Math.round(perSecond).toLocaleString("en") : perSecond.toPrecision(2)}/s`, view.gutter - 6, 30, 70, theme.muted, "right");
+    for (const group of groups) {
+      let y = this.height - 4;
+      for (const type of [OK, INFO, FAIL]) {
+        const height = group.counts[type] / most * room;
+        if (!height) continue;
+        // An outcome that is there is seen, however rare.
+        const tall = type === OK ? height : Math.max(2, height);
+        y -= tall;
+        const [x, width] = brush.cut(group.from, group.from + step, 1);
+        if (width > 0) brush.rect(x, y, Math.max(1, width - 0.6), tall, theme.types[type]);
+      }
+    }
+  }
+}
+
+function drawBands(brush, bands) {
+  for (const [from, to] of bands) brush.span(from, to, 0, brush.height, brush.theme.band, 1);
+}
+
+class ClientRow {
+  constructor(operations, lane, y, height) {
+    Object.assign(this, { operations, lane, y, height, name: operations.lanes[lane] });
+    this.members = operations.byLane[lane];
+    this.calls = operations.laneCalls[lane];
+  }
+
+  get count() { return this.members.length; }
+  at(i) { return this.calls[i]; }
+  end(i) { return this.calls[i] + Math.max(0, this.operations.took[this.members[i]]); }
+  describe(i, view) { return this.operations.describe(this.members[i], view); }
+
+  nearest(tick, reach) {
+    let best = -1, least = reach;
+    // A client has one operation open at a time: only the last begun before, and the next one, can be near.
+    const next = firstAtLeast(this.calls, tick);
+    for (let i = Math.max(0, next - 2); i <= Math.min(next, this.count - 1); i++) {
+      const away = tick < this.at(i) ? this.at(i) - tick : Math.max(0, tick - this.end(i));
+      if (away <= least) [best, least] = [i, away];
+    }
+    return best;
+  }
+}
+
+class ClientPanel {
+  constructor(operations, bands, marked) {
+    this.operations = operations;
+    this.bands = bands;
+    this.marked = new Set(marked.map((index) => operations.place(index)).filter((i) => i >= 0));
+    const count = operations.lanes.length;
+    this.lane = operations.count ? Math.max(5, Math.min(18, Math.floor(440 / Math.max(1, count)))) : 0;
+    this.height = operations.count ? count * this.lane + 8 : 0;
+    this.rows = operations.lanes.map((_, lane) => new ClientRow(operations, lane, 4 + lane * this.lane, this.lane));
+  }
+
+  draw(brush) {
+    drawBands(brush, this.bands);
+    brush.grid();
+    const every = Math.max(1, Math.ceil(13 / this.lane));
+    this.rows.forEach((row, lane) => {
+      if (lane % every === 0) brush.label(row.name, row.y + this.lane / 2, brush.theme.muted);
+      this.drawLane(brush, row);
+    });
+  }
+
+  drawLane(brush, row) {
+    const { operations } = this, { took, type } = operations, { view, theme } = brush;
+    const gap = this.lane >= 8 ? 2 : 1, height = this.lane - gap;
+    // The one begun before the window may reach into it; so may an earlier one that took longest.
+    const first = Math.max(0, firstAtLeast(row.calls, view.from) - 2), last = firstAtLeast(row.calls, view.to);
+    const rare = [];
+    let painted = -Infinity;
+    for (let place = first; place < last; place++) {
+      const i = row.members[place];
+      if (type[i] !== OK || this.marked.has(i)) { rare.push(place); continue; }
+      const left = view.x(row.calls[place]), right = view.x(row.end(place));
+      if (right < painted + 0.3) continue;
+      const from = Math.max(left, painted), [x, width] = brush.cut(view.tick(from), row.end(place), 0.8);
+      if (width <= 0) continue;
+      brush.rect(x, row.y, width > 4 ? width - 1 : width, height, theme.ok);
+      painted = Math.max(left + 0.8, right);
+    }
+    for (const place of rare) {
+      const i = row.members[place], open = took[i] < 0, to = open ? view.end : row.end(place);
+      brush.span(row.calls[place], to, row.y, open ? Math.max(2, height / 3) : height, theme.types[type[i]], 2);
+      if (this.marked.has(i)) {
+        const [x, width] = brush.cut(row.calls[place], to, 3);
+        if (width > 0) { brush.c.lineWidth = 2; brush.c.strokeStyle = theme.ink; brush.c.strokeRect(x - 1, row.y - 1, width + 2, height + 2); }
+      }
+    }
+    if (height >= 13) this.words(brush, row, first, last, height);
+  }
+
+  // Zoomed in far enough, the bars say what they are.
+  words(brush, row, first, last, height) {
+    if (last - first > 400) return;
+    const { view } = brush;
+    for (let place = first; place < last; place++) {
+      const [x, width] = brush.cut(row.calls[place], row.end(place), 1);
+      if (width < 34) continue;
+      const [heading] = this.operations.describe(row.members[place], view);
+      const dark = this.operations.type[row.members[place]] === INFO;
+      brush.text(heading, x + 3, row.y + height / 2 + 0.5, width - 6, dark ? "#1a1f26" : brush.theme.bg);
+    }
+  }
+}

@@ -1,0 +1,121 @@
+"""The verdict in the words of the banner, and its lines.
+
+The report judges nothing: it repeats verdict.json with its scope spelled out. A pass is a statement about
+this history, never about the system. No verdict, or one this code does not know, is ``unknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reports.untrusted import integer, listing, mapping, shown
+
+LEVELS = ("valid", "invalid", "unknown")
+MAX_LINES = 100
+VIOLATION, USAGE, NOT_KNOWN, HARNESS, INTERRUPTED = 1, 2, 3, 4, 130
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the verdict."""
+
+    name: str
+    level: str
+    word: str
+    reason: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What stands on top: a level for colour and shape, a word, and the sentence why."""
+
+    level: str
+    word: str
+    sentence: str
+    scope: str
+    exit_code: int | None
+
+
+def read_lines(verdict: Mapping[str, object]) -> list[Line]:
+    """The lines in the order they were given."""
+    lines = []
+    for entry in listing(verdict.get("lines"))[:MAX_LINES]:
+        line = mapping(entry)
+        given = line.get("verdict")
+        level = given if isinstance(given, str) and given in LEVELS else "unknown"
+        word = level
+        if line.get("judged") is False:
+            level, word = "unjudged", "not yet judged"
+        elif given != level:
+            word = f"unknown (the file says {shown(given, 30)})"
+        details = mapping(line.get("details"))
+        lines.append(
+            Line(
+                shown(line.get("name"), 40),
+                level,
+                word,
+                shown(line["reason"], 600) if line.get("reason") else "no reason given",
+                "\n".join(
+                    f"{shown(name, 60)}: {shown(value, 400)}" for name, value in list(details.items())[:40]
+                ),
+            )
+        )
+    return lines
+
+
+def read_banner(verdict: Mapping[str, object], lines: list[Line], operations: int) -> Banner:
+    """From the verdict file, cross-checked with nothing: what it says, said plainly."""
+    code = integer(verdict.get("exit_code"))
+    given = verdict.get("verdict")
+    if not verdict:
+        return Banner(
+            "unknown",
+            "no verdict",
+            "The verdict is missing or unreadable: this history was not judged, or judging it did not end. "
+            "Run traitor check on the folder to judge it.",
+            "Nothing below says whether the run was right or wrong.",
+            None,
+        )
+    level = given if isinstance(given, str) and given in LEVELS else "unknown"
+    word, lead = level, level
+    if code == HARNESS:
+        level, word, lead = "unknown", "harness failure", "invalid"
+    elif code == INTERRUPTED:
+        level, word, lead = "unknown", "interrupted", "invalid"
+    elif level == "valid" and code not in (0, None):
+        level, word, lead = "unknown", f"contradiction: valid, yet exit code {code}", "invalid"
+    return Banner(level, word, _sentence(lines, lead), _scope(lines, operations), code)
+
+
+def _sentence(lines: list[Line], lead: str) -> str:
+    chosen = [line for line in lines if line.level == lead] or [
+        line for line in lines if line.level == "unknown"
+    ]
+    if lead == "valid":
+        judged = [line for line in lines if line.level == "valid"]
+        names = ", ".join(line.name for line in judged)
+        if not judged:
+            return "No line was judged."
+        return f"{len(judged)} of {len(lines)} lines judged, all of them valid: {names}."
+    if not chosen:
+        return "The verdict names no reason."
+    more = f" And {len(chosen) - 1} more below." if len(chosen) > 1 else ""
+    reason = chosen[0].reason.rstrip()
+    return f"{chosen[0].name}: {reason}{'' if reason.endswith(('.', '!', '?')) else '.'}{more}"
+
+
+def _scope(lines: list[Line], operations: int) -> str:
+    """What the linearizability line does and does not claim."""
+    line = next((line for line in lines if line.name == "linearizability"), None)
+    count = f"this history of {operations:,} {'operation' if operations == 1 else 'operations'}"
+    if line is None or line.level == "unjudged":
+        return f"Linearizability was not judged for {count}."
+    if line.level == "valid":
+        return (
+            f"Linearizable: {count}. That is a statement about what these clients saw, not about the system."
+        )
+    if line.level == "invalid":
+        return f"Not linearizable: {count} has no order that explains every answer."
+    return f"Linearizability unknown: {count} was neither explained nor refuted."
