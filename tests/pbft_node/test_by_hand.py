@@ -1,0 +1,271 @@
+"""Four real replica processes on this machine, as a person would run them: calls, kill -9, restarts, exit codes."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import resource
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pbft_node import by_hand
+from pbft_node.config import load_client, read_json
+from pbft_node.core.client import Client
+from pbft_node.core.effects import Send
+from pbft_node.core.operations import encode_fields
+from pbft_node.errors import ConfigError, MachineError
+
+COMMAND = [sys.executable, "-m", "pbft_node"]
+
+
+def free_ports(count: int) -> int:
+    """The first of ``count`` ports in a row that nobody uses now."""
+    for base in range(21_000, 31_000, 10):
+        sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+        try:
+            for offset, one in enumerate(sockets):
+                one.bind(("127.0.0.1", base + offset))
+            return base
+        except OSError:
+            continue
+        finally:
+            for one in sockets:
+                one.close()
+    raise AssertionError("no free ports")
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        select.poll().poll(5)
+
+
+class Cluster:
+    """A generated folder and its processes."""
+
+    def __init__(self, folder: Path, nodes: int = 4) -> None:
+        self.folder = folder
+        self.base = free_ports(nodes + 1)
+        assert (
+            by_hand.main(["generate", str(folder), "--nodes", str(nodes), "--base-port", str(self.base)]) == 0
+        )
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def replica(self, number: int) -> Path:
+        return self.folder / "replicas" / str(number)
+
+    def trace(self, number: int) -> list[dict[str, object]]:
+        path = self.replica(number) / "trace.jsonl"
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def start(self, *numbers: int) -> None:
+        lives = {number: self.lives(number) for number in numbers}
+        for number in numbers:
+            with (self.replica(number) / "stderr.log").open("ab") as stderr:
+                command = [*COMMAND, "--config", str(self.replica(number) / "config.json")]
+                self.processes[number] = subprocess.Popen(command, stderr=stderr)
+        for number in numbers:
+            wait_for(
+                lambda: self.lives(number) > lives[number], f"replica {number} up: {self.stderr(number)}"
+            )  # noqa: B023
+
+    def lives(self, number: int) -> int:
+        return sum(line["e"] == "started" for line in self.trace(number))
+
+    def kill(self, *numbers: int, signal_: int = signal.SIGKILL) -> list[int]:
+        for number in numbers:
+            self.processes[number].send_signal(signal_)
+        return [self.processes.pop(number).wait(20) for number in numbers]
+
+    def stderr(self, number: int) -> str:
+        return (self.replica(number) / "stderr.log").read_text()
+
+    def call(self, *operation: str, timeout: float = 20) -> tuple[int, str]:
+        options = ["--timeout", str(timeout), str(self.folder / "client.json"), *operation]
+        result = subprocess.run([*COMMAND, "call", *options], capture_output=True, text=True, timeout=60)
+        return result.returncode, result.stdout.strip() or result.stderr.strip()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(tmp_path / "cluster")
+    yield made
+    for process in made.processes.values():
+        process.kill()
+        process.wait()
+
+
+def test_calls_survive_the_kill_of_one_and_of_all(cluster: Cluster) -> None:
+    cluster.start(0, 1, 2, 3)
+    assert cluster.call("put", "k", "v1") == (0, "ok")
+    assert cluster.call("get", "k") == (0, "ok v1")
+    assert cluster.call("fly") == (1, "error unknown operation")
+    assert cluster.kill(0) == [-signal.SIGKILL]
+    assert cluster.call("put", "k", "v2") == (0, "ok"), "the view changes without the first primary"
+    cluster.start(0)
+    wait_for(lambda: any(line["e"] == "new-view" for line in cluster.trace(0)), "0 learns the new view")
+    assert cluster.call("cas", "k", "v2", "v3") == (0, "swapped v2")
+    cluster.kill(0, 1, 2, 3)
+    cluster.start(0, 1, 2, 3)
+    assert cluster.call("get", "k") == (0, "ok v3")
+    assert cluster.kill(0, 1, 2, 3, signal_=signal.SIGTERM) == [0] * 4
+    assert all(cluster.stderr(i).endswith("stopped by a signal\n") for i in range(4))
+    executed = [[(x["seq"], x["digest"]) for x in cluster.trace(i) if x["e"] == "executed"] for i in range(4)]
+    assert len({digest for one in executed for seq, digest in one if seq == 1}) == 1
+
+
+def test_restart_is_quick(cluster: Cluster) -> None:
+    cluster.start(2)
+    cluster.kill(2)
+    times = []
+    for _ in range(3):
+        begin = time.monotonic()
+        cluster.start(2)
+        times.append(time.monotonic() - begin)
+        cluster.kill(2)
+    assert min(times) < 0.6, f"{min(times)} s; 0.15 s on an idle machine"
+
+
+def test_a_replica_outlives_junk_on_its_socket(cluster: Cluster) -> None:
+    cluster.start(0, 1, 2, 3)
+    assert cluster.call("put", "k", "v")[0] == 0
+    config = load_client(read_json(cluster.folder / "client.json"))
+    client = Client(config.cluster, 1999, config.keyring)
+    (request, *_) = client.invoke(encode_fields(b"get", b"k"), 0)
+    assert isinstance(request, Send)
+    chance = random.Random(7)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+        for _ in range(1500):
+            mutated = bytearray(request.data)
+            mutated[chance.randrange(len(mutated))] ^= 1 << chance.randrange(8)
+            for junk in (chance.randbytes(chance.randrange(200)), bytes(mutated)):
+                attacker.sendto(junk, ("127.0.0.1", cluster.base + chance.randrange(4)))
+    assert cluster.call("get", "k") == (0, "ok v")
+    rejected = [line for line in cluster.trace(1) if line["e"] == "rejected"]
+    assert 5 <= len(rejected) < 1000, "seen, and limited"
+    assert all(process.poll() is None for process in cluster.processes.values())
+
+
+def test_no_answer_is_said_and_nothing_is_claimed(cluster: Cluster) -> None:
+    code, text = cluster.call("put", "k", "v", timeout=0.5)
+    assert code == by_hand.EXIT_NO_ANSWER
+    assert "no 2 matching replies within 0.5 s (answered: none)" in text
+    assert "may still take effect" in text
+
+
+def stopped(cluster: Cluster, number: int) -> tuple[int, str]:
+    """Exit code and last words of a replica that cannot start."""
+    command = [*COMMAND, "--config", str(cluster.replica(number) / "config.json")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert "Traceback" not in result.stderr
+    return result.returncode, result.stderr
+
+
+def test_exit_codes_and_words_of_a_replica_that_cannot_run(cluster: Cluster) -> None:
+    cluster.start(0)
+    code, words = stopped(cluster, 0)
+    assert (code, "another process has this log open" in words) == (4, True)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as squatter:
+        squatter.bind(("127.0.0.1", cluster.base + 1))
+        code, words = stopped(cluster, 1)
+        assert (code, "is in use by another process" in words) == (4, True)
+    log = cluster.replica(2) / "wal"
+    (cluster.replica(3) / "wal").write_bytes(log.read_bytes())
+    code, words = stopped(cluster, 3)
+    assert (code, "the log of replica 2" in words) == (3, True)
+    log.unlink()
+    code, words = stopped(cluster, 2)
+    assert (code, "the log is missing" in words) == (3, True)
+    config = cluster.replica(1) / "config.json"
+    config.write_text(config.read_text().replace('"service": "kv"', '"service": "sql"'))
+    code, words = stopped(cluster, 1)
+    assert (code, "cluster.service = 'sql': choose one of append, kv" in words) == (2, True)
+    config.unlink()
+    code, words = stopped(cluster, 1)
+    assert (code, "cannot read it" in words) == (2, True)
+
+
+def test_full_disk_stops_the_replica_before_it_promises(cluster: Cluster) -> None:
+    cluster.start(0, 1, 2, 3)
+    assert cluster.call("put", "k", "v") == (0, "ok")
+    size = (cluster.replica(3) / "wal").stat().st_size
+    resource.prlimit(cluster.processes[3].pid, resource.RLIMIT_FSIZE, (size + 10, size + 10))
+    assert cluster.call("put", "k", "w") == (0, "ok"), "the others go on"
+    assert cluster.processes.pop(3).wait(20) == 3
+    assert "cannot use the log: File too large" in cluster.stderr(3)
+    cluster.start(3)
+    assert "cut off a torn write" in cluster.stderr(3)
+
+
+def test_a_bug_of_the_core_is_a_traceback_and_exit_70(cluster: Cluster) -> None:
+    config = cluster.replica(0) / "config.json"
+    script = (
+        "import sys, pathlib; from pbft_node import node; from pbft_node.core.replica import Replica\n"
+        "def broken(self, event, now_ns): raise AssertionError('two digests for one number')\n"
+        f"Replica.handle = broken; sys.exit(node.main(pathlib.Path({str(config)!r})))"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    assert result.returncode == 70
+    assert "stopped by a bug" in result.stderr
+    assert "AssertionError: two digests for one number" in result.stderr
+
+
+def test_a_damaged_log_stops_the_replica(cluster: Cluster) -> None:
+    cluster.start(0, 1, 2, 3)
+    assert cluster.call("put", "k", "v")[0] == 0
+    cluster.kill(1)
+    log = cluster.replica(1) / "wal"
+    damaged = bytearray(log.read_bytes())
+    damaged[100] ^= 1
+    log.write_bytes(damaged)
+    code, words = stopped(cluster, 1)
+    assert code == 3
+    assert re.search(r"record 0 at byte 40 is damaged.*stops rather than forget its promises", words)
+
+
+def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert by_hand.main([]) == 2
+    assert "give --config FILE" in capsys.readouterr().err
+    cases = {
+        "n = 3: PBFT needs": ["--nodes", "3"],
+        "auth = 'none'": ["--auth", "none"],
+        "--base-port 0": ["--base-port", "0"],
+        "--base-port 65533": ["--base-port", "65533"],
+    }
+    for words, options in cases.items():
+        assert by_hand.main(["generate", str(tmp_path / "c"), *options]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+    assert by_hand.main(["call", str(tmp_path / "none.json"), "get", "k"]) == 2
+    assert by_hand.main(["generate", str(tmp_path / "c")]) == 0
+    client = str(tmp_path / "c" / "client.json")
+    assert by_hand.main(["call", client, "--client", "7", "get", "k"]) == 2
+    assert "speaks for 1000 to 1999" in capsys.readouterr().err
+    assert by_hand.main(["call", client, "put", "k", "v" * 40_000]) == 2
+    assert by_hand.main(["generate", str(tmp_path / "c")]) == 3, "a cluster is not overwritten"
+    (tmp_path / "file").touch()
+    assert by_hand.main(["generate", str(tmp_path / "file")]) == 4
+
+
+def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:
+    path = tmp_path / "timestamp"
+    assert [by_hand.take_timestamp(path) for _ in range(3)] == [1, 2, 3]
+    assert path.read_text() == "3\n"
+    for content in (b"three", b"-3", b"\xff\xff"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="last timestamp its clients used"):
+            by_hand.take_timestamp(path)
+        assert path.read_bytes() == content
+    with pytest.raises(MachineError, match="cannot keep the timestamp"):
+        by_hand.take_timestamp(tmp_path / "no" / "timestamp")
