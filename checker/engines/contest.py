@@ -16,7 +16,7 @@ from typing import Literal
 from checker.engines.problem import Problem
 from checker.engines.search import Search, Status
 from checker.history import Operation
-from checker.models.base import Model, State
+from checker.models.base import Model
 
 SLICE_NODES = 1_000
 
@@ -41,7 +41,6 @@ class KeyResult:
     status: Literal["explained", "refuted", "undecided"]
     order: tuple[int, ...]
     dropped: tuple[int, ...]
-    state: State
     stuck_on: int | None
     placed: int
     total: int
@@ -90,10 +89,7 @@ class _Contestant:
             status = "explained" if search.status is Status.EXPLAINED else "refuted"
         unused = {op.index for op in problem.operations if op.type == "info"} - set(order)
         dropped = tuple(sorted({*problem.dropped, *unused}))
-        state = problem.state(search.furthest.state)
-        return KeyResult(
-            self.key, status, order, dropped, state, stuck, placed, problem.completed, self.nodes
-        )
+        return KeyResult(self.key, status, order, dropped, stuck, placed, problem.completed, self.nodes)
 
 
 def decide(model: Model, keys: Mapping[str, Sequence[Operation]], budget: Budget) -> ContestResult:

@@ -89,10 +89,6 @@ class Problem:
         self._transitions[(state, label)] = found
         return found
 
-    def state(self, number: int) -> State:
-        """The state an engine knows by number."""
-        return self._state_of[number]
-
     def _intern(self, state: State) -> int:
         number = self._states.get(state)
         if number is None:

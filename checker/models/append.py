@@ -103,8 +103,7 @@ class AppendList(Model):
         return Call(call.f, call.input, left, call.known)
 
     def show(self, state: State) -> object:
-        shown = (None if isinstance(e, Blur) else e for e in cast(Prefix, state).elements())
-        return list(shown)
+        return list(cast(Prefix, state).elements())
 
     def input_problem(self, f: str, value: object) -> str | None:
         if self.functions[f] == "append":

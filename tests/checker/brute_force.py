@@ -75,7 +75,7 @@ def random_history(rng: random.Random, model: str, most: int = 7) -> list[Operat
     spans.sort()
     unique = rng.random() < 0.5
     asked = [_ask(rng, model, i if unique else rng.randrange(3)) for i in range(count)]
-    state, step = STEPS[model]
+    state, _ = STEPS[model]
     moments = sorted(range(count), key=lambda i: (rng.uniform(*spans[i]), i))
     outputs: dict[int, object] = {}
     ends: dict[int, str] = {}

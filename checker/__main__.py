@@ -1,0 +1,85 @@
+"""`python -m checker PATH`: judge a run folder or a history file and say so on standard output.
+
+Exit codes: 0 valid, 1 a violation, 2 wrong use or a history that cannot be judged, 3 unknown, 4 the harness
+failed. A run folder gets its verdict and certificates written into it; a bare history only with --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from checker.folder import is_run_folder
+from checker.history import HistoryError
+from checker.judge import judge_history, judge_run
+from checker.limits import Limits
+from checker.models import MODEL_NAMES
+from checker.results import write_results
+from checker.verdict import Verdict
+
+WRONG_USE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Judge, print, write; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        verdict = _judge(options.path, Limits(seconds=options.time_limit), options.model)
+        target = options.out or (options.path if options.path.is_dir() else None)
+        if target is not None:
+            target.mkdir(parents=True, exist_ok=True)
+            write_results(verdict, target)
+    except HistoryError as error:
+        print(_safe(str(error)), file=sys.stderr)
+        return WRONG_USE
+    except OSError as error:
+        reason = (
+            f"{error.filename}: {error.strerror}. Results cannot be written; name a place with --out DIR."
+        )
+        print(_safe(reason), file=sys.stderr)
+        return WRONG_USE
+    text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return verdict.exit_code
+
+
+def _judge(path: Path, limits: Limits, model: str | None) -> Verdict:
+    if not path.is_dir():
+        return judge_history(path, limits, model=model)
+    if not is_run_folder(path):
+        reason = "is a folder without run.json, plan.json or history.jsonl"
+        raise HistoryError(str(path), 0, reason, "Give a run folder or a history file")
+    return judge_run(path, limits, model=model)
+
+
+def _safe(text: str) -> str:
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return printable.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m checker", description="Judge a run folder or a history file."
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="run folder or history.jsonl")
+    parser.add_argument("--model", choices=MODEL_NAMES, help="instead of the one the history names")
+    parser.add_argument(
+        "--time-limit", type=_seconds, default=60.0, metavar="S", help="seconds of search (60)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write verdict and certificates there")
+    parser.add_argument("--json", action="store_true", help="print verdict.json instead of text")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

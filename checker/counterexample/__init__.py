@@ -1,0 +1,53 @@
+"""From "no order explains this key" to the few operations that show it, and why, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from checker.history import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """Operations of one key that no order explains.
+
+    An operation that had not returned when `stuck_on` did is shown as `info`: what it answered later is not
+    needed. `left_out` are list elements that were taken out of every list, which keeps the argument sound.
+    """
+
+    key: str
+    model: str
+    anomaly: str
+    operations: tuple[Operation, ...]
+    longest_prefix: tuple[int, ...]
+    state_then: object
+    stuck_on: int
+    reasons: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """As `counterexample.json` has it."""
+        return {
+            "schema": "traitor/counterexample/1",
+            "key": self.key,
+            "model": self.model,
+            "anomaly": self.anomaly,
+            "operations": [
+                {
+                    "index": op.index,
+                    "process": op.process,
+                    "f": op.f,
+                    "input": op.input,
+                    "output": op.output,
+                    "type": op.type,
+                    "call_ns": op.call_ns,
+                    "return_ns": op.return_ns,
+                }
+                for op in self.operations
+            ],
+            "longest_prefix": list(self.longest_prefix),
+            "state_then": self.state_then,
+            "stuck_on": self.stuck_on,
+            "reasons": list(self.reasons),
+            "left_out": list(self.left_out),
+        }

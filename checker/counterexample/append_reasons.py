@@ -1,0 +1,147 @@
+"""Why no order explains the operations on an append list, in sentences, where the pattern is a known one.
+
+A list shows its own past: every read must be a beginning of every longer one, hold each element as often as
+it was appended, hold what was acknowledged before the read began, and keep the order of appends that did not
+overlap. Each function below is one of these rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from itertools import pairwise
+from typing import cast
+
+from checker.counterexample.register_reasons import Explanation
+from checker.counterexample.words import duration, ended_before, quote, say
+from checker.history import Operation
+from checker.models.base import Model
+
+
+class AppendReasons:
+    """Looks for known patterns among `operations`; `everything` is the whole key, failures included."""
+
+    def __init__(
+        self, model: Model, operations: Sequence[Operation], everything: Sequence[Operation]
+    ) -> None:
+        self._everything = everything
+        self._reads = [op for op in operations if op.f == "read" and op.type == "ok"]
+        self._appends: dict[Hashable, list[Operation]] = {}
+        self._initial = tuple(cast("list[Hashable]", model.show(model.initial)))
+        for op in operations:
+            if op.f == "append":
+                self._appends.setdefault(op.input, []).append(op)
+
+    def explain(self) -> Explanation | None:
+        """The first known pattern, from the plainest to the subtlest."""
+        for rule in (
+            self._from_nowhere,
+            self._twice,
+            self._from_the_future,
+            self._lost,
+            self._diverged,
+            self._reordered,
+        ):
+            found = next(rule(), None)
+            if found is not None:
+                return found
+        return None
+
+    def _saw(self, read: Operation) -> str:
+        return f"{say(read)} returned {quote(read.output)}"
+
+    def _from_nowhere(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            for element in _list(read)[len(self._initial) :]:
+                if element in self._appends:
+                    continue
+                tried = [op for op in self._everything if op.f == "append" and op.input == element]
+                for op in tried:
+                    if op.type == "fail":
+                        reason = (
+                            f"{self._saw(read)}, but {say(op)} was answered as failed: it did not happen."
+                        )
+                        yield Explanation("effect of a failed operation", (reason,))
+                    elif read.return_ns is not None and read.return_ns < op.call_ns:
+                        reason = f"{self._saw(read)}; but {ended_before(read, op)}."
+                        yield Explanation("read from the future", (reason,))
+                reason = f"{self._saw(read)}, but nobody ever tried to append {quote(element)} to this key."
+                yield Explanation("value from nowhere", (reason,))
+
+    def _twice(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            for element, count in Counter(_list(read)).items():
+                asked = len(self._appends.get(element, ())) + self._initial.count(element)
+                if count > asked:
+                    op = self._appends[element][0] if element in self._appends else None
+                    who = say(op) if op else f"the append of {quote(element)}"
+                    reason = (
+                        f"{self._saw(read)}: {quote(element)} is in it {count} times, but {who} was asked "
+                    )
+                    reason += "for only once." if asked == 1 else f"for only {asked} times."
+                    yield Explanation("append executed twice", (reason,))
+
+    def _from_the_future(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            for element in _list(read):
+                ops = self._appends.get(element, ())
+                if ops and all(read.return_ns is not None and read.return_ns < op.call_ns for op in ops):
+                    reason = f"{self._saw(read)}; but {ended_before(read, ops[0])}."
+                    yield Explanation("read from the future", (reason,))
+
+    def _lost(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            there = set(_list(read))
+            for element, ops in self._appends.items():
+                done = [op for op in ops if op.return_ns is not None and op.return_ns < read.call_ns]
+                if element in there or not done:
+                    continue
+                seen = [other for other in self._reads if element in _list(other)]
+                reasons = [
+                    f"{self._saw(read)}, which lacks {quote(element)}, but {ended_before(done[0], read)}."
+                ]
+                if seen:
+                    reasons.append(f"{self._saw(seen[0])}, so the append did take effect.")
+                anomaly = "stale read" if _is_beginning_of_another(read, self._reads) else "lost append"
+                yield Explanation(anomaly, tuple(reasons))
+
+    def _diverged(self) -> Iterator[Explanation]:
+        by_length = sorted(self._reads, key=lambda read: len(_list(read)))
+        for short, long in pairwise(by_length):
+            a, b = _list(short), _list(long)
+            if b[: len(a)] != a:
+                place = next(i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y)
+                reason = (
+                    f"{self._saw(short)} and {self._saw(long)}: at place {place + 1} one has "
+                    f"{quote(a[place])}, the other {quote(b[place])}, but a growing list keeps its beginning."
+                )
+                lost = a[place] not in b or b[place] not in a
+                anomaly = "element lost or overtaken" if lost else "reordered appends"
+                yield Explanation(anomaly, (reason,))
+            elif len(a) < len(b) and long.return_ns is not None and long.return_ns < short.call_ns:
+                reason = (
+                    f"{self._saw(short)}, but {self._saw(long)}, and that ended "
+                    f"{duration(short.call_ns - long.return_ns)} before the shorter one began."
+                )
+                yield Explanation("stale read", (reason,))
+
+    def _reordered(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            known = [(e, self._appends[e]) for e in _list(read) if len(self._appends.get(e, ())) == 1]
+            for at, (early, (first,)) in enumerate(known):
+                for late, (second,) in known[at + 1 :]:
+                    if second.return_ns is not None and second.return_ns < first.call_ns:
+                        reason = (
+                            f"{self._saw(read)}, with {quote(early)} ahead of {quote(late)}, but "
+                            f"{ended_before(second, first)}."
+                        )
+                        yield Explanation("reordered appends", (reason,))
+
+
+def _list(read: Operation) -> tuple[Hashable, ...]:
+    return cast(tuple[Hashable, ...], read.output)
+
+
+def _is_beginning_of_another(read: Operation, reads: Sequence[Operation]) -> bool:
+    mine = _list(read)
+    return any(len(_list(o)) > len(mine) and _list(o)[: len(mine)] == mine for o in reads)

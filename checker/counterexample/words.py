@@ -1,0 +1,48 @@
+"""How values, operations and times are said. Values are hostile: quoted as JSON in ASCII, and cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+
+from checker.history import Operation
+
+_LONGEST = 40
+_ELEMENTS = 8
+
+
+def quote(value: Hashable) -> str:
+    """A value in a sentence."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, tuple):
+        shown = [quote(element) for element in value[-_ELEMENTS:]]
+        dots = [f"({len(value) - _ELEMENTS} more)"] if len(value) > _ELEMENTS else []
+        return f"[{', '.join(dots + shown)}]"
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 2]}…"'
+
+
+def say(op: Operation) -> str:
+    """An operation as the subject of a sentence."""
+    asked = ""
+    if op.f == "cas" and isinstance(op.input, tuple):
+        asked = f" {quote(op.input[0])} to {quote(op.input[1])}"
+    elif op.input is not None:
+        asked = f" {quote(op.input)}"
+    return f"{op.f}{asked} by process {op.process} (operation {op.index})"
+
+
+def duration(ns: int) -> str:
+    """A time span a person can compare."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
+        if ns >= size:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns} ns"
+
+
+def ended_before(first: Operation, second: Operation) -> str:
+    """`first ended 3 ms before second began`, which must be so."""
+    assert first.return_ns is not None
+    assert first.return_ns < second.call_ns
+    return f"{say(first)} ended {duration(second.call_ns - first.return_ns)} before {say(second)} began"

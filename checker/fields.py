@@ -1,0 +1,77 @@
+"""Typed access to a JSON object that may be anything: every surprise is an `Unreadable` that says where."""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+
+class Unreadable(Exception):
+    """A file of the run folder that is not what it should be; the text says how."""
+
+
+def parse_object(content: bytes) -> dict[str, object]:
+    """The JSON object in `content`. Raises Unreadable."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Unreadable("it is not JSON") from None
+    if not isinstance(value, dict):
+        raise Unreadable("it is not a JSON object")
+    return value
+
+
+class Fields:
+    """A JSON object whose fields are asked for by type; what is wrong is said with its place."""
+
+    def __init__(self, value: object, place: str) -> None:
+        if not isinstance(value, dict):
+            raise Unreadable(f"{place} is not an object")
+        self._value = cast(dict[str, object], value)
+        self._place = place
+
+    def number(self, name: str) -> int:
+        """An integer from 0 on."""
+        value = self._value.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise Unreadable(f"{self._place}: {name} is {value!r:.40}, not a number from 0 on")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """A boolean."""
+        value = self._value.get(name)
+        if not isinstance(value, bool):
+            raise Unreadable(f"{self._place}: {name} is {value!r:.40}, not true or false")
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        """A string; null and absent give the default."""
+        value = self._value.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise Unreadable(f"{self._place}: {name} is {value!r:.40}, not a string")
+        return value
+
+    def listed(self, name: str) -> list[object]:
+        """A list."""
+        value = self._value.get(name)
+        if not isinstance(value, list):
+            raise Unreadable(f"{self._place}: {name} is {value!r:.40}, not a list")
+        return value
+
+    def objects(self, name: str) -> list[Fields]:
+        """A list of objects."""
+        return [Fields(value, f"{self._place}: {name}[{i}]") for i, value in enumerate(self.listed(name))]
+
+    def inner(self, name: str) -> Fields:
+        """An object."""
+        return Fields(self._value.get(name), f"{self._place}: {name}")
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not null."""
+        return self._value.get(name) is not None
+
+    def raw(self, name: str) -> object:
+        """The field as it is."""
+        return self._value.get(name)

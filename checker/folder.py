@@ -1,0 +1,260 @@
+"""A run folder as the judges see it: each file read once into a dataclass, or a sentence why it was not.
+
+Only what some judge needs is read; unknown fields are ignored. A file that is missing or malformed is a
+`problem` (the harness line reports it) and the judges that need it answer `unknown`. The history is the
+exception: without a readable one there is nothing to judge, and `HistoryError` is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
+
+from checker.fields import Fields, Unreadable, parse_object
+from checker.formats import traitor
+from checker.history import History
+from checker.trace import ReplicaTrace, read_trace
+
+_T = TypeVar("_T")
+MAX_REPLICAS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What the judges need of `plan.json`."""
+
+    faults: tuple[str, ...]
+    operation_timeout_ns: int
+    retries: tuple[bool, ...]
+    """Per client: whether it retransmits. One that does not may lose a request to the network."""
+    final_reads: int
+
+    def retry(self, process: int) -> bool:
+        """Whether a process' logical client retransmits: client i is processes i, i + count, i + 2 count …"""
+        return self.retries[process % len(self.retries)] if self.retries else True
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of the run with the same replicas bad."""
+
+    from_ns: int
+    to_ns: int
+    bad: tuple[int, ...]
+    within_liveness_budget: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """`ledger.json`."""
+
+    n: int
+    f: int
+    byzantine: frozenset[int]
+    safety_demanded: bool
+    windows: tuple[Window, ...]
+
+    def correct(self) -> tuple[int, ...]:
+        """The replicas the protocol's promises are about."""
+        return tuple(replica for replica in range(self.n) if replica not in self.byzantine)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultStep:
+    """A line of `faults.jsonl`."""
+
+    time_ns: int
+    fault: str
+    kind: str
+    step: str
+    receipt: bool
+    """The line carries evidence."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunPhase:
+    """A phase of the run."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of a replica process."""
+
+    replica: int
+    time_ns: int
+    how: str
+    expected: bool
+    last_lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """`run.json`."""
+
+    phases: tuple[RunPhase, ...]
+    healthy: bool | None
+    """Every replica answered after the faults were undone; None if nobody asked."""
+    exits: tuple[Exit, ...]
+    lag_max_ns: int
+    lag_over_50ms: int
+    interrupted: str | None
+    harness_errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """Everything the judges may look at. None: missing or unreadable, and then a problem says why."""
+
+    history: History | None
+    plan: PlanFacts | None
+    ledger: Ledger | None
+    faults: tuple[FaultStep, ...] | None
+    run: RunReport | None
+    traces: Mapping[int, ReplicaTrace]
+    problems: tuple[str, ...]
+
+    def correct_traces(self) -> tuple[ReplicaTrace, ...]:
+        """Traces of correct replicas that are there; all of them if no ledger says who lies."""
+        correct = self.ledger.correct() if self.ledger else tuple(sorted(self.traces))
+        return tuple(self.traces[r] for r in correct if r in self.traces and not self.traces[r].missing)
+
+
+def read_folder(path: Path, model: str | None = None) -> RunFolder:
+    """Read a run folder. Raises HistoryError if it has a history that is malformed (a torn tail is not)."""
+    problems: list[str] = []
+    history = None
+    if (path / "history.jsonl").exists():
+        history = traitor.read(path / "history.jsonl", model, forgive_torn_tail=True)
+        if history.torn_line is not None:
+            problems.append(f"history.jsonl ends in the middle of line {history.torn_line}")
+    else:
+        problems.append("history.jsonl is missing")
+    plan = _read(path / "plan.json", _plan, problems)
+    ledger = _read(path / "ledger.json", _ledger, problems)
+    faults = _read_lines(path / "faults.jsonl", problems)
+    run = _read(path / "run.json", _run, problems)
+    replicas = range(ledger.n) if ledger else _replicas_in(path / "replicas")
+    traces = {r: read_trace(path / "replicas" / str(r) / "trace.jsonl", r) for r in replicas}
+    problems += [trace.missing for trace in traces.values() if trace.missing]
+    return RunFolder(history, plan, ledger, faults, run, traces, tuple(problems))
+
+
+def _replicas_in(path: Path) -> list[int]:
+    try:
+        names = [entry.name for entry in path.iterdir()]
+    except OSError:
+        return []
+    return sorted(int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 4)
+
+
+def _read(path: Path, parse: Callable[[Fields], _T], problems: list[str]) -> _T | None:
+    try:
+        value = parse_object(path.read_bytes())
+        fields = Fields(value, path.name)
+        wanted = f"traitor/{path.stem}/1"
+        if value.get("schema") != wanted:
+            raise Unreadable(f"its schema is not {wanted}")
+        return parse(fields)
+    except OSError as error:
+        problems.append(f"{path.name} cannot be read: {error.strerror}")
+    except Unreadable as error:
+        problems.append(f"{path.name} is malformed: {error}")
+    return None
+
+
+def _read_lines(path: Path, problems: list[str]) -> tuple[FaultStep, ...] | None:
+    try:
+        lines = path.read_bytes().splitlines()
+        if not lines or parse_object(lines[0]).get("schema") != "traitor/faults/1":
+            raise Unreadable("line 1 is no header with schema traitor/faults/1")
+        return tuple(
+            _fault_step(Fields(parse_object(line), f"line {n}")) for n, line in enumerate(lines[1:], 2)
+        )
+    except OSError as error:
+        problems.append(f"{path.name} cannot be read: {error.strerror}")
+    except Unreadable as error:
+        problems.append(f"{path.name} is malformed: {error}")
+    return None
+
+
+def _plan(fields: Fields) -> PlanFacts:
+    return PlanFacts(
+        faults=tuple(fault.text("id") for fault in fields.objects("faults")),
+        operation_timeout_ns=fields.number("operation_timeout_ns"),
+        retries=tuple(client.flag("retry") for client in fields.objects("clients")),
+        final_reads=len(fields.listed("final_reads")),
+    )
+
+
+def _ledger(fields: Fields) -> Ledger:
+    windows = tuple(
+        Window(
+            window.number("from_ns"),
+            window.number("to_ns"),
+            _replica_numbers(window.listed("bad")),
+            window.flag("within_liveness_budget"),
+        )
+        for window in fields.objects("windows")
+    )
+    n = fields.number("n")
+    if not 1 <= n <= MAX_REPLICAS:
+        raise Unreadable(f"n is {n}, not a number of replicas from 1 to {MAX_REPLICAS}")
+    byzantine = frozenset(_replica_numbers(fields.listed("byzantine")))
+    return Ledger(n, fields.number("f"), byzantine, fields.flag("safety_demanded"), windows)
+
+
+def _replica_numbers(values: list[object]) -> tuple[int, ...]:
+    for value in values:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise Unreadable(f"{value!r:.40} is not the number of a replica")
+    return tuple(cast(list[int], values))
+
+
+def _fault_step(fields: Fields) -> FaultStep:
+    receipt = fields.raw("receipt")
+    return FaultStep(
+        time_ns=fields.number("time_ns"),
+        fault=fields.text("fault"),
+        kind=fields.text("kind"),
+        step=fields.text("step"),
+        receipt=isinstance(receipt, dict) and bool(receipt),
+        reason=fields.text("reason"),
+    )
+
+
+def _run(fields: Fields) -> RunReport:
+    lag = fields.inner("lag")
+    healthy = fields.inner("health").flag("reached") if fields.has("health") else None
+    return RunReport(
+        phases=tuple(
+            RunPhase(phase.text("name"), phase.flag("ok"), phase.text("detail"))
+            for phase in fields.objects("phases")
+        ),
+        healthy=healthy,
+        exits=tuple(_exit(entry) for entry in fields.objects("exits")),
+        lag_max_ns=lag.number("max_ns"),
+        lag_over_50ms=lag.number("over_50ms"),
+        interrupted=fields.text("interrupted") if fields.has("interrupted") else None,
+        harness_errors=tuple(str(error) for error in fields.listed("harness_errors")),
+    )
+
+
+def _exit(fields: Fields) -> Exit:
+    signal, code = fields.raw("signal"), fields.raw("code")
+    how = f"by signal {signal}" if signal is not None else f"with code {code}"
+    lines = tuple(str(line) for line in fields.listed("last_lines"))
+    return Exit(fields.number("replica"), fields.number("time_ns"), how, fields.flag("expected"), lines)
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether `path` is a folder a run could have written."""
+    return path.is_dir() and any(
+        (path / name).exists() for name in ("run.json", "plan.json", "history.jsonl")
+    )

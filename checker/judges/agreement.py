@@ -1,0 +1,138 @@
+"""Agreement: correct replicas commit one digest per sequence number, execute one sequence, hold one state.
+
+Within a life execution goes up by one, from where `started` (or a finished state transfer) says. The same
+number has the same digest and the same requests with the same outcome in every life of every correct replica;
+checkpoints of one number have one digest. A correct replica never has cause for an alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from checker.folder import RunFolder
+from checker.limits import Limits
+from checker.trace import (
+    Alarm,
+    Checkpointed,
+    Committed,
+    Executed,
+    Life,
+    Record,
+    ReplicaTrace,
+    Transferred,
+)
+from checker.verdict import Line, invalid, unknown, valid
+
+NAME = "agreement"
+
+
+class _Claim(NamedTuple):
+    """What a trace line says: that `about` was `what`."""
+
+    about: tuple[str, int]
+    what: object
+    shown: str
+
+
+class _Seen(NamedTuple):
+    claim: _Claim
+    replica: int
+    line: int
+
+
+def judge(folder: RunFolder, _: Limits) -> Line:
+    """Compare every claim of every correct replica with the first one about the same thing."""
+    traces = folder.correct_traces()
+    if not traces:
+        return unknown(NAME, "no trace of a correct replica could be read")
+    found = _contradiction(traces) or _disorder(traces) or _alarm(traces)
+    if found is not None:
+        return found
+    flawed = [(trace.replica, flaw) for trace in traces for flaw in trace.flaws]
+    if flawed:
+        replica, flaw = flawed[0]
+        reason = f"replica {replica}: trace.jsonl line {flaw.line} cannot be read: {flaw.reason}"
+        return unknown(NAME, reason, flaws=len(flawed))
+    committed = {r.seq for t in traces for r in t.records() if isinstance(r, Committed)}
+    executed = {r.seq for t in traces for r in t.records() if isinstance(r, Executed)}
+    if not executed:
+        return unknown(NAME, "no correct replica executed anything")
+    checkpoints = {r.seq for t in traces for r in t.records() if isinstance(r, Checkpointed)}
+    reason = (
+        f"{len(traces)} correct replicas agree on {len(committed)} committed and {len(executed)} executed "
+        f"sequence numbers and on {len(checkpoints)} checkpoints"
+    )
+    return valid(NAME, reason, committed=len(committed), executed=len(executed), checkpoints=len(checkpoints))
+
+
+def _contradiction(traces: Sequence[ReplicaTrace]) -> Line | None:
+    first: dict[tuple[str, int], _Seen] = {}
+    for trace in traces:
+        for record in trace.records():
+            for claim in _claims(record):
+                now = _Seen(claim, trace.replica, record.line)
+                before = first.setdefault(claim.about, now)
+                if before.claim.what != claim.what:
+                    return _conflict(before, now)
+    return None
+
+
+def _claims(record: Record) -> Iterator[_Claim]:
+    match record:
+        case Committed(seq=seq, digest=digest):
+            yield _Claim(("batch", seq), digest, f"committed {digest:.16} at sequence number {seq}")
+        case Executed(seq=seq, digest=digest, requests=requests):
+            yield _Claim(("batch", seq), digest, f"executed {digest:.16} at sequence number {seq}")
+            shown = ", ".join(f"{r.client}/{r.timestamp} {r.did}" for r in requests[:4])
+            yield _Claim(("requests", seq), requests, f"executed [{shown}] at sequence number {seq}")
+        case Checkpointed(seq=seq, digest=digest):
+            yield _Claim(("state", seq), digest, f"had state {digest:.16} at checkpoint {seq}")
+
+
+def _conflict(one: _Seen, two: _Seen) -> Line:
+    reason = (
+        f"replica {one.replica} {one.claim.shown} (trace.jsonl line {one.line}), "
+        f"but replica {two.replica} {two.claim.shown} (line {two.line})"
+    )
+    seq = one.claim.about[1]
+    return invalid(NAME, reason, seq=seq, replicas=sorted({one.replica, two.replica}))
+
+
+def _disorder(traces: Sequence[ReplicaTrace]) -> Line | None:
+    for trace in traces:
+        # A line that cannot be read may be the one that is missing.
+        unreadable = min((flaw.line for flaw in trace.flaws), default=None)
+        for life in trace.lives:
+            if unreadable is not None and unreadable > life.line:
+                break
+            found = _disorder_in(trace.replica, life)
+            if found is not None:
+                return found
+    return None
+
+
+def _disorder_in(replica: int, life: Life) -> Line | None:
+    at = life.executed
+    for record in life.records:
+        if isinstance(record, Transferred):
+            at = record.seq
+        if not isinstance(record, Executed):
+            continue
+        if record.seq != at + 1:
+            reason = (
+                f"replica {replica} executed {record.seq} right after {at} (trace.jsonl line {record.line})"
+            )
+            return invalid(NAME, reason, seq=record.seq, replicas=[replica])
+        at = record.seq
+    return None
+
+
+def _alarm(traces: Sequence[ReplicaTrace]) -> Line | None:
+    for trace in traces:
+        for record in trace.records():
+            if isinstance(record, Alarm):
+                where = f"(trace.jsonl line {record.line})"
+                reason = f"correct replica {trace.replica} raised an alarm {where}: {record.reason:.200}"
+                return invalid(NAME, reason, replicas=[trace.replica])
+    return None

@@ -1,0 +1,62 @@
+"""Recovery: every fault was proved undone, every replica is healthy again, and none died by itself."""
+
+from __future__ import annotations
+
+from checker.folder import FaultStep, RunFolder, RunReport
+from checker.limits import Limits
+from checker.verdict import Line, invalid, unknown, valid
+
+NAME = "recovery"
+
+
+def judge(folder: RunFolder, _: Limits) -> Line:
+    """Exits first: a replica that died by itself explains the rest."""
+    if folder.run is None or folder.faults is None:
+        return unknown(NAME, "run.json or faults.jsonl is missing")
+    found = _unasked_exit(folder.run) or _not_undone(folder.faults)
+    if found is not None:
+        return found
+    if folder.run.healthy is None:
+        why = folder.run.interrupted or "no health probe was made"
+        return unknown(NAME, f"nobody knows whether the cluster is healthy again: {why}")
+    if not folder.run.healthy:
+        if folder.run.interrupted is not None:
+            return unknown(
+                NAME, f"interrupted ({folder.run.interrupted}) before the cluster was healthy again"
+            )
+        return invalid(NAME, "not every replica answered its health probe before the deadline")
+    undone = len({step.fault for step in folder.faults if step.step == "undone"})
+    return valid(NAME, f"{undone} faults proved undone, every replica healthy again", undone=undone)
+
+
+def _unasked_exit(run: RunReport) -> Line | None:
+    for exit_ in run.exits:
+        if not exit_.expected:
+            last = " | ".join(exit_.last_lines[-3:])
+            said = f"; its last words: {last:.400}" if last else "; it said nothing"
+            reason = f"replica {exit_.replica} ended {exit_.how} and nobody had asked it to{said}"
+            return invalid(NAME, reason, replica=exit_.replica, last_lines=list(exit_.last_lines))
+    return None
+
+
+def _not_undone(steps: tuple[FaultStep, ...]) -> Line | None:
+    """A fault is in force from its receipt until a later receipt of its undoing."""
+    in_force: dict[str, FaultStep] = {}
+    failed: dict[str, FaultStep] = {}
+    for step in steps:
+        match step.step:
+            case "took-effect":
+                in_force[step.fault] = step
+            case "undone" if step.receipt:
+                in_force.pop(step.fault, None)
+                failed.pop(step.fault, None)
+            case "undo-failed":
+                failed[step.fault] = step
+    for name, step in failed.items():
+        why = step.reason or "no reason given"
+        return invalid(NAME, f"fault {name} ({step.kind}) could not be undone: {why:.200}", fault=name)
+    for name, step in in_force.items():
+        return invalid(
+            NAME, f"fault {name} ({step.kind}) took effect and has no receipt of its undoing", fault=name
+        )
+    return None

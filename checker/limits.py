@@ -1,0 +1,23 @@
+"""How much work the judge may do, and where its thresholds are. All of them are parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`shrink_seconds` is on top of `seconds`, and only spent on a history already refuted."""
+
+    seconds: float = 60.0
+    nodes: int = 3_000_000
+    """Search nodes held at once, about 0.5 kB each."""
+    shrink_seconds: float = 10.0
+    liveness_grace_ns: int = 10 * SECOND_NS
+    """How long, besides one operation timeout, a cluster may need to serve again after conditions change."""
+    lag_ns: int = SECOND_NS
+    """A harness that once was later than this with anything cannot be trusted about time."""
+    least_ok: int = 50
+    """Completed operations below which a run has tested nothing."""

@@ -1,0 +1,148 @@
+"""What is said at the end: lines, each `valid`, `invalid` or `unknown` with a reason, and an exit code.
+
+An unknown never hides a violation, and a line that was not judged never counts as a pass nor as a failure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from checker.counterexample import Counterexample
+from checker.history import Operation
+
+SCHEMA = "traitor/verdict/1"
+Judgement = Literal["valid", "invalid", "unknown"]
+
+NAMES = (
+    "linearizability",
+    "agreement",
+    "exactly-once",
+    "durability",
+    "liveness",
+    "accountability",
+    "recovery",
+    "coverage",
+    "harness",
+)
+_VIOLATIONS = frozenset(NAMES) - {"coverage", "harness"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One question answered. `reason` is one sentence."""
+
+    name: str
+    verdict: Judgement
+    reason: str
+    judged: bool = True
+    details: Mapping[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        """As `verdict.json` has it."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "judged": self.judged,
+            "reason": self.reason,
+            "details": dict(self.details),
+        }
+
+
+def valid(name: str, reason: str, **details: object) -> Line:
+    """A line that passed."""
+    return Line(name, "valid", reason, details=details)
+
+
+def invalid(name: str, reason: str, **details: object) -> Line:
+    """A line that found a violation."""
+    return Line(name, "invalid", reason, details=details)
+
+
+def unknown(name: str, reason: str, **details: object) -> Line:
+    """A line that could not decide."""
+    return Line(name, "unknown", reason, details=details)
+
+
+def not_judged(name: str, reason: str = "not yet judged") -> Line:
+    """A line for which there is no judge, or nothing to judge."""
+    return Line(name, "unknown", reason, judged=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyWitness:
+    """An explaining order of one key, audited."""
+
+    key: str
+    order: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Everything the judge has to say about one run or one history."""
+
+    lines: tuple[Line, ...]
+    operations: Mapping[str, object]
+    model: str | None = None
+    history_sha256: str | None = None
+    witness: tuple[KeyWitness, ...] = ()
+    counterexample: Counterexample | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 valid, 1 a violation, 3 unknown, 4 the harness failed; the worst in the order 1, 4, 3, 0."""
+        judged = [line for line in self.lines if line.judged]
+        if any(line.verdict == "invalid" and line.name in _VIOLATIONS for line in judged):
+            return 1
+        if any(line.verdict == "invalid" and line.name == "harness" for line in judged):
+            return 4
+        return 0 if judged and all(line.verdict == "valid" for line in judged) else 3
+
+    @property
+    def verdict(self) -> Judgement:
+        """The whole in one word. A run whose harness failed says nothing: `unknown`."""
+        code = self.exit_code
+        return "valid" if code == 0 else "invalid" if code == 1 else "unknown"
+
+    def line(self, name: str) -> Line:
+        """The line called `name`. KeyError if there is none."""
+        for line in self.lines:
+            if line.name == name:
+                return line
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, object]:
+        """As `verdict.json` has it."""
+        return {
+            "schema": SCHEMA,
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "lines": [line.to_json() for line in self.lines],
+            "operations": dict(self.operations),
+        }
+
+    def text(self) -> str:
+        """As a terminal shows it: one line each, control characters of hostile values made harmless."""
+        rows = [f"{line.name:<16} {line.verdict:<8} {line.reason}" for line in self.lines]
+        if self.counterexample is not None:
+            rows += [f"{'':<16} {'':<8} - {reason}" for reason in self.counterexample.reasons]
+        rows.append(f"{'verdict':<16} {self.verdict:<8} exit code {self.exit_code}")
+        return "".join(
+            "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in row) + "\n" for row in rows
+        )
+
+
+def count_operations(operations: Iterable[Operation]) -> dict[str, object]:
+    """The `operations` object of `verdict.json`."""
+    totals: Counter[str] = Counter()
+    by_function: dict[str, Counter[str]] = {}
+    for op in operations:
+        totals[op.type] += 1
+        by_function.setdefault(op.f, Counter())[op.type] += 1
+    return {
+        **{outcome: totals[outcome] for outcome in ("ok", "fail", "info")},
+        "by_function": {f: dict(sorted(count.items())) for f, count in sorted(by_function.items())},
+    }
