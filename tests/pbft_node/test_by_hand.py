@@ -1,4 +1,4 @@
-"""Four real replica processes on this machine, as a person would run them: calls, kill -9, restarts, exit codes."""
+"""Real replica processes on this machine, as a person would run them: calls, kill -9, restarts, exit codes."""
 
 from __future__ import annotations
 
@@ -75,10 +75,11 @@ class Cluster:
             with (self.replica(number) / "stderr.log").open("ab") as stderr:
                 command = [*COMMAND, "--config", str(self.replica(number) / "config.json")]
                 self.processes[number] = subprocess.Popen(command, stderr=stderr)
-        for number in numbers:
-            wait_for(
-                lambda: self.lives(number) > lives[number], f"replica {number} up: {self.stderr(number)}"
-            )  # noqa: B023
+        for number, before in lives.items():
+            self.wait_until_up(number, before)
+
+    def wait_until_up(self, number: int, lives_before: int) -> None:
+        wait_for(lambda: self.lives(number) > lives_before, f"replica {number} up: {self.stderr(number)}")
 
     def lives(self, number: int) -> int:
         return sum(line["e"] == "started" for line in self.trace(number))
