@@ -1,0 +1,160 @@
+"""The commands beside ``run``: judge again, draw again, list, doctor, catalogues made from the code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from harness import store
+from harness.errors import EXIT_HARNESS, UsageError
+from harness.judging import CheckLimits, judge, worst
+from harness.run_command import render_report
+
+
+def check(path: Path, model: str | None, out: Path, as_json: bool, program: str) -> int:
+    """``traitor check RUN|FILE``."""
+    if path.is_dir():
+        folder = store.find_run(path)
+        judgement = judge(folder, CheckLimits(), model=model)
+        store.seal_again(folder)
+    else:
+        folder = _folder_for(path, out)
+        try:
+            judgement = judge(path, CheckLimits(), folder, model)
+            shutil.copyfile(path, folder / "history.jsonl")
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    report_path, problem = render_report(folder)
+    code = worst(judgement.exit_code, problem)
+    if as_json:
+        verdict = store.read_object(folder / "verdict.json")
+        result = {"run": str(folder), "exit_code": code, "verdict": verdict, "report": str(report_path)}
+        print(json.dumps(result))
+        return code
+    sys.stdout.write(judgement.text)
+    print(f"{'report':<16} {report_path or 'none'}")
+    print(f"{'again':<16} {program} check {path}")
+    return code
+
+
+def _folder_for(path: Path, out: Path) -> Path:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror}", "Name a run folder or a history file."
+        ) from None
+    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in path.stem)[:40] or "history"
+    return store.make_run_folder(out, f"check-{stem}", None, store.utc_now())
+
+
+def report(path: Path, as_json: bool) -> int:
+    """``traitor report RUN``."""
+    written, problem = render_report(store.find_run(path))
+    if written is not None:
+        print(json.dumps({"report": str(written)}) if as_json else written)
+    return problem
+
+
+def list_(out: Path, as_json: bool) -> int:
+    """``traitor list``."""
+    runs = store.list_runs(out)
+    if as_json:
+        rows = [
+            {
+                "run": str(run.folder),
+                "started": run.started,
+                "verdict": run.verdict,
+                "exit_code": run.exit_code,
+                "operations": run.operations,
+                "reason": run.reason,
+            }
+            for run in runs
+        ]
+        print(json.dumps({"runs": rows}))
+        return 0
+    for run in runs:
+        folder = store.printable(run.folder)
+        print(f"{run.started:<20}  {run.verdict:<10}  {run.operations:<28}  {folder}")
+        if run.reason:
+            print(f"{'':<20}  {run.reason}")
+    if not runs:
+        print(f"no runs in {out}; make one: traitor run", file=sys.stderr)
+    return 0
+
+
+def doctor(as_json: bool) -> int:
+    """``traitor doctor``: exit code 4 when live runs do not work here."""
+    from harness.doctor import examine, render_json, render_text
+
+    checks = examine()
+    if as_json:
+        print(json.dumps(render_json(checks)))
+    else:
+        sys.stdout.write(render_text(checks))
+    return 0 if all(check.ok for check in checks if check.required) else EXIT_HARNESS
+
+
+def faults(as_json: bool) -> int:
+    """``traitor faults``."""
+    from nemesis.faults import KINDS
+
+    rows = [
+        {
+            "name": kind.name,
+            "description": kind.description,
+            "charges": kind.charges,
+            "worlds": list(kind.worlds),
+            "example": dict(kind.example),
+        }
+        for kind in KINDS.values()
+    ]
+    if as_json:
+        print(json.dumps({"faults": rows}))
+        return 0
+    for row in rows:
+        print(row["name"])
+        print(f"    {row['description']}")
+        print(f"    charges  {row['charges']}")
+        print(f"    worlds   {', '.join(str(world) for world in KINDS[str(row['name'])].worlds)}")
+        print(f"    example  {json.dumps({'kind': row['name'], 'params': row['example']})}")
+    return 0
+
+
+def workloads(as_json: bool) -> int:
+    """``traitor workloads``."""
+    from workloads.registry import WORKLOADS
+
+    if as_json:
+        rows = [
+            {
+                "name": workload.name,
+                "description": workload.description,
+                "model": workload.model,
+                "service": workload.service,
+                "parameters": [
+                    {
+                        "name": parameter.name,
+                        "default": parameter.default,
+                        "unit": parameter.unit,
+                        "allowed": parameter.allowed(),
+                        "meaning": parameter.meaning,
+                    }
+                    for parameter in workload.parameters
+                ],
+            }
+            for workload in WORKLOADS.values()
+        ]
+        print(json.dumps({"workloads": rows}))
+        return 0
+    for workload in WORKLOADS.values():
+        print(f"{workload.name}  (model {workload.model}, service {workload.service})")
+        print(f"    {workload.description}")
+        for parameter in workload.parameters:
+            setting = f"{parameter.name}={parameter.default}"
+            print(f"    {setting:<22} {parameter.meaning}; {parameter.allowed()}")
+    return 0

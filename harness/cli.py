@@ -1,0 +1,197 @@
+"""The command line: ``traitor COMMAND``.
+
+Results go to stdout, progress to stderr; ``--json`` is one object on stdout. Exit codes: 0 all valid, 1 a
+violation, 2 wrong use, 3 unknown or not enough coverage, 4 the harness or the machine failed, 130
+interrupted. Everything heavy is imported by the command that needs it: ``traitor --help`` must be quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from harness.errors import EXIT_HARNESS, TraitorError
+
+EXIT_INTERRUPTED = 130
+RUNS = Path("runs")
+_FLAGS = ("world", "workload", "nodes", "clients", "rate", "time", "seed", "budget", "name")
+"""Of ``run``, named like the keys of a spec."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. Problems a user can meet are told without a traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    _interrupt_on_sigterm()
+    try:
+        code = _dispatch(options, words)
+        sys.stdout.flush()
+        return code
+    except TraitorError as error:
+        print(f"traitor: {_safe(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("traitor: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone. Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"traitor: {_safe(where)}{error.strerror or error}", file=sys.stderr)
+        print("The machine refused it. See: traitor doctor", file=sys.stderr)
+        return EXIT_HARNESS
+
+
+def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
+    if options.command == "run":
+        return _run(options, words)
+    if options.command == "inside":
+        from harness.live_run import run_here
+
+        return run_here(options.folder, options.quiet)
+    from harness import catalogue
+
+    match options.command:
+        case "check":
+            return catalogue.check(options.path, options.model, options.out, options.json, program())
+        case "report":
+            return catalogue.report(options.run, options.json)
+        case "list":
+            return catalogue.list_(options.folder, options.json)
+        case "doctor":
+            return catalogue.doctor(options.json)
+        case "faults":
+            return catalogue.faults(options.json)
+        case _:
+            return catalogue.workloads(options.json)
+
+
+def _run(options: argparse.Namespace, words: list[str]) -> int:
+    from harness.run_command import Asked, run_command
+
+    flags = {name: _plain(value) for name in _FLAGS if (value := getattr(options, name)) is not None}
+    if options.fault:
+        flags["faults"] = options.fault
+    return run_command(
+        Asked(
+            spec_file=options.spec,
+            plan_file=options.plan,
+            flags=flags,
+            settings=tuple(options.set),
+            out=options.out,
+            json=options.json,
+            command=shlex.join([program(), *words]),
+            program=program(),
+        )
+    )
+
+
+def program() -> str:
+    """How this program was called, so that a printed command can be pasted."""
+    called = Path(sys.argv[0])
+    if called.name != "traitor":
+        return f"{shlex.quote(sys.executable)} -m harness"
+    return shlex.quote(sys.argv[0])
+
+
+def _plain(text: str) -> object:
+    """Numbers as numbers; the spec checks them like those of a file."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _safe(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _interrupt_on_sigterm() -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="traitor",
+        description="Starts real PBFT replicas, breaks things under them, and judges what clients saw.",
+        epilog="Exit codes: 0 all valid, 1 a violation, 2 wrong use, 3 unknown or not enough coverage, "
+        "4 harness or machine failure, 130 interrupted.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _run_parser(commands.add_parser("run", help="run a cluster under faults and judge it"))
+
+    check = commands.add_parser("check", help="judge a run, or a history file, again")
+    check.add_argument("path", type=Path, metavar="RUN|FILE", help="a run folder or a history.jsonl")
+    check.add_argument("--model", help="instead of the model the history names")
+    check.add_argument(
+        "--out", type=Path, default=RUNS, metavar="DIR", help="where a history's verdict goes (runs)"
+    )
+
+    report = commands.add_parser("report", help="write report.html of a run")
+    report.add_argument("run", type=Path, metavar="RUN")
+
+    list_ = commands.add_parser("list", help="the runs there are, newest first")
+    list_.add_argument("folder", type=Path, nargs="?", default=RUNS, metavar="DIR", help="(runs)")
+
+    doctor = commands.add_parser("doctor", help="what this machine can do, and how to mend what it cannot")
+    faults = commands.add_parser("faults", help="the faults there are")
+    workloads = commands.add_parser("workloads", help="the workloads there are, with their parameters")
+    for each in (check, report, list_, doctor, faults, workloads):
+        each.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    inside = commands.add_parser("inside")  # what `run` starts in the sandbox; not listed
+    inside.add_argument("folder", type=Path)
+    inside.add_argument("--quiet", action="store_true")
+    return parser
+
+
+def _run_parser(run: argparse.ArgumentParser) -> None:
+    run.add_argument("spec", type=Path, nargs="?", metavar="SPEC.yaml", help="what to run; flags go over it")
+    run.add_argument("--world", metavar="W", help="live: real processes, kernel network, real time")
+    run.add_argument("--workload", metavar="W", help="register, kv or append (kv); see: traitor workloads")
+    run.add_argument(
+        "--fault",
+        metavar="F",
+        action="append",
+        help="repeatable (partition, kill, pause); 'none' for none; see: traitor faults",
+    )
+    run.add_argument("--nodes", metavar="N", help="replicas (4)")
+    run.add_argument("--clients", metavar="C", help="concurrent clients (5)")
+    run.add_argument("--rate", metavar="R", help="operations a second, all clients together (250)")
+    run.add_argument("--time", metavar="S", help="seconds of load (30)")
+    run.add_argument(
+        "--seed", metavar="S", help="the same seed makes the same plan; drawn and printed when not given"
+    )
+    run.add_argument(
+        "--budget", metavar="B", help="within: never more than f bad at once; break: more, on purpose"
+    )
+    run.add_argument("--name", metavar="NAME", help="part of the run folder's name (the workload)")
+    run.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a parameter of the cluster (K, L, request_timeout=500ms) or the workload (keys); repeatable",
+    )
+    run.add_argument(
+        "--plan", type=Path, metavar="FILE", help="run this plan.json (edited, say) and nothing else"
+    )
+    run.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="where run folders go (runs)")
+    run.add_argument("--json", action="store_true", help="one JSON object on stdout, no progress")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

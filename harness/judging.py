@@ -1,0 +1,112 @@
+"""The checker and the report, after everything is on disk: the checker in a process of its own, with limits.
+
+A checker that dies (out of memory, out of time, a bug) has found nothing out: every line becomes
+``unknown``, with how it died. That is exit code 3, never a pass.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import EXIT_HARNESS, EXIT_USAGE, HarnessError, UsageError
+
+EXIT_VIOLATION = 1
+EXIT_UNKNOWN = 3
+_WORST_FIRST = (EXIT_VIOLATION, EXIT_HARNESS, EXIT_UNKNOWN, 0)
+_ROOT = Path(__file__).resolve().parents[1]
+_SHOWN_CHARACTERS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLimits:
+    """Of the checker's process."""
+
+    search_s: float = 60.0
+    """How long it may search."""
+    wall_s: float = 300.0
+    """How long it may take for everything."""
+    memory_bytes: int = 4 << 30
+    """Address space."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What came out."""
+
+    exit_code: int
+    text: str
+    """The verdict lines, as the checker prints them."""
+    died: str | None = None
+    """How the checker ended, when it was not by itself."""
+
+
+def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str | None = None) -> Judgement:
+    """Judge a run folder, or a history file into the folder ``out``. UsageError when it cannot be."""
+    command = [sys.executable, "-m", "checker", str(path), "--time-limit", str(limits.search_s)]
+    command += [] if out is None else ["--out", str(out)]
+    command += [] if model is None else ["--model", model]
+    died: str | None = None
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=limits.wall_s,
+            check=False,
+            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes)
+            ),
+        )
+    except subprocess.TimeoutExpired:
+        died = f"it was not done within {limits.wall_s:g} s and was killed"
+    except OSError as error:
+        raise HarnessError(
+            f"cannot start the checker: {error.strerror}", "Is the machine out of memory?"
+        ) from None
+    else:
+        if done.returncode == EXIT_USAGE:
+            message = done.stderr.strip()[-_SHOWN_CHARACTERS:] or "the checker refused it"
+            raise UsageError(message.removeprefix("error: "))
+        known = done.returncode in (*_WORST_FIRST,) and "Traceback (most recent call last)" not in done.stderr
+        if known:
+            return Judgement(done.returncode, done.stdout)
+        died = _how(done.returncode, done.stderr, limits)
+    return _dead(died, out or path)
+
+
+def worst(*codes: int) -> int:
+    """An unknown never hides a violation: 1, then 4, then 3, then 0."""
+    return min(codes, key=lambda code: _WORST_FIRST.index(code) if code in _WORST_FIRST else 1)
+
+
+def _how(code: int, stderr: str, limits: CheckLimits) -> str:
+    last = (stderr.strip().splitlines() or [""])[-1][:300]
+    if "MemoryError" in stderr:
+        return f"it needed more than its {limits.memory_bytes >> 20} MiB of memory"
+    if code < 0:
+        return f"it was ended by {signal.Signals(-code).name}" + (f": {last}" if last else "")
+    return f"it ended with exit code {code}: {last}"
+
+
+def _dead(died: str, folder: Path) -> Judgement:
+    from checker.results import write_results
+    from checker.verdict import NAMES, Verdict, unknown
+
+    lines = tuple(unknown(name, f"the checker did not finish: {died}") for name in NAMES)
+    verdict = Verdict(lines=lines, operations={"ok": 0, "fail": 0, "info": 0, "by_function": {}})
+    try:
+        write_results(verdict, folder)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot write the verdict into {folder}: {error.strerror}", "Free some space."
+        ) from None
+    return Judgement(verdict.exit_code, verdict.text(), died)

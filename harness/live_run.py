@@ -1,0 +1,102 @@
+"""A live run as it happens inside the sandbox: ``python -m harness inside FOLDER``.
+
+Reads ``plan.json`` from the folder, makes the cluster and its keys from the seed, and runs. The outer
+process, which made the folder and the sandbox, judges afterwards. SIGINT and SIGTERM stop the run in order;
+a second one at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from harness.adapter import PbftNodeAdapter
+from harness.errors import HarnessError
+from harness.live import LiveWorld
+from harness.plan import Plan
+from harness.plan_file import read_plan
+from harness.progress import make_progress
+from harness.run import Beside, Run
+from harness.run_record import RunRecord, write_json
+from harness.sessions import ClientPort
+from harness.store import utc_now
+from harness.topology import client_address, replica_address
+from harness.watch import Watch
+from pbft_node.config import load_client
+from pbft_node.core.client import Client
+from pbft_node.core.codec import reply_client
+from pbft_node.core.types import FIRST_CLIENT_ID
+from pbft_node.genesis import ClientBlock, Genesis
+
+LAST_CLIENT_ID = FIRST_CLIENT_ID + 999_999
+"""One key serves them all, so there may be plenty: every timed out operation uses one up."""
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+
+def run_here(folder: Path, quiet: bool) -> int:
+    """Carry out the plan of a run folder, in this sandbox. Returns the exit code."""
+    plan = read_plan(folder / "plan.json")
+    record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
+    adapter = _adapter(plan)
+    _prepare(folder, adapter.genesis)
+    programs = [adapter.prepare(replica, folder / "replicas" / str(replica)) for replica in range(plan.nodes)]
+    world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs)
+    watch = Watch(world, folder)
+    run = Run(
+        plan,
+        world,
+        client_port(adapter.genesis),
+        folder,
+        record,
+        make_progress(quiet),
+        Beside(watch.start, watch.stop),
+    )
+    _stop_on_signals(world)
+    code = run.execute()
+    for error in record.harness_errors:
+        print(f"traitor: {error}", file=sys.stderr)
+    return code
+
+
+def client_port(genesis: Genesis) -> ClientPort:
+    """Clients of ``pbft_node``: the first block of the genesis."""
+    config = load_client(genesis.client_config(0))
+
+    def make(client: int, retry: bool) -> Client:
+        return Client(config.cluster, client, config.keyring, retry=retry)
+
+    return ClientPort(config.first, config.last, make, reply_client)
+
+
+def _adapter(plan: Plan) -> PbftNodeAdapter:
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return PbftNodeAdapter.make(
+        plan.make_cluster(),
+        plan.seed,
+        [replica_address(replica) for replica in range(plan.nodes)],
+        [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
+        environment | {"PYTHONHASHSEED": "0"},
+    )
+
+
+def _prepare(folder: Path, genesis: Genesis) -> None:
+    try:
+        (folder / "keys").mkdir(exist_ok=True)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot write into {folder}: {error.strerror}", "Choose another place: --out DIR."
+        ) from None
+    write_json(folder / "keys" / "public.json", genesis.public())
+
+
+def _stop_on_signals(world: LiveWorld) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if world.stopped:
+            raise KeyboardInterrupt
+        world.stop(f"stopped by {signal.Signals(number).name}")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, on_signal)

@@ -1,0 +1,129 @@
+"""``run.json`` and ``ledger.json``: what the harness saw of itself, and who was bad when.
+
+``run.json`` is rewritten at every change of phase, so that a run that dies leaves the phases it went through.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.probe_health import Health
+from harness.world import Exit
+from nemesis.ledger import Window
+
+RUN_SCHEMA = "traitor/run/1"
+LEDGER_SCHEMA = "traitor/ledger/1"
+
+
+@dataclass(slots=True)
+class PhaseRecord:
+    """One phase. ``ok`` is None while it lasts."""
+
+    name: str
+    start_ns: int
+    end_ns: int | None = None
+    ok: bool | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """Everything ``run.json`` tells."""
+
+    started_utc: str
+    phases: list[PhaseRecord] = field(default_factory=list)
+    health: Health | None = None
+    """After the faults were undone; or at the start, when it was not reached then."""
+    exits: tuple[Exit, ...] = ()
+    lag: tuple[int, int] = (0, 0)
+    interrupted: str | None = None
+    harness_errors: list[str] = field(default_factory=list)
+
+    def data(self) -> dict[str, object]:
+        """As in ARCHITECTURE.md."""
+        return {
+            "schema": RUN_SCHEMA,
+            "started_utc": self.started_utc,
+            "phases": [
+                {
+                    "name": phase.name,
+                    "start_ns": phase.start_ns,
+                    "end_ns": phase.start_ns if phase.end_ns is None else phase.end_ns,
+                    "ok": phase.ok is True,
+                    "detail": "it did not end" if phase.ok is None else phase.detail,
+                }
+                for phase in self.phases
+            ],
+            "health": None if self.health is None else _health(self.health),
+            "exits": [_exit(one) for one in self.exits],
+            "lag": {"max_ns": self.lag[0], "over_50ms": self.lag[1]},
+            "interrupted": self.interrupted,
+            "harness_errors": self.harness_errors,
+        }
+
+    def write(self, folder: Path) -> None:
+        """Atomically."""
+        write_json(folder / "run.json", self.data())
+
+
+def ledger_data(n: int, f: int, windows: tuple[Window, ...]) -> dict[str, object]:
+    """``ledger.json``. No fault of today makes a replica Byzantine, so safety is always demanded."""
+    return {
+        "schema": LEDGER_SCHEMA,
+        "n": n,
+        "f": f,
+        "byzantine": [],
+        "safety_demanded": True,
+        "windows": [
+            {
+                "from_ns": window.from_ns,
+                "to_ns": window.to_ns,
+                "bad": sorted(window.bad),
+                "reasons": {str(replica): why for replica, why in window.bad.items()},
+                "within_liveness_budget": window.within_liveness_budget,
+            }
+            for window in windows
+        ],
+    }
+
+
+def write_json(path: Path, data: Mapping[str, object]) -> None:
+    """One object, replacing the file atomically. Raises HarnessError."""
+    write_text(path, json.dumps(data, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file atomically. Raises HarnessError."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise HarnessError(
+            f"cannot write {path}: {error.strerror}",
+            "Free some space, or choose another place with --out DIR.",
+        ) from None
+
+
+def _health(health: Health) -> dict[str, object]:
+    return {
+        "deadline_ns": health.deadline_ns,
+        "reached": health.reached,
+        "replies": {str(replica): replied for replica, replied in health.replies.items()},
+    }
+
+
+def _exit(one: Exit) -> dict[str, object]:
+    return {
+        "replica": one.replica,
+        "time_ns": one.time_ns,
+        "code": one.code,
+        "signal": one.signal,
+        "expected": one.expected,
+        "last_lines": list(one.last_lines),
+    }

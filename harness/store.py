@@ -1,0 +1,217 @@
+"""Run folders: making one, finding them, and the manifest that seals one.
+
+``runs/<utc>-<name>-s<seed>/``. A folder is never overwritten; two runs of one second get different names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.errors import HarnessError, TraitorError, UsageError
+from harness.run_record import write_json
+
+MANIFEST_SCHEMA = "traitor/manifest/1"
+NOT_SEALED = ("manifest.json", "report.html")
+MARKS = ("plan.json", "history.jsonl", "run.json")
+"""A folder with one of these is a run."""
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def make_run_folder(out: Path, name: str, seed: int | None, now: datetime) -> Path:
+    """A new empty folder. Raises UsageError when ``out`` is no place for one."""
+    base = f"{now:%Y%m%dT%H%M%SZ}-{name}" + ("" if seed is None else f"-s{seed}")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for attempt in range(1, 1000):
+            folder = out / (base if attempt == 1 else f"{base}-{attempt}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise storage_error(f"cannot make a run folder in {out}", error) from None
+    raise HarnessError(f"{out} holds a thousand runs called {base}", "Choose another place with --out DIR.")
+
+
+def storage_error(what: str, error: OSError) -> TraitorError:
+    """A full disk is the machine's fault, a wrong place the user's."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return HarnessError(
+            f"{what}: {error.strerror}", "Free some space, or choose another place with --out DIR."
+        )
+    return UsageError(f"{what}: {error.strerror}", "Choose a folder that you may write to: --out DIR.")
+
+
+def find_run(path: Path) -> Path:
+    """The run folder a user means. Raises UsageError when it is none."""
+    try:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist", "See the runs there are: traitor list")
+        if not path.is_dir():
+            raise UsageError(f"{path} is not a folder", "Name a run folder, such as runs/<utc>-kv-s7.")
+        if not any((path / mark).exists() for mark in MARKS):
+            raise UsageError(
+                f"{path} is not a run folder: it has none of {', '.join(MARKS)}", "See: traitor list"
+            )
+        os.listdir(path)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}", "Ask its owner for permission.") from None
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A line of ``traitor list``."""
+
+    folder: Path
+    started: str
+    verdict: str
+    """``valid`` … or ``not judged``."""
+    exit_code: int | None
+    operations: str
+    reason: str
+    """Of the first line that is not valid."""
+
+
+def list_runs(out: Path) -> list[RunSummary]:
+    """Newest first. Raises UsageError when ``out`` cannot be read."""
+    try:
+        folders = [
+            path for path in out.iterdir() if path.is_dir() and any((path / mark).exists() for mark in MARKS)
+        ]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UsageError(
+            f"cannot list {out}: {error.strerror}", "Name the folder that holds the runs."
+        ) from None
+    return [_summary(folder) for folder in sorted(folders, key=lambda folder: folder.name, reverse=True)]
+
+
+def read_object(path: Path) -> Mapping[str, object]:
+    """A JSON object, or an empty one when there is none to read."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _summary(folder: Path) -> RunSummary:
+    verdict, run = read_object(folder / "verdict.json"), read_object(folder / "run.json")
+    operations, lines, code = verdict.get("operations"), verdict.get("lines"), verdict.get("exit_code")
+    counts = operations if isinstance(operations, dict) else {}
+    reason = ""
+    for line in lines if isinstance(lines, list) else []:
+        if isinstance(line, dict) and line.get("judged") and line.get("verdict") != "valid":
+            reason = f"{line.get('name')}: {line.get('reason')}"
+            break
+    return RunSummary(
+        folder=folder,
+        started=printable(run.get("started_utc") or folder.name.split("-")[0]),
+        verdict=printable(verdict.get("verdict") or "not judged"),
+        exit_code=code if isinstance(code, int) else None,
+        operations=" ".join(
+            f"{counts[key]} {key}" for key in ("ok", "fail", "info") if isinstance(counts.get(key), int)
+        ),
+        reason=printable(reason),
+    )
+
+
+def printable(value: object) -> str:
+    """Hostile text for a terminal: one line, no control characters, not endless."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))[:300]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a run came to be."""
+
+    name: str
+    seed: int
+    command: str
+    reproduce: str
+
+
+def seal(folder: Path, origin: Origin) -> None:
+    """Write ``manifest.json``: what made this run, and the sha256 of every file. Raises HarnessError."""
+    write_json(
+        folder / "manifest.json",
+        {
+            "schema": MANIFEST_SCHEMA,
+            "name": origin.name,
+            "seed": origin.seed,
+            "command": origin.command,
+            "reproduce": origin.reproduce,
+            "version": _version(),
+            "commit": _commit(),
+            "environment": {
+                "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+                "python": platform.python_version(),
+                "cores": os.cpu_count(),
+            },
+            "files": hash_files(folder),
+        },
+    )
+
+
+def seal_again(folder: Path) -> None:
+    """After a file changed (a new verdict): the same manifest with new hashes."""
+    manifest = dict(read_object(folder / "manifest.json"))
+    if manifest.get("schema") == MANIFEST_SCHEMA:
+        write_json(folder / "manifest.json", manifest | {"files": hash_files(folder)})
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """Path -> sha256, of all that is sealed, in order."""
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not path.is_symlink() and name not in NOT_SEALED:
+            try:
+                with path.open("rb") as file:
+                    hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise HarnessError(
+                    f"cannot read {path}: {error.strerror}", "Is another user's file in it?"
+                ) from None
+    return hashes
+
+
+def utc_now() -> datetime:
+    """For names and for people; nothing is measured with it."""
+    return datetime.now(UTC)
+
+
+def _version() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("traitor")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _commit() -> str | None:
+    """Of the checkout this runs from, with ``+`` when it was changed since."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(_ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
