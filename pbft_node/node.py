@@ -7,7 +7,6 @@ or the core halted · 4 the machine is at fault (port, rights, space) · 70 a bu
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 
 from .config import ReplicaConfig, load_replica
@@ -29,6 +28,8 @@ def main(path: Path) -> int:
         _say(f"stopped: {error}")
         return error.exit_code
     except Exception:
+        import traceback  # not needed for a start, which must be quick
+
         _say("stopped by a bug in pbft_node; what the events of this turn asked for was not sent:")
         traceback.print_exc()
         return EXIT_BUG

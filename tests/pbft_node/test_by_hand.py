@@ -1,4 +1,4 @@
-"""Real replica processes on this machine, as a person would run them: calls, kill -9, restarts, exit codes."""
+"""Real replica processes on this machine, as a person runs them: calls, kill -9, restarts, exit codes."""
 
 from __future__ import annotations
 
