@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from .digests import DIGEST_BYTES, batch_digest, request_digest
-from .frames import Frame, Malformed, MessageType, parse_frame
+from .frames import SIGNED, Frame, Malformed, MessageType, parse_frame
 from .messages import (
     Batch,
     BatchBody,
@@ -78,6 +78,8 @@ class _Reader:
         frame, self.position = parse_frame(self.data, self.position)
         if frame.type is not expected:
             raise Malformed(f"{frame.type.name} where {expected.name} belongs")
+        if frame.auth != SIGNED:
+            raise Malformed(f"{expected.name} without a signature inside another message")
         return frame
 
     def end(self) -> None:

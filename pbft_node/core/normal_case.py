@@ -27,12 +27,13 @@ class NormalCase(Requests):
 
     def on_pre_prepare(self, message: PrePrepare) -> None:
         """Accept the primary's proposal for (v, n), or say why not."""
-        if self.is_early(message.view):
+        problem = self.proposal_problem(message)
+        if problem is None and self.is_early(message.view):
             self.keep_early(message.primary, message)
             return
-        if message.view != self.view or not self.active:
+        if problem is None and (message.view != self.view or not self.active):
             return
-        problem = self.pre_prepare_problem(message)
+        problem = problem or self.pre_prepare_problem(message)
         if problem is not None:
             self.reject(message.primary, "PRE-PREPARE", problem)
             return
@@ -44,17 +45,26 @@ class NormalCase(Requests):
         else:
             self.keep_batch(message)
 
+    def proposal_problem(self, message: PrePrepare) -> str | None:
+        """What no primary of any view does."""
+        primary, limit = self.cluster.primary(message.view), self.cluster.batch_limit
+        if message.primary != primary:
+            return f"from replica {message.primary}, but the primary of view {message.view} is {primary}"
+        if message.batch is None:
+            return "without its batch"
+        if len(message.batch) > limit:
+            return f"a batch of {len(message.batch)} requests: the limit is {limit}"
+        size = sum(len(request.raw) for request in message.batch)
+        if len(message.batch) > 1 and size > self.cluster.batch_bytes:
+            return f"a batch of {size} bytes: the limit is {self.cluster.batch_bytes}"
+        return None
+
     def pre_prepare_problem(self, message: PrePrepare) -> str | None:
         """The conditions of section 4.2 that a correct primary never breaks."""
-        if message.primary != self.primary:
-            return f"from replica {message.primary}, but the primary of view {self.view} is {self.primary}"
         found = self.slots.get(message.seq)
         if found is not None and found.pre_prepare is not None and found.pre_prepare.digest != message.digest:
             return f"a second digest for view {message.view}, number {message.seq}"
-        if message.batch is None:
-            return "without its batch"
-        if len(message.batch) > self.cluster.batch_limit:
-            return f"a batch of {len(message.batch)} requests: the limit is {self.cluster.batch_limit}"
+        assert message.batch is not None
         for request in message.batch:
             if not self.seal.verify_raw(request.client, request.raw):
                 return f"a request that client {request.client} did not sign"
