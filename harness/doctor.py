@@ -21,6 +21,8 @@ PACKAGES = ("psutil", "cryptography", "scapy", "pyyaml", "jinja2", "rich")
 OLDEST_PYTHON = (3, 11)
 RMEM_BYTES = 4 * 1024 * 1024
 DISK_BYTES = 1024**3
+RMEM_FILE = Path("/proc/sys/net/core/rmem_max")
+CLOCK_FILE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 GOOD_CLOCKS = ("tsc", "kvm-clock", "arch_sys_counter")
 
 
@@ -116,11 +118,10 @@ def _probed(
 
 
 def _receive_buffer() -> Check:
-    path = Path("/proc/sys/net/core/rmem_max")
     try:
-        largest = int(path.read_text())
+        largest = int(RMEM_FILE.read_text())
     except (OSError, ValueError) as problem:
-        return Check("rmem_max", False, f"cannot read {path}: {problem}", required=False)
+        return Check("rmem_max", False, f"cannot read it: {problem}", required=False)
     forced = os.geteuid() == 0
     ok = forced or largest >= RMEM_BYTES
     detail = f"{largest} bytes" + (" (root may go beyond it)" if forced and largest < RMEM_BYTES else "")
@@ -136,9 +137,8 @@ def _disk() -> Check:
 
 
 def _clock() -> Check:
-    path = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
     try:
-        name = path.read_text().strip()
+        name = CLOCK_FILE.read_text().strip()
     except OSError:
         return Check("clock source", True, "unknown", required=False)
     remedy = "Reading time is slow with it, so latencies are coarse. See the kernel's clocksource= option."

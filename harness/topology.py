@@ -81,8 +81,8 @@ class Topology:
         present = [host for host in self.hosts if (_NAMESPACES / host).exists()]
         linked = [host for host in self.hosts if Path(f"/proc/sys/net/ipv4/conf/{host}").exists()]
         lines = [f"link del {host}\n" for host in linked] + [f"netns del {host}\n" for host in present]
-        if lines:
-            commands.call("ip", ["-force", "-batch", "-"], "".join(lines))
+        lines.append(f"addr flush dev lo to {_ROUTER_ADDRESS}/32\n")
+        commands.call("ip", ["-force", "-batch", "-"], "".join(lines))
 
     @contextlib.contextmanager
     def inside(self, host: str) -> Iterator[None]:

@@ -30,7 +30,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
     if "in_sandbox" not in pyfuncitem.fixturenames or sandbox.inside():
         return None
-    pytest_inside = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", pyfuncitem.nodeid]
+    # Without hypothesis and the conftest above, which imports it, this pytest is up in a quarter of the time.
+    lean = ["-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--confcutdir", str(Path(__file__).parent)]
+    pytest_inside = [sys.executable, "-m", "pytest", "-q", *lean, pyfuncitem.nodeid]
     done = subprocess.run(
         [sys.executable, "-c", RUN_INSIDE, *pytest_inside],
         cwd=pyfuncitem.config.rootpath,

@@ -1,0 +1,91 @@
+"""Machinery without machines: every wish comes true when the test says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nemesis.machinery import Link, ProcessState
+
+
+@dataclass
+class Node:
+    """A process: its state, and what was asked of it but has not happened."""
+
+    state: str = "running"
+    incarnation: int = 1
+    detail: dict[str, object] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+class FakeMachinery:
+    """``settle`` lets everything asked for happen; until then nothing changes but cuts, which are atomic."""
+
+    def __init__(
+        self, n: int = 4, capabilities: frozenset[str] = frozenset({"kill", "pause", "cut"})
+    ) -> None:
+        self.n, self.f = n, (n - 1) // 3
+        self.capabilities = capabilities
+        self.nodes = [Node() for _ in range(n)]
+        self.cuts: dict[str, frozenset[Link]] = {}
+        self.dropped: dict[Link, int] = {}
+        self.primary = 0
+        self.broken_firewall = False
+
+    def now_ns(self) -> int:
+        return 0
+
+    def kill(self, replica: int) -> None:
+        self.nodes[replica].asked.append("kill")
+
+    def restart(self, replica: int) -> None:
+        self.nodes[replica].asked.append("restart")
+
+    def pause(self, replica: int) -> None:
+        self.nodes[replica].asked.append("pause")
+
+    def resume(self, replica: int) -> None:
+        self.nodes[replica].asked.append("resume")
+
+    def settle(self) -> None:
+        for node in self.nodes:
+            for wish in node.asked:
+                if wish == "restart" and node.state == "dead":
+                    node.state, node.detail = "running", {}
+                    node.incarnation += 1
+                elif wish == "kill" and node.state != "dead":
+                    node.state, node.detail = "dead", {"exit_signal": 9, "exit_code": None}
+                elif wish in ("pause", "resume") and node.state != "dead":
+                    node.state = "stopped" if wish == "pause" else "running"
+                    node.detail = {"state_letter": "T" if wish == "pause" else "S"}
+            node.asked.clear()
+
+    def crash(self, replica: int) -> None:
+        self.nodes[replica].state = "dead"
+        self.nodes[replica].detail = {"exit_signal": None, "exit_code": 1}
+
+    def process(self, replica: int) -> ProcessState:
+        node = self.nodes[replica]
+        pid = None if node.state == "dead" else 1000 * node.incarnation + replica
+        return ProcessState(replica, pid, node.state, node.incarnation, dict(node.detail))
+
+    def cut(self, owner: str, links: frozenset[Link]) -> None:
+        self.cuts[owner] = links
+        self.dropped = {link: self.dropped.get(link, 0) for link in self._wanted()}
+
+    def blocked(self) -> Mapping[Link, int]:
+        return {} if self.broken_firewall else dict(self.dropped)
+
+    def packet(self, source: str, target: str) -> bool:
+        """Send one; did it pass?"""
+        link = Link(source, target)
+        if link in self.dropped:
+            self.dropped[link] += 1
+            return False
+        return True
+
+    def primary_hint(self) -> int:
+        return self.primary
+
+    def _wanted(self) -> frozenset[Link]:
+        return frozenset().union(*self.cuts.values())

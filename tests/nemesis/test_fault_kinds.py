@@ -1,0 +1,128 @@
+"""What holds for every kind of fault: drawn parameters are right and within budget, wrong ones refused."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import re
+
+import pytest
+from fake_machinery import FakeMachinery
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nemesis.faults import KINDS, FaultKind
+
+OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+PARAMETERS = st.dictionaries(
+    st.sampled_from(["replicas", "shape", "cut_clients", "links", "other"]),
+    JSON | st.sampled_from(["primary", "majority", "isolate-primary"]),
+    max_size=4,
+)
+
+each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+
+
+@each_kind
+def test_a_kind_describes_itself(kind: FaultKind) -> None:
+    assert KINDS[kind.name] is kind
+    assert kind.label
+    assert kind.description.endswith(".")
+    assert kind.charges
+    assert kind.worlds == ("live", "lockstep", "sim")
+    assert kind.colour in OKABE_ITO
+    assert re.fullmatch(r"[a-z][a-z-]*", kind.name)
+    assert kind.check(kind.example, 4) is None
+    assert len({other.colour for other in KINDS.values()}) == len(KINDS)
+
+
+@each_kind
+@given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
+def test_a_drawn_fault_stays_within_the_budget(kind: FaultKind, seed: int, n: int) -> None:
+    f = (n - 1) // 3
+    params = kind.draw(random.Random(seed), n, f, False)
+    assert kind.check(params, n) is None
+    assert json.loads(json.dumps(params)) == params
+    assert 1 <= kind.victims(params, n, f).count <= f
+    assert params == kind.draw(random.Random(seed), n, f, False)
+
+
+@each_kind
+@given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
+def test_a_fault_drawn_to_break_the_budget_does(kind: FaultKind, seed: int, n: int) -> None:
+    f = (n - 1) // 3
+    params = kind.draw(random.Random(seed), n, f, True)
+    assert kind.check(params, n) is None
+    assert json.loads(json.dumps(params)) == params
+    assert kind.victims(params, n, f).count > f
+
+
+@each_kind
+@given(params=PARAMETERS)
+def test_check_never_raises_and_what_it_lets_pass_works(kind: FaultKind, params: dict[str, object]) -> None:
+    if kind.check(params, 4) is None:
+        machinery = FakeMachinery()
+        kind.victims(params, 4, 1)
+        kind.start(machinery, "x", params)
+        kind.stop(machinery, "x", params)
+
+
+@each_kind
+def test_a_world_that_cannot_do_it_says_so(kind: FaultKind) -> None:
+    assert kind.available(FakeMachinery()) is None
+    reason = kind.available(FakeMachinery(capabilities=frozenset()))
+    assert reason is not None
+    assert reason.startswith("this world cannot")
+
+
+@each_kind
+def test_stopping_what_never_started_is_harmless(kind: FaultKind) -> None:
+    machinery = FakeMachinery()
+    kind.stop(machinery, "x", kind.example)
+    assert kind.observe(machinery, "x", kind.example) is None
+    assert "not started" in kind.trouble(machinery, "x", kind.example)
+    receipt = kind.stopped(machinery, "x", kind.example)
+    assert receipt is not None
+    assert receipt.evidence["note"] == "it was not started"
+    assert kind.bad_now(machinery, "x", kind.example) == frozenset()
+    assert all(not node.asked for node in machinery.nodes)
+
+
+@each_kind
+def test_nothing_happens_before_the_receipt_and_stop_is_idempotent(kind: FaultKind) -> None:
+    machinery = FakeMachinery()
+    kind.start(machinery, "x", kind.example)
+    assert kind.observe(machinery, "x", kind.example) is None
+    assert kind.trouble(machinery, "x", kind.example)
+    assert kind.bad_now(machinery, "x", kind.example)
+    machinery.settle()
+    machinery.packet("r0", "r1")
+    receipt = kind.observe(machinery, "x", kind.example)
+    assert receipt is not None
+    assert json.dumps(dict(receipt.evidence))
+    assert kind.stopped(machinery, "x", kind.example) is None, "not stopped yet"
+    kind.stop(machinery, "x", kind.example)
+    machinery.settle()
+    kind.stop(machinery, "x", kind.example)
+    assert all(not node.asked for node in machinery.nodes if kind.name != "pause")
+    undone = kind.stopped(machinery, "x", kind.example)
+    assert undone is not None
+    assert json.dumps(dict(undone.evidence))
+    assert kind.bad_now(machinery, "x", kind.example) == frozenset()
+
+
+def test_worlds_do_not_see_each_others_faults_and_are_forgotten() -> None:
+    kind, one, two = KINDS["kill"], FakeMachinery(), FakeMachinery()
+    kind.start(one, "x", {"replicas": [1]})
+    kind.start(two, "x", {"replicas": [2]})
+    assert kind.bad_now(one, "x", {}) == {1}
+    assert kind.bad_now(two, "x", {}) == {2}
+    del two
+    gc.collect()
+    assert kind.bad_now(FakeMachinery(), "x", {}) == frozenset()
