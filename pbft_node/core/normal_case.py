@@ -74,6 +74,8 @@ class NormalCase(Requests):
         """Log it, then multicast <PREPARE, v, n, d, i>."""
         assert message.batch is not None
         slot.pre_prepare = message
+        if message.primary == self.me:  # its own, shown to it again by others: that number is taken
+            self.next_seq = max(self.next_seq, SeqNum(message.seq + 1))
         self.batches[message.digest] = message.batch
         for request in message.batch:
             self.note_pending(request)

@@ -4,7 +4,8 @@
 
 Records, sends, rejections and halts are strict: every one must be expected, in order, before the next
 event (a send of one message to many is one line). Traces and timers are looked up where a test asks for
-them. Disagreement prints both sides line by line. STATUS sent to others is noise and left out unless ``noise=False``.
+them. Disagreement prints both sides line by line. STATUS sent to others is noise and left out unless
+``noise=False``.
 """
 
 from __future__ import annotations
