@@ -6,6 +6,7 @@ the rest. ``PbftNodeAdapter`` is the first one and gets no private door.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +57,8 @@ class PbftNodeAdapter:
 
     def __init__(self, genesis: Genesis, env: Mapping[str, str], durability: str = "fsync") -> None:
         self.genesis = genesis
-        self._env = {**env, "PYTHONPATH": str(_ROOT)}
+        paths = os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH"))))
+        self._env = {**env, "PYTHONPATH": paths}
         self._durability = durability
 
     @classmethod

@@ -49,6 +49,7 @@ class StepFailed(Exception):
 def main(arguments: Sequence[str]) -> int:
     """``launcher.py ERROR_FD OUTER_PID COMMAND…``; trouble is written to ERROR_FD as JSON."""
     error_fd, outer, command = int(arguments[0]), int(arguments[1]), arguments[2:]
+    os.set_inheritable(error_fd, False)  # The outer waits for its end: it closes when the command runs.
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         _unshare()

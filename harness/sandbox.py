@@ -172,7 +172,8 @@ def probe() -> Mapping[str, str | None]:
 
     ``sandbox`` is the namespaces themselves; the others are those of ``harness.probe``.
     """
-    variables = {**os.environ, "PYTHONPATH": _ROOT}
+    paths = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
+    variables = {**os.environ, "PYTHONPATH": paths}
     try:
         process = start_inside([sys.executable, "-m", "harness.probe"], variables, stdout=subprocess.PIPE)
     except HarnessError as problem:
