@@ -126,9 +126,11 @@ class Verdict:
 
     def text(self) -> str:
         """As a terminal shows it: one line each, control characters of hostile values made harmless."""
-        rows = [f"{line.name:<16} {line.verdict:<8} {line.reason}" for line in self.lines]
-        if self.counterexample is not None:
-            rows += [f"{'':<16} {'':<8} - {reason}" for reason in self.counterexample.reasons]
+        rows = []
+        for line in self.lines:
+            rows.append(f"{line.name:<16} {line.verdict:<8} {line.reason}")
+            if line.name == "linearizability" and self.counterexample is not None:
+                rows += [f"{'':<25} {reason}" for reason in self.counterexample.reasons[1:]]
         rows.append(f"{'verdict':<16} {self.verdict:<8} exit code {self.exit_code}")
         return "".join(
             "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in row) + "\n" for row in rows

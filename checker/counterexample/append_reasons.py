@@ -19,11 +19,15 @@ from checker.models.base import Model
 
 
 class AppendReasons:
-    """Looks for known patterns among `operations`; `everything` is the whole key, failures included."""
+    """Looks for known patterns among `operations`; `everything` is the whole key, failures included.
+
+    `filtered` says that elements were left out of the lists in `operations`.
+    """
 
     def __init__(
-        self, model: Model, operations: Sequence[Operation], everything: Sequence[Operation]
+        self, model: Model, operations: Sequence[Operation], everything: Sequence[Operation], filtered: bool
     ) -> None:
+        self._filtered = filtered
         self._everything = everything
         self._reads = [op for op in operations if op.f == "read" and op.type == "ok"]
         self._appends: dict[Hashable, list[Operation]] = {}
@@ -48,7 +52,8 @@ class AppendReasons:
         return None
 
     def _saw(self, read: Operation) -> str:
-        return f"{say(read)} returned {quote(read.output)}"
+        less = ", other elements left out," if self._filtered else ""
+        return f"{say(read)} returned{less} {quote(read.output)}"
 
     def _from_nowhere(self) -> Iterator[Explanation]:
         for read in self._reads:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from checker.audit import audit_refutation
 from checker.counterexample import Counterexample
 from checker.counterexample.append_reasons import AppendReasons
+from checker.counterexample.longest import Longest, longest
 from checker.counterexample.register_reasons import Explanation, RegisterReasons
 from checker.counterexample.shrink import Shrunk, shrink
 from checker.counterexample.words import quote, say
@@ -32,52 +33,61 @@ class Found:
 def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seconds: float) -> Found:
     """The counterexample of a key whose operations (failures included) are `everything`."""
     shrunk = shrink(model, [op for op in everything if op.type != "fail"], refuted, seconds)
-    explanation = _explain(model, shrunk, everything)
-    result = shrunk.result
-    assert result.stuck_on is not None
+    reached = longest(model, shrunk.operations, _furthest(model, shrunk))
+    explanation = _explain(model, shrunk, everything, reached)
     counterexample = Counterexample(
-        key=result.key,
+        key=refuted.key,
         model=model.name,
         anomaly=explanation.anomaly,
         operations=shrunk.operations,
-        longest_prefix=result.order,
-        state_then=state_after(model, shrunk),
-        stuck_on=result.stuck_on,
+        longest_prefix=reached.order,
+        state_then=model.show(reached.state),
+        stuck_on=reached.stuck_on,
         reasons=explanation.reasons,
         left_out=tuple(str(atom) for atom in shrunk.left_out),
     )
     return Found(counterexample, audit_refutation(model, shrunk.operations, _AUDIT_TRIES))
 
 
-def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation]) -> Explanation:
-    known = AppendReasons if isinstance(model, AppendList) else RegisterReasons
-    explanation = None
-    if len(shrunk.operations) <= _MOST_EXPLAINED:
-        explanation = known(model, shrunk.operations, everything).explain()
-    anomaly = explanation.anomaly if explanation else "no explanation"
-    reasons = list(explanation.reasons) if explanation else []
-    reasons.append(_stuck(model, shrunk))
-    if shrunk.left_out:
-        reasons.append(f"{len(shrunk.left_out)} other elements are left out of every list shown here.")
-    return Explanation(anomaly, tuple(reasons))
-
-
-def _stuck(model: Model, shrunk: Shrunk) -> str:
-    by_index = {op.index: op for op in shrunk.operations}
-    result = shrunk.result
-    assert result.stuck_on is not None
-    shown = state_after(model, shrunk)
-    holds = quote(tuple(shown) if isinstance(shown, list) else str(shown) if shown is not None else None)
-    return (
-        f"Of these {len(by_index)} operations no order explains more than {len(result.order)}: the key then "
-        f"holds {holds} and {say(by_index[result.stuck_on])} cannot be placed."
-    )
-
-
-def state_after(model: Model, shrunk: Shrunk) -> object:
-    """What the key holds, as JSON, after the order that got furthest."""
+def _furthest(model: Model, shrunk: Shrunk) -> Longest:
+    """How far the engine came."""
     by_index = {op.index: op for op in shrunk.operations}
     state = model.initial
     for index in shrunk.result.order:
         _, state = model.step(state, model.call(by_index[index]))
-    return model.show(state)
+    assert shrunk.result.stuck_on is not None
+    return Longest(shrunk.result.order, state, shrunk.result.stuck_on)
+
+
+def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reached: Longest) -> Explanation:
+    explanation = None
+    if len(shrunk.operations) <= _MOST_EXPLAINED:
+        if isinstance(model, AppendList):
+            filtered = bool(shrunk.left_out)
+            explanation = AppendReasons(model, shrunk.operations, everything, filtered).explain()
+        else:
+            explanation = RegisterReasons(model, shrunk.operations, everything).explain()
+    anomaly = explanation.anomaly if explanation else "no explanation"
+    reasons = list(explanation.reasons) if explanation else []
+    reasons.append(_stuck(model, shrunk, reached))
+    if shrunk.left_out:
+        count = len(shrunk.left_out)
+        reasons.append(
+            f"{count} other element{'s are' if count > 1 else ' is'} left out of every list shown here."
+        )
+    return Explanation(anomaly, tuple(reasons))
+
+
+def _stuck(model: Model, shrunk: Shrunk, reached: Longest) -> str:
+    by_index = {op.index: op for op in shrunk.operations}
+    shown = model.show(reached.state)
+    holds = quote(tuple(shown) if isinstance(shown, list) else str(shown) if shown is not None else None)
+    if len(by_index) == 1:
+        return f"It needs nothing else to be wrong: the key holds {holds} when it begins."
+    steps = (
+        f"after {len(reached.order)} of these {len(by_index)} operations" if reached.order else "at the start"
+    )
+    return (
+        f"The longest order that can be explained ends {steps}: the key then holds {holds} and "
+        f"{say(by_index[reached.stuck_on])} cannot come next."
+    )

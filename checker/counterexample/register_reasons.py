@@ -214,7 +214,9 @@ class RegisterReasons:
             did = f"{self._saw(done)}, and that ended {gap} before {say(last)} began"
         reasons = [f"{self._saw(last)}, but {did}."]
         if begun is None:
-            reasons.append(f"{quote(self._required(last)[0])} was there only before anything was written.")
+            value = self._required(last)[0]
+            was = "The key was absent" if value is None else f"{quote(value)} was there"
+            reasons.append(f"{was} only before anything else was written.")
         else:
             older = quote(self._required(last)[0])
             reasons.append(f"And {older} is the older value: {ended_before(begun, later)}.")

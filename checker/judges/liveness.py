@@ -120,8 +120,8 @@ def _drought(case: _Case) -> Line | None:
 def _dry(begin_ns: int, end_ns: int) -> Line:
     seconds = (end_ns - begin_ns) / SECOND_NS
     reason = (
-        f"no operation completed for {seconds:.1f} s (from {begin_ns} ns on) although operations were open all "
-        "along and no more replicas were bad than the protocol survives"
+        f"no operation completed for {seconds:.1f} s (from {begin_ns} ns on) although operations were open "
+        "all along and no more replicas were bad than the protocol survives"
     )
     return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns)
 

@@ -1,0 +1,56 @@
+"""The longest order the model accepts, for the picture of a counterexample: how far one gets, what is stuck.
+
+Engines prune what leads nowhere, so what they came furthest with is not the longest. Counterexamples are
+small: here every order is tried, up to a bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from checker.history import Operation
+from checker.models.base import Model, State
+
+_MOST_POINTS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Longest:
+    """Invocation indexes in an accepted order, the state after it, and who returned first of the others."""
+
+    order: tuple[int, ...]
+    state: State
+    stuck_on: int
+
+
+def longest(model: Model, operations: Sequence[Operation], fallback: Longest) -> Longest:
+    """The accepted order that places most completed operations; `fallback` if there are too many to try."""
+    best = Longest((), model.initial, fallback.stuck_on)
+    most = -1
+    seen: set[tuple[frozenset[int], State]] = set()
+    todo: list[tuple[tuple[int, ...], State]] = [((), model.initial)]
+    while todo:
+        order, state = todo.pop()
+        done = set(order)
+        left = [op for op in operations if op.index not in done]
+        waiting = [op for op in left if op.return_ns is not None]
+        placed = sum(op.type == "ok" for op in operations) - len(waiting)
+        if placed > most and waiting:
+            first = min(waiting, key=_return_of)
+            most, best = placed, Longest(order, state, first.index)
+        until = min((_return_of(op) for op in waiting), default=-1)
+        for op in reversed(left):
+            legal, after = model.step(state, model.call(op))
+            point = (frozenset((*order, op.index)), after)
+            if op.call_ns <= until and legal and point not in seen:
+                seen.add(point)
+                todo.append(((*order, op.index), after))
+        if len(seen) > _MOST_POINTS:
+            return fallback
+    return best
+
+
+def _return_of(operation: Operation) -> int:
+    assert operation.return_ns is not None
+    return operation.return_ns

@@ -1,0 +1,163 @@
+"""Golden bad histories and their good twins; shrinking makes only sound moves; reasons name what happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from brute_force import linearizable, random_history
+
+from checker.counterexample.find import find
+from checker.counterexample.shrink import cut_at
+from checker.counterexample.words import duration, quote
+from checker.engines.contest import Budget, decide_key
+from checker.judge import judge_history
+from checker.models import model_named
+
+HERE = Path(__file__).parent
+ANOMALIES = {
+    "append_lost": ("lost append", 2, ['"c"', "lacks"]),
+    "append_twice": ("append executed twice", 2, ["2 times", "only once"]),
+    "appends_reordered": ("reordered appends", 3, ['"d" ahead of "c"']),
+    "cas_contradicts_itself": ("cas that contradicts itself", 2, ['expected "v2" and found "v1"']),
+    "cas_replaced_value": ("cas against a replaced value", 3, ['put "v2"']),
+    "element_from_nowhere": ("value from nowhere", 1, ["nobody ever tried"]),
+    "failed_write_seen": ("effect of a failed operation", 1, ["answered as failed"]),
+    "list_shrinks": ("stale read", 3, ["before the shorter one began"]),
+    "lists_diverge": ("element lost or overtaken", 4, ["keeps its beginning"]),
+    "lost_after_delete": ("lost write", 3, ["every delete had ended"]),
+    "lost_update": ("lost update", 3, ["both swapped", '"v1"']),
+    "lost_write": ("lost write", 2, ["returned nothing", "ended 4 ms before"]),
+    "old_after_new": ("stale read", 4, ['returned "v2"', '"v1" is the older value']),
+    "read_before_write": ("read from the future", 1, ["ended 1 ms before write"]),
+    "read_of_deleted": ("read of a deleted value", 3, ["delete by process 1"]),
+    "stale_read": ("stale read", 3, ['returned "v1"', 'put "v2" by process 1']),
+    "value_from_nowhere": ("value from nowhere", 1, ['"ghost"', "nobody ever tried"]),
+}
+
+
+def test_every_bad_history_has_its_expectation_and_its_twin():
+    bad = {path.stem for path in (HERE / "bad_histories").glob("*.jsonl")}
+    good = {path.stem for path in (HERE / "good_histories").glob("*.jsonl")}
+    assert bad == good == set(ANOMALIES)
+
+
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_a_bad_history_is_refuted_with_a_reason_that_explains_it(name):
+    verdict = judge_history(HERE / "bad_histories" / f"{name}.jsonl")
+    anomaly, operations, phrases = ANOMALIES[name]
+    found = verdict.counterexample
+    assert verdict.exit_code == 1
+    assert found is not None
+    assert found.anomaly == anomaly
+    assert len(found.operations) == operations
+    assert found.stuck_on in {op.index for op in found.operations}
+    assert verdict.line("linearizability").details["audited"] is True
+    for phrase in phrases:
+        assert phrase in " ".join(found.reasons), found.reasons
+    json.dumps(found.to_json())
+
+
+@pytest.mark.parametrize("name", ANOMALIES)
+def test_its_good_twin_is_valid(name):
+    verdict = judge_history(HERE / "good_histories" / f"{name}.jsonl")
+    assert verdict.exit_code == 0, verdict.text()
+    assert verdict.witness
+
+
+def test_the_command_says_the_same():
+    bad, good = (HERE / folder / "stale_read.jsonl" for folder in ("bad_histories", "good_histories"))
+    said = subprocess.run(
+        [sys.executable, "-m", "checker", str(bad)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parents[1],
+    )
+    assert said.returncode == 1
+    assert "stale read" in said.stdout
+    said = subprocess.run(
+        [sys.executable, "-m", "checker", str(good)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=HERE.parents[1],
+    )
+    assert said.returncode == 0
+    assert said.stderr == ""
+
+
+@pytest.mark.parametrize("model", ["register", "append"])
+def test_every_move_keeps_an_explainable_history_explainable(model):
+    rng = random.Random(11)
+    tried = 0
+    spec = model_named(model)
+    while tried < 1_500:
+        operations = [o for o in random_history(rng, model, 6) if o.type != "fail"]
+        if not operations or not linearizable(model, operations):
+            continue
+        tried += 1
+        calls = [spec.call(o) for o in operations]
+        removable = sorted(spec.removable(calls))
+        some = {i for i in removable if rng.random() < 0.7}
+        assert linearizable(model, [o for i, o in enumerate(operations) if i not in some]), operations
+        assert linearizable(model, cut_at(operations, rng.choice(operations).call_ns + rng.randrange(4)))
+        useless = spec.study(calls).useless
+        assert linearizable(model, [o for i, o in enumerate(operations) if i not in useless])
+
+
+@pytest.mark.parametrize("model", ["register", "append"])
+def test_every_refuted_history_gets_a_counterexample_with_reasons(model):
+    rng = random.Random(5)
+    named = tried = 0
+    while tried < 300:
+        history = random_history(rng, model)
+        operations = [o for o in history if o.type != "fail"]
+        spec = model_named(model)
+        refuted = decide_key(spec, operations, Budget()) if operations else None
+        if refuted is None or refuted.status != "refuted":
+            continue
+        tried += 1
+        found = find(spec, history, refuted, 5.0)
+        assert found.audited is True
+        assert not linearizable(model, found.counterexample.operations)
+        named += found.counterexample.anomaly != "no explanation"
+    assert named > 0.8 * tried
+
+
+def test_a_long_history_shrinks_to_its_core():
+    from speed_histories import recorded
+
+    history = recorded(random.Random(3), "kv", operations=1_200, keys=1, clients=8, pending=0.02)
+    reads = [o for o in history if o.f == "get" and o.type == "ok" and o.output is not None]
+    stale, old = reads[-10], reads[10]
+    assert stale.output != old.output
+    spoilt = [o if o is not stale else _with_output(o, old.output) for o in history]
+    spec = model_named("kv")
+    refuted = decide_key(spec, spoilt, Budget())
+    assert refuted.status == "refuted"
+    found = find(spec, spoilt, refuted, 20.0)
+    assert len(found.counterexample.operations) <= 6
+    assert found.audited is True
+
+
+def _with_output(operation, output):
+    from dataclasses import replace
+
+    return replace(operation, output=output)
+
+
+def test_values_are_quoted_harmlessly():
+    assert quote("\x1b[2J<script>\ud800") == '"\\u001b[2J<script>\\ud800"'
+    assert len(quote("x" * 1_000)) <= 40
+    assert quote(tuple("abcdefghijkl")) == '[(4 more), "e", "f", "g", "h", "i", "j", "k", "l"]'
+    assert [duration(ns) for ns in (7, 1_500, 3_100_000, 2_000_000_000)] == [
+        "7 ns",
+        "1.5 µs",
+        "3.1 ms",
+        "2 s",
+    ]
