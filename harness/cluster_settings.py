@@ -1,4 +1,5 @@
-"""Parameters of the cluster: the names of ``pbft_node``'s ``Cluster``, with this harness' defaults for chaos.
+"""Parameters of the cluster: the names of ``pbft_node``'s ``Cluster``, and ``durability``, with defaults for
+chaos.
 
 Timers are set by their field (``request_timeout_ns=500000000``) or with a unit (``request_timeout=500ms``).
 The timeouts are shorter than the node's own defaults, so that a run of 20 seconds sees several view changes.
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 
 from harness.errors import UsageError
 from harness.request import duration, nearest, shown
+from pbft_node.config import DURABILITIES
 from pbft_node.core.cluster import MILLISECOND_NS, Cluster
 
 _NOT_SET_HERE = ("cluster_id", "n", "service")
@@ -19,6 +21,10 @@ _CHAOS: Mapping[str, int] = {
     "request_timeout_ns": 500 * MILLISECOND_NS,
     "view_change_timeout_ns": 500 * MILLISECOND_NS,
 }
+DURABILITY = "durability"
+_DURABILITY_DEFAULT = "write"
+"""``kill -9`` never loses what was written, only a machine does, and no fault stops the machine: syncing would cost
+a run most of its operations and show nothing more. ``--set durability=fsync`` is there for measuring."""
 _SHORT = {"K": "checkpoint_interval", "L": "window"}
 
 
@@ -30,7 +36,7 @@ def cluster_defaults() -> dict[str, int | str]:
             default = _CHAOS.get(field.name, field.default)
             assert isinstance(default, int | str), f"Cluster.{field.name} has no plain default"
             defaults[field.name] = default
-    return defaults
+    return defaults | {DURABILITY: _DURABILITY_DEFAULT}
 
 
 def cluster_parameter(name: str) -> str | None:
@@ -59,6 +65,10 @@ def settle_cluster(asked: Mapping[str, object], n: int) -> dict[str, int | str]:
     if "checkpoint_interval" in given and "window" not in given:
         given["window"] = 2 * int(given["checkpoint_interval"])
     settings |= given
+    if settings[DURABILITY] not in DURABILITIES:
+        raise UsageError(
+            f"durability = {shown(settings[DURABILITY])}", f"Choose one of: {', '.join(DURABILITIES)}"
+        )
     try:
         make_cluster(n, "kv", settings, seed=0)
     except ValueError as error:
@@ -72,7 +82,7 @@ def make_cluster(n: int, service: str, settings: Mapping[str, int | str], seed: 
     """The cluster of a plan. Its id follows from the seed. Raises ValueError when the parameters cannot
     work."""
     cluster_id = hashlib.sha256(f"traitor cluster {seed}".encode()).digest()[:16]
-    given: dict[str, object] = dict(settings)
+    given: dict[str, object] = {name: value for name, value in settings.items() if name != DURABILITY}
     return Cluster(cluster_id=cluster_id, n=n, service=service, **given)  # type: ignore[arg-type]
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.adapter import PbftNodeAdapter
+from harness.cluster_settings import DURABILITY
 from harness.errors import HarnessError
 from harness.live import LiveWorld
 from harness.plan import Plan
@@ -29,7 +30,7 @@ from pbft_node.config import load_client
 from pbft_node.core.client import Client
 from pbft_node.core.codec import reply_client
 from pbft_node.core.types import FIRST_CLIENT_ID
-from pbft_node.genesis import ClientBlock, Genesis
+from pbft_node.genesis import ClientBlock, Genesis, make_genesis
 
 LAST_CLIENT_ID = FIRST_CLIENT_ID + 999_999
 """One key serves them all, so there may be plenty: every timed out operation uses one up."""
@@ -73,12 +74,14 @@ def client_port(genesis: Genesis) -> ClientPort:
 
 def _adapter(plan: Plan) -> PbftNodeAdapter:
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return PbftNodeAdapter.make(
+    genesis = make_genesis(
         plan.make_cluster(),
         plan.seed,
         [replica_address(replica) for replica in range(plan.nodes)],
         [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
-        environment | {"PYTHONHASHSEED": "0"},
+    )
+    return PbftNodeAdapter(
+        genesis, environment | {"PYTHONHASHSEED": "0"}, durability=str(plan.cluster[DURABILITY])
     )
 
 

@@ -85,7 +85,7 @@ class Lines:
         self._world, self._status = world, status
         if self._live is not None:
             self._live.start()
-        self._tick()
+        self._world.call_at(self._world.now_ns() + self._interval_ns, self._tick)
 
     def phase(self, name: str) -> None:
         """See ``Progress``."""

@@ -1,0 +1,247 @@
+"""The command line: quick help, catalogues, and clear refusals that leave nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import cli, run_command
+from harness.run_command import flags_of
+from harness.spec import make_spec
+
+ROOT = Path(__file__).resolve().parents[2]
+HELP_S = 0.15
+
+
+def traitor(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    try:
+        code = cli.main([str(word) for word in words])
+    except SystemExit as end:
+        code = int(str(end.code))
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+@pytest.fixture(autouse=True)
+def _no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here may start a real run."""
+    monkeypatch.setattr(run_command.sandbox, "available", lambda: "this test wants none")
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
+    program = "import sys; from harness.cli import _parser; _parser(); print(' '.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    heavy = {
+        "rich",
+        "yaml",
+        "psutil",
+        "scapy",
+        "cryptography",
+        "jinja2",
+        "pbft_node",
+        "checker",
+        "workloads",
+        "nemesis",
+    }
+    assert not heavy & set(done.stdout.split())
+    fastest = 1e9
+    for _ in range(7):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, capture_output=True, check=True)
+        fastest = min(fastest, time.perf_counter() - begin)
+        if fastest < HELP_S:
+            return
+    pytest.fail(f"traitor --help took {fastest * 1000:.0f} ms at best")
+
+
+@pytest.mark.parametrize("command", ["faults", "workloads", "doctor", "list"])
+def test_catalogues_in_words_and_as_json(
+    capsys: pytest.CaptureFixture[str], command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = traitor(capsys, command, "--json")
+    assert isinstance(json.loads(out), dict)
+    code_in_words, out, _ = traitor(capsys, command)
+    assert code == code_in_words
+    assert out or command == "list"
+
+
+def test_the_catalogues_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = traitor(capsys, "faults")
+    assert all(word in out for word in ("kill", "pause", "partition", "charges", "example"))
+    _, out, _ = traitor(capsys, "workloads")
+    assert all(word in out for word in ("register", "kv", "append", "contention", "value_bytes", "retry"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--nodes", "3"], "3f+1"),
+        (["--nodes", "many"], "nodes = 'many'"),
+        (["--workload", "kw"], "Choose one of"),
+        (["--fault", "kil"], "did you mean 'kill'"),
+        (["--time", "0"], "time = 0"),
+        (["--rate", "fast"], "rate = 'fast'"),
+        (["--seed", "x"], "seed = 'x'"),
+        (["--world", "sim"], "--world live"),
+        (["--budget", "brake"], "did you mean 'break'"),
+        (["--set", "K"], "NAME=VALUE"),
+        (["--set", "checkpoint_intervall=4"], "did you mean 'checkpoint_interval'"),
+        (["--set", "request_timeout=soon"], "500ms"),
+        (["--time", "1"], "no room"),
+        (["nowhere.yaml"], "cannot read nowhere.yaml"),
+        (["--plan", "nowhere.json"], "cannot read nowhere.json"),
+        (["--plan", "nowhere.json", "--nodes", "4"], "--plan together with --nodes"),
+        (["--name", "a/b"], "name = 'a/b'"),
+    ],
+)
+def test_wrong_use_of_run_is_told_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = traitor(capsys, "run", *words)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err
+    assert not os.listdir(tmp_path)
+
+
+def test_more_kills_than_the_budget_allows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("faults: [{kind: kill, params: {replicas: [0, 1]}}]\n")
+    code, _, err = traitor(capsys, "run", spec, "--out", tmp_path / "runs")
+    assert code == 2
+    assert "--budget break" in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_key_in_a_spec(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("noodles: 4\n")
+    code, _, err = traitor(capsys, "run", spec)
+    assert code == 2
+    assert "did you mean 'nodes'" in err
+
+
+def test_a_machine_that_cannot_is_exit_code_4(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, err = traitor(capsys, "run", "--out", tmp_path / "runs")
+    assert code == 4
+    assert "this test wants none" in err
+    assert "traitor doctor" in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"), [("check", "cannot read"), ("report", "does not exist"), ("list", "no runs")]
+)
+def test_what_is_not_there(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, err = traitor(capsys, command, "nowhere")
+    assert code == (0 if command == "list" else 2)
+    assert said in err
+    assert not os.listdir(tmp_path)
+
+
+def test_a_folder_that_is_no_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for command in ("check", "report"):
+        code, _, err = traitor(capsys, command, tmp_path)
+        assert code == 2
+        assert "not a run folder" in err
+
+
+BAD_HISTORY = """\
+{"schema": "traitor/history/1", "model": "register", "initial": null}
+{"index": 0, "time_ns": 1, "process": 0, "type": "invoke", "f": "write", "key": "k", "input": "a"}
+{"index": 1, "time_ns": 2, "process": 0, "type": "ok", "f": "write", "key": "k", "input": "a", "output": null}
+{"index": 2, "time_ns": 3, "process": 0, "type": "invoke", "f": "read", "key": "k", "input": null}
+{"index": 3, "time_ns": 4, "process": 0, "type": "ok", "f": "read", "key": "k", "input": null, "output": null}
+"""
+
+
+def test_a_bad_history_is_judged_and_explained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "stale read.jsonl"
+    path.write_text(BAD_HISTORY)
+    code, out, _ = traitor(capsys, "check", path, "--out", tmp_path / "runs")
+    assert code == 1
+    lines = out.splitlines()
+    assert lines[0].startswith("linearizability  invalid")
+    report = Path(lines[-2].split(maxsplit=1)[1])
+    assert report.name == "report.html"
+    assert report.exists()
+    assert (report.parent / "history.jsonl").read_text() == BAD_HISTORY
+    code, out, _ = traitor(capsys, "check", path, "--out", tmp_path / "runs", "--json")
+    assert (code, json.loads(out)["verdict"]["verdict"]) == (1, "invalid")
+    code, out, _ = traitor(capsys, "list", tmp_path / "runs")
+    assert out.count("invalid") == 2
+    code, out, _ = traitor(capsys, "report", report.parent)
+    assert (code, out.strip()) == (0, str(report))
+    code, out, _ = traitor(capsys, "check", report.parent)
+    assert code == 1, "a checked history can be checked again"
+
+
+def test_a_broken_history_is_wrong_use_and_leaves_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "half.jsonl"
+    path.write_text(BAD_HISTORY[:-30])
+    code, out, err = traitor(capsys, "check", path, "--out", tmp_path / "runs")
+    assert (code, out) == (2, "")
+    assert "line 5" in err
+    assert "Traceback" not in err
+    assert not os.listdir(tmp_path / "runs")
+
+
+def test_no_permission_is_wrong_use(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    history = tmp_path / "h.jsonl"
+    history.write_text(BAD_HISTORY)
+    code, _, err = traitor(capsys, "check", history, "--out", tmp_path / "file")
+    assert code == 2
+    assert "--out DIR" in err
+
+
+def test_output_nobody_reads_is_no_error() -> None:
+    command = f"{sys.executable} -m harness workloads | head -c 10; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.strip().endswith("0")
+
+
+def test_the_reproduce_command_says_the_same_spec() -> None:
+    asked: dict[str, object] = {
+        "workload": {"name": "register", "keys": 2},
+        "nodes": 7,
+        "seed": 9,
+        "faults": ["kill", "pause"],
+        "budget": "break",
+        "cluster": {"K": 4, "request_timeout": "300ms"},
+    }
+    spec = make_spec(asked)
+    flags = flags_of(spec)
+    assert flags is not None
+    options = cli._parser().parse_args(flags.split())
+    keys: dict[str, object] = {
+        name: cli._plain(value) for name in cli._FLAGS if (value := getattr(options, name)) is not None
+    }
+    keys["faults"] = options.fault
+    run_command.overlay_settings(keys, options.set)
+    assert make_spec(keys) == spec
+    assert flags_of(make_spec({"faults": [{"kind": "kill", "start": 1, "stop": 2}]})) is None
+    assert "--fault none" in str(flags_of(make_spec({"faults": "none"})))
