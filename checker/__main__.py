@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from checker.folder import is_run_folder
 from checker.history import HistoryError
@@ -33,16 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             target.mkdir(parents=True, exist_ok=True)
             write_results(verdict, target)
     except HistoryError as error:
-        print(_safe(str(error)), file=sys.stderr)
+        _say(_printable(str(error)) + "\n", sys.stderr)
         return WRONG_USE
     except OSError as error:
         reason = (
             f"{error.filename}: {error.strerror}. Results cannot be written; name a place with --out DIR."
         )
-        print(_safe(reason), file=sys.stderr)
+        _say(_printable(reason) + "\n", sys.stderr)
         return WRONG_USE
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    _say(text, sys.stdout)
     return verdict.exit_code
 
 
@@ -55,9 +56,14 @@ def _judge(path: Path, limits: Limits, model: str | None) -> Verdict:
     return judge_run(path, limits, model=model)
 
 
-def _safe(text: str) -> str:
-    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return printable.encode("utf-8", "backslashreplace").decode("utf-8")
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _say(text: str, stream: TextIO) -> None:
+    """Write what the stream's encoding cannot express as escapes."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def _seconds(text: str) -> float:

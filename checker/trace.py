@@ -139,17 +139,19 @@ def read_trace(path: Path, replica: int) -> ReplicaTrace:
     """The trace in `path`. Never raises for what the file holds."""
     try:
         with path.open("rb") as file:
-            lines = list(_lines(file.read()))
+            content = file.read()
     except OSError as error:
         return ReplicaTrace(replica, (), (), f"{path.name} of replica {replica}: {error.strerror}")
+    lines = list(_lines(content))
     lives: list[Life] = []
     flaws: list[Flaw] = []
     for position, (number, line) in enumerate(lines):
         try:
             _take(number, _fields(line), lives, replica)
         except _Bad as bad:
-            follows = lines[position + 1][1] if position + 1 < len(lines) else None
-            if len(flaws) < _MOST_FLAWS and not _torn(follows):
+            last = position + 1 == len(lines)
+            torn = not content.endswith(b"\n") if last else _begins_life(lines[position + 1][1])
+            if len(flaws) < _MOST_FLAWS and not torn:
                 flaws.append(Flaw(number, str(bad)))
     return ReplicaTrace(replica, tuple(lives), tuple(flaws))
 
@@ -165,12 +167,9 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _torn(follows: bytes | None) -> bool:
-    """A crash tore a line iff nothing, or a new life, comes after it."""
-    if follows is None:
-        return True
+def _begins_life(line: bytes) -> bool:
     try:
-        return _fields(follows).get("e") == "started"
+        return _fields(line).get("e") == "started"
     except _Bad:
         return False
 

@@ -26,6 +26,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
             late, most = run.lag_max_ns / SECOND_NS, limits.lag_ns / SECOND_NS
             troubles.append(f"it was once {late:.2f} s late, more than {most:g} s")
     for trace in folder.correct_traces():
+        if not trace.lives:
+            troubles.append(f"trace.jsonl of replica {trace.replica} shows no life of it")
         if trace.flaws:
             flaw = trace.flaws[0]
             troubles.append(f"trace.jsonl of replica {trace.replica}, line {flaw.line}: {flaw.reason}")

@@ -31,6 +31,8 @@ class _Case:
     ledger: Ledger
     plan: PlanFacts
     grace_ns: int
+    recorded_until_ns: int
+    """The last moment the history speaks of. What was open then is not known to have been stuck later."""
 
 
 def judge(folder: RunFolder, limits: Limits) -> Line:
@@ -38,7 +40,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     if folder.history is None or folder.ledger is None or folder.plan is None:
         return unknown(NAME, "the history, the ledger or the plan is missing")
     grace_ns = limits.liveness_grace_ns + folder.plan.operation_timeout_ns
-    case = _Case(folder.history, folder.ledger, folder.plan, grace_ns)
+    until_ns = max((_last_moment(op) for op in folder.history.operations), default=0)
+    case = _Case(folder.history, folder.ledger, folder.plan, grace_ns, until_ns)
     found = _final_reads(case) or _stuck(case) or _drought(case)
     if found is not None:
         return _void_if_lagged(found, folder, limits)
@@ -52,6 +55,10 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     within = sum(w.to_ns - w.from_ns for w in case.ledger.windows if w.within_liveness_budget) / SECOND_NS
     reason = f"{within:.1f} s within budget without a drought; all {len(final)} final reads completed"
     return valid(NAME, reason, final_reads=len(final), grace_ns=grace_ns)
+
+
+def _last_moment(op: Operation) -> int:
+    return max(op.call_ns, op.return_ns or 0, op.gave_up_ns or 0)
 
 
 def _void_if_lagged(line: Line, folder: RunFolder, limits: Limits) -> Line:
@@ -87,8 +94,9 @@ def _stuck(case: _Case) -> Line | None:
     for op in case.history.operations:
         if op.type != "info" or not case.plan.retry(op.process):
             continue
-        # Given up sooner: the run went on without it.
-        if op.gave_up_ns is not None and op.gave_up_ns - op.call_ns < timeout_ns:
+        # Given up sooner: the run went on, or ended, without it.
+        given_up_ns = case.recorded_until_ns if op.gave_up_ns is None else op.gave_up_ns
+        if given_up_ns - op.call_ns < timeout_ns:
             continue
         window = _window_at(case.ledger, op.call_ns)
         if window is None or not window.within_liveness_budget:
@@ -111,7 +119,7 @@ def _drought(case: _Case) -> Line | None:
         for low, high in zip([start_ns, *inside], [*inside, end_ns], strict=True):
             if high - low <= case.grace_ns:
                 continue
-            for begin, stop in _busy(case.history.operations, low, high):
+            for begin, stop in _busy(case, low, high):
                 if stop - begin > case.grace_ns:
                     return _dry(begin, stop)
     return None
@@ -141,7 +149,7 @@ def _stretches(ledger: Ledger) -> Iterator[tuple[int, int]]:
         yield start, end
 
 
-def _busy(operations: tuple[Operation, ...], low: int, high: int) -> Iterator[tuple[int, int]]:
+def _busy(case: _Case, low: int, high: int) -> Iterator[tuple[int, int]]:
     """Parts of [low, high] in which some operation was open at every moment. None may complete inside.
 
     Operations follow each other closely (a client invokes the next when one is given up), so parts that
@@ -149,9 +157,9 @@ def _busy(operations: tuple[Operation, ...], low: int, high: int) -> Iterator[tu
     """
     start: int | None = None
     end = low
-    for op in operations:
+    for op in case.history.operations:
         until = op.gave_up_ns if op.type != "ok" else op.return_ns
-        begin, stop = max(op.call_ns, low), min(high if until is None else until, high)
+        begin, stop = max(op.call_ns, low), min(case.recorded_until_ns if until is None else until, high)
         if stop <= low or begin >= high:
             continue
         if start is not None and begin > end + SECOND_NS // 10:

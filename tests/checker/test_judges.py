@@ -1,0 +1,416 @@
+"""Each judge accepts the run that went well, and rejects every run spoilt in the way it looks for."""
+
+from __future__ import annotations
+
+import pytest
+from run_folder_builder import MS, RunFolderBuilder, S, digest
+
+from checker.judge import judge_run
+from checker.limits import Limits
+
+
+@pytest.fixture
+def run():
+    return RunFolderBuilder()
+
+
+def line_of(run, tmp_path, name, limits=None):
+    return judge_run(run.write(tmp_path / "run"), limits).line(name)
+
+
+def test_a_run_that_went_well_is_valid_in_every_judged_line(run, tmp_path):
+    verdict = judge_run(run.write(tmp_path / "run"))
+    assert verdict.exit_code == 0, verdict.text()
+    assert [line.name for line in verdict.lines if not line.judged] == ["accountability"]
+    assert verdict.line("accountability").reason == "not yet judged"
+    assert verdict.line("accountability").verdict == "unknown"
+
+
+# ------------------------------------------------------------------ agreement
+
+
+def _commit_another_digest(run):
+    next(line for line in run.traces[3] if line["e"] == "committed" and line["seq"] == 7)["digest"] = digest(
+        99
+    )
+
+
+def _execute_another_digest(run):
+    run.executed(3, 7)["digest"] = digest(99)
+
+
+def _execute_other_requests(run):
+    run.executed(1, 8)["requests"][0][1] = 4_711
+
+
+def _call_a_duplicate_executed(run):
+    run.executed(1, 8)["requests"][0][3] = "duplicate"
+
+
+def _checkpoint_another_state(run):
+    next(line for line in run.traces[0] if line["e"] == "checkpoint" and line["seq"] == 20)["digest"] = "ff"
+
+
+def _skip_a_number(run):
+    run.traces[0].remove(run.executed(0, 9))
+
+
+def _execute_out_of_order(run):
+    lines = run.traces[0]
+    a, b = lines.index(run.executed(0, 9)), lines.index(run.executed(0, 10))
+    lines[a], lines[b] = lines[b], lines[a]
+
+
+def _change_its_mind_after_a_restart(run):
+    again = [line for line in run.traces[2] if line["e"] == "executed" and line["seq"] == 12][1]
+    run.traces[2][run.traces[2].index(again, 30)] = {**again, "digest": digest(98)}
+
+
+def _raise_an_alarm(run):
+    run.traces[1].append({"t_ns": 999, "e": "alarm", "reason": "state differs"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_commit_another_digest, "sequence number 7"),
+        (_execute_another_digest, "sequence number 7"),
+        (_execute_other_requests, "sequence number 8"),
+        (_call_a_duplicate_executed, "sequence number 8"),
+        (_checkpoint_another_state, "checkpoint 20"),
+        (_skip_a_number, "executed 10 right after 8"),
+        (_execute_out_of_order, "executed 10 right after 8"),
+        (_change_its_mind_after_a_restart, "sequence number 12"),
+        (_raise_an_alarm, "alarm"),
+    ],
+)
+def test_agreement_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "agreement")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+@pytest.mark.parametrize("spoil", [_commit_another_digest, _execute_other_requests, _raise_an_alarm])
+def test_agreement_does_not_listen_to_byzantine_replicas(run, tmp_path, spoil):
+    spoil(run)
+    run.ledger["byzantine"] = [3, 1]
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+
+
+def test_agreement_accepts_a_jump_by_state_transfer(run, tmp_path):
+    kept = [line for line in run.traces[3] if not (line["e"] == "executed" and 30 < line["seq"] <= 40)]
+    at = next(i for i, line in enumerate(kept) if line["e"] == "executed" and line["seq"] == 41)
+    started = {"t_ns": 1, "e": "state-transfer", "seq": 30, "digest": "", "step": "started"}
+    finished = {"t_ns": 1, "e": "state-transfer", "seq": 40, "digest": digest(540), "step": "finished"}
+    run.traces[3] = [*kept[:at], started, finished, *kept[at:]]
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+    run.traces[3].remove(finished)
+    assert line_of(run, tmp_path, "agreement").verdict == "invalid"
+
+
+def test_agreement_outside_the_fault_model_says_so(run, tmp_path):
+    _commit_another_digest(run)
+    run.ledger.update(byzantine=[0, 1], safety_demanded=False)
+    _raise_an_alarm(run)
+    line = line_of(run, tmp_path, "agreement")
+    assert line.verdict == "invalid"
+    assert line.reason.startswith("outside the fault model (2 Byzantine, f = 1)")
+
+
+# --------------------------------------------------------- exactly once, durability
+
+
+def _execute_twice(run):
+    for replica in range(4):
+        run.executed(replica, 9)["requests"].append(list(run.executed(replica, 5)["requests"][0]))
+
+
+def _execute_twice_in_a_batch(run):
+    for replica in range(4):
+        requests = run.executed(replica, 9)["requests"]
+        requests.append(list(requests[0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_execute_twice, "5 and 9"), (_execute_twice_in_a_batch, "twice at sequence number 9")],
+)
+def test_exactly_once_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "exactly-once")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+def test_exactly_once_accepts_recognised_duplicates(run, tmp_path):
+    _execute_twice(run)
+    for replica in range(4):
+        for line in run.traces[replica]:
+            if line["e"] == "executed" and line["seq"] == 9:
+                line["requests"][-1][3] = "duplicate"
+    assert line_of(run, tmp_path, "exactly-once").verdict == "valid"
+
+
+def test_durability_rejects_an_acknowledged_operation_nobody_executed(run, tmp_path):
+    for replica in range(4):
+        for line in run.traces[replica]:
+            if line["e"] == "executed" and line["seq"] == 9:
+                line["requests"] = []
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "0 correct replicas executed it" in line.reason
+
+
+def test_durability_needs_enough_correct_replicas(run, tmp_path):
+    for replica in range(1, 4):
+        run.traces[replica] = [line for line in run.traces[replica] if line.get("seq", 0) < 61]
+    assert "1 correct replicas executed it" in line_of(run, tmp_path, "durability").reason
+    run.ledger["byzantine"] = [3]
+    assert line_of(run, tmp_path, "durability").verdict == "valid"
+
+
+def test_durability_rejects_what_was_forgotten_after_a_restart(run, tmp_path):
+    for replica in range(4):
+        started = dict(run.traces[replica][0], executed=10)
+        run.traces[replica].append(started)
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "at the end only 0 correct replicas had come that far" in line.reason
+
+
+def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):
+    run.events = [(*event[:6], None, None, event[8]) for event in run.events]
+    assert line_of(run, tmp_path, "durability").verdict == "unknown"
+
+
+# ------------------------------------------------------------------ liveness
+
+
+def test_liveness_rejects_a_final_read_that_did_not_complete(run, tmp_path):
+    run.operation(1, "get", None, None, 21 * S, 26 * S, 1001, 501, "final", "info")
+    line = line_of(run, tmp_path, "liveness")
+    assert line.verdict == "invalid"
+    assert "final get" in line.reason
+    run.ledger["windows"][2]["to_ns"] = 20_500 * MS
+    run.ledger["windows"].append(
+        {**run.ledger["windows"][2], "from_ns": 20_500 * MS, "to_ns": 60 * S, "within_liveness_budget": False}
+    )
+    assert line_of(run, tmp_path, "liveness").verdict == "valid"
+
+
+def _get_stuck(run, at_ns=30 * S):
+    run.operation(3, "get", None, None, at_ns, at_ns + 5 * S, 1003, 1, "load", "info")
+
+
+def test_liveness_rejects_an_operation_stuck_in_quiet_times(run, tmp_path):
+    _get_stuck(run)
+    line = line_of(run, tmp_path, "liveness")
+    assert line.verdict == "invalid"
+    assert "nothing was wrong" in line.reason
+
+
+def test_liveness_gives_time_after_a_change(run, tmp_path):
+    _get_stuck(run, 17 * S)
+    assert line_of(run, tmp_path, "liveness").verdict == "valid"
+    quick = Limits(liveness_grace_ns=1 * S)
+    assert line_of(run, tmp_path, "liveness", quick).verdict == "invalid"
+
+
+def test_liveness_excuses_a_client_that_does_not_retransmit(run, tmp_path):
+    _get_stuck(run)
+    run.plan["clients"][1]["retry"] = False
+    assert line_of(run, tmp_path, "liveness").verdict == "valid"
+
+
+def test_liveness_excuses_what_the_run_gave_up_early(run, tmp_path):
+    run.operation(3, "get", None, None, 30 * S, 31 * S, 1003, 1, "load", "info")
+    assert line_of(run, tmp_path, "liveness").verdict == "valid"
+
+
+def _dry_up(run):
+    for i in range(5):
+        begin = 21 * S + i * 5 * S
+        run.operation(3 + 2 * i, "get", None, None, begin, begin + 5 * S, 1003 + i, 1, "load", "info")
+    run.plan["clients"][1]["retry"] = False
+
+
+def test_liveness_rejects_a_drought(run, tmp_path):
+    _dry_up(run)
+    line = line_of(run, tmp_path, "liveness")
+    assert line.verdict == "invalid"
+    assert "no operation completed for 25.0 s" in line.reason
+    run.ledger["windows"][2]["within_liveness_budget"] = False
+    assert line_of(run, tmp_path, "liveness").verdict == "valid"
+
+
+def test_liveness_is_void_when_the_harness_lagged(run, tmp_path):
+    _dry_up(run)
+    run.run["lag"]["max_ns"] = 3 * S
+    line = line_of(run, tmp_path, "liveness")
+    assert line.verdict == "unknown"
+    assert "harness lagged (3.0 s)" in line.reason
+
+
+def test_liveness_is_unknown_without_final_reads(run, tmp_path):
+    run.events = [event for event in run.events if event[8] != "final"]
+    assert line_of(run, tmp_path, "liveness").verdict == "unknown"
+
+
+# ------------------------------------------------------------------ recovery, coverage, harness
+
+
+def _die(run):
+    run.run["exits"].append(
+        {
+            "replica": 1,
+            "time_ns": 1,
+            "code": 1,
+            "signal": None,
+            "expected": False,
+            "last_lines": ["a", "Boom: 7"],
+        }
+    )
+
+
+def _never_undo(run):
+    run.faults = run.faults[:-1]
+
+
+def _undo_without_a_receipt(run):
+    del run.faults[-1]["receipt"]
+
+
+def _fail_to_undo(run):
+    run.faults[-1] = {**run.faults[-1], "step": "undo-failed", "reason": "no such process"}
+
+
+def _stay_ill(run):
+    run.run["health"]["reached"] = False
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_die, "Boom: 7"),
+        (_never_undo, "no receipt of its undoing"),
+        (_undo_without_a_receipt, "no receipt of its undoing"),
+        (_fail_to_undo, "no such process"),
+        (_stay_ill, "health probe"),
+    ],
+)
+def test_recovery_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "recovery")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+def test_recovery_is_unknown_when_nobody_looked(run, tmp_path):
+    run.run["health"] = None
+    assert line_of(run, tmp_path, "recovery").verdict == "unknown"
+    _stay_ill_interrupted = {"deadline_ns": 1, "reached": False, "replies": {}}
+    run.run.update(health=_stay_ill_interrupted, interrupted="SIGINT")
+    assert line_of(run, tmp_path, "recovery").verdict == "unknown"
+
+
+def _do_little(run):
+    run.events = [event for event in run.events if event[0] < 2 * S]
+
+
+def _only_write(run):
+    run.events = [event for event in run.events if event[3] == "put"]
+
+
+def _never_overlap(run):
+    run.events = [(e[0] // 2 if e[2] == "invoke" else e[0] // 2 - 10 * MS, *e[1:]) for e in run.events]
+    run.events = [e if e[2] == "invoke" else (e[0] - 40 * MS, *e[1:]) for e in run.events]
+
+
+def _no_effect(run):
+    run.faults[2] = {**run.faults[2], "step": "no-effect", "reason": "replica 2 was down already"}
+
+
+def _interrupt(run):
+    run.run["interrupted"] = "SIGINT"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_do_little, "fewer than 50"),
+        (_only_write, "no read completed"),
+        (_no_effect, "no receipt that kill-1 took effect (replica 2 was down already)"),
+        (_interrupt, "interrupted (SIGINT)"),
+    ],
+)
+def test_coverage_is_unknown(run, tmp_path, spoil, says):
+    spoil(run)
+    verdict = judge_run(run.write(tmp_path / "run"))
+    line = verdict.line("coverage")
+    assert line.verdict == "unknown"
+    assert says in line.reason
+    assert verdict.exit_code == 3
+
+
+def test_coverage_wants_contention(run, tmp_path):
+    run.events = []
+    for i in range(60):
+        f, given, output = ("put", f"v{i}", None) if i % 2 == 0 else ("get", None, f"v{i - 1}")
+        run.operation(0, f, given, output, i * MS, i * MS + 10, 1000, i + 1)
+    assert "no two operations on one key overlapped" in line_of(run, tmp_path, "coverage").reason
+
+
+def _harness_error(run):
+    run.run["harness_errors"].append("disk full")
+
+
+def _lag(run):
+    run.run["lag"]["max_ns"] = 1_500 * MS
+
+
+def _fail_a_phase(run):
+    run.run["phases"].append(
+        {"name": "healthy", "start_ns": 1, "end_ns": 2, "ok": False, "detail": "no reply"}
+    )
+
+
+def _garble_a_trace(run):
+    run.traces[1].insert(5, {"t_ns": 5, "e": "committed", "seq": "seven"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_harness_error, "disk full"),
+        (_lag, "1.50 s late"),
+        (_fail_a_phase, "no reply"),
+        (_garble_a_trace, "replica 1, line 6"),
+    ],
+)
+def test_harness_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    verdict = judge_run(run.write(tmp_path / "run"))
+    assert verdict.line("harness").verdict == "invalid"
+    assert says in verdict.line("harness").reason
+    assert verdict.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plan.json", "ledger.json", "run.json", "faults.jsonl", "history.jsonl", "replicas/1/trace.jsonl"],
+)
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b"[" * 50_000, b'{"schema": 1}\n'])
+def test_missing_or_malformed_files_make_the_harness_invalid_and_never_a_pass(run, tmp_path, name, content):
+    folder = run.write(tmp_path / "run")
+    if content is None:
+        (folder / name).unlink()
+    elif name == "history.jsonl":
+        (folder / name).write_bytes((folder / name).read_bytes()[:-9])
+    elif name.endswith("trace.jsonl"):
+        (folder / name).write_bytes(content + b"\n{}\n")
+    else:
+        (folder / name).write_bytes(content)
+    verdict = judge_run(folder)
+    assert verdict.line("harness").verdict == "invalid"
+    assert verdict.exit_code in (1, 4)
