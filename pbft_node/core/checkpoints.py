@@ -98,7 +98,7 @@ class Checkpoints(Execution):
         self.slots = {n: slot for n, slot in self.slots.items() if n > seq}
         self.certificates = {n: c for n, c in self.certificates.items() if n > seq}
         self.decided = {n: d for n, d in self.decided.items() if n > seq}
-        self.missed_commits = {n: votes for n, votes in self.missed_commits.items() if n > seq}
+        self.decision_claims = {n: claims for n, claims in self.decision_claims.items() if n > seq}
         self.checkpoint_votes = {n: votes for n, votes in self.checkpoint_votes.items() if n > seq}
         self.snapshots = {n: s for n, s in self.snapshots.items() if n >= seq or n == previous}
         self.next_seq = max(self.next_seq, SeqNum(seq + 1))
@@ -107,11 +107,13 @@ class Checkpoints(Execution):
         self.emit(Compact(self.log_records()))
 
     def drop_unused_batches(self) -> None:
-        """Keep the batches that a number above the stable checkpoint refers to."""
+        """Keep the batches that a number above the stable checkpoint refers to, in any view."""
         used = {slot.pre_prepare.digest for slot in self.slots.values() if slot.pre_prepare is not None}
         used.update(certificate.pre_prepare.digest for certificate in self.certificates.values())
         used.update(self.decided.values())
+        used.update(digest for digest, seq in self.batch_numbers.items() if seq > self.stable)
         self.batches = {digest: batch for digest, batch in self.batches.items() if digest in used}
+        self.batch_numbers = {digest: self.batch_numbers[digest] for digest in self.batches}
 
     def log_records(self) -> tuple[bytes, ...]:
         """The log, rewritten: every promise still open, from the stable checkpoint on."""

@@ -101,8 +101,8 @@ class Execution(NormalCase):
         return any(s.pre_prepare is not None and s.pre_prepare.digest == digest for s in self.slots.values())
 
     def learn_batch(self, digest: Digest, batch: Batch) -> None:
-        """Keep a batch and go on executing."""
-        self.batches[digest] = batch
+        """Keep a batch, whatever number in the window it belongs to, and go on executing."""
+        self.keep_batch(digest, batch, self.high_watermark)
         self.persist(RecordType.BATCH, encode_batch(batch))
         self.execute_ready()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .codec import encode_batch, encode_certificate
 from .effects import Persist
 from .frames import MessageType
-from .messages import Batch, Commit, Message, Prepare, PrePrepare
+from .messages import Batch, Commit, Decided, Message, Prepare, PrePrepare
 from .records import RecordType, committed_record
 from .requests import Requests
 from .slots import Slot, prepared_certificate
@@ -43,7 +43,7 @@ class NormalCase(Requests):
         if slot.pre_prepare is None:
             self.accept_pre_prepare(slot, message)
         else:
-            self.keep_batch(message)
+            self.take_batch(message)
 
     def proposal_problem(self, message: PrePrepare) -> str | None:
         """What no primary of any view does."""
@@ -76,7 +76,7 @@ class NormalCase(Requests):
         slot.pre_prepare = message
         if message.primary == self.me:  # its own, shown to it again by others: that number is taken
             self.next_seq = max(self.next_seq, SeqNum(message.seq + 1))
-        self.batches[message.digest] = message.batch
+        self.keep_batch(message.digest, message.batch, message.seq)
         for request in message.batch:
             self.note_pending(request)
         self.persist(RecordType.PRE_PREPARE, message.raw + encode_batch(message.batch))
@@ -86,7 +86,7 @@ class NormalCase(Requests):
         self.check_committed(slot)
         self.execute_ready()
 
-    def keep_batch(self, message: PrePrepare) -> None:
+    def take_batch(self, message: PrePrepare) -> None:
         """A PRE-PREPARE known by digest (from a NEW-VIEW) arrives with its batch."""
         if message.batch is not None and message.digest not in self.batches:
             self.learn_batch(message.digest, message.batch)
@@ -166,10 +166,7 @@ class NormalCase(Requests):
         if self.is_early(message.view):
             self.keep_early(message.replica, message)
             return
-        if message.view < self.log_view or not self.in_window(message.seq):
-            return
-        if message.view != self.log_view:
-            self.on_missed_commit(message)
+        if message.view != self.log_view or not self.in_window(message.seq):
             return
         slot = self.slot(message.seq)
         known = slot.commits.get(message.replica)
@@ -194,17 +191,16 @@ class NormalCase(Requests):
         slot.committed = True
         self.decide(slot.view, slot.seq, digest)
 
-    def on_missed_commit(self, message: Commit) -> None:
-        """A lone suspect, waiting for a later view, still learns what the others decide in the one it
-        skipped."""
-        votes = self.missed_commits.setdefault(message.seq, {})
-        known = votes.get(message.replica)
-        if known is not None and known.view >= message.view:
+    def on_decided(self, message: Decided) -> None:
+        """f+1 say so, one of them is correct: how a replica catches up with a decision it took no part in."""
+        if not self.in_window(message.seq) or message.seq in self.decided:
             return
-        votes[message.replica] = message
-        same = [vote for vote in votes.values() if (vote.view, vote.digest) == (message.view, message.digest)]
-        if len(same) >= self.cluster.quorum:
-            self.decide(message.view, message.seq, message.digest)
+        claims = self.decision_claims.setdefault(message.seq, {})
+        if claims.setdefault(message.replica, message.digest) != message.digest:
+            self.reject(message.replica, "DECIDED", f"a second digest for number {message.seq}")
+            return
+        if list(claims.values()).count(message.digest) >= self.cluster.weak:
+            self.decide(self.log_view, message.seq, message.digest)
 
     def decide(self, view: View, seq: SeqNum, digest: Digest) -> None:
         """Number ``seq`` orders the batch ``digest``, for ever."""

@@ -79,13 +79,14 @@ class Recovery(Retransmission):
                 self.stable = self.stable_proof[0].seq
             case RecordType.BATCH:
                 batch = decode_batch(found.payload)
-                self.batches[batch_digest([request.digest for request in batch])] = batch
+                digest = batch_digest([request.digest for request in batch])
+                self.keep_batch(digest, batch, self.high_watermark)
 
     def read_pre_prepare(self, payload: bytes) -> None:
         """A proposal made or accepted; of an earlier view only its batch still matters."""
         message = decode_pre_prepare(payload)
         if message.batch is not None:
-            self.batches[message.digest] = message.batch
+            self.keep_batch(message.digest, message.batch, message.seq)
         if message.view == self.log_view and message.seq > self.stable:
             self.slot(message.seq).pre_prepare = message
 

@@ -92,7 +92,7 @@ class Requests(ReplicaState):
         slot = self.slot(seq)
         assert slot.pre_prepare is None, f"number {seq} was assigned already in view {self.view}"
         slot.pre_prepare = message
-        self.batches[digest] = batch
+        self.keep_batch(digest, batch, seq)
         for request in batch:
             self.proposed[request.client] = request.timestamp
         self.next_seq = SeqNum(seq + 1)

@@ -20,7 +20,6 @@ from .frames import MessageType
 from .messages import (
     Batch,
     Checkpoint,
-    Commit,
     Message,
     NewView,
     PreparedCertificate,
@@ -77,6 +76,9 @@ class ReplicaState:
         """P: of each number above the stable checkpoint the certificate of the highest view, executed ones
         too."""
         self.batches: dict[Digest, Batch] = {}
+        self.batch_numbers: dict[Digest, SeqNum] = {}
+        """The highest number each batch is known under. It is kept until that is stable, in whatever view it
+        was proposed: views later a liar may show a certificate for it, and keep the batch to itself."""
         self.decided: dict[SeqNum, Digest] = {}
         self.next_seq = SeqNum(1)
         """Primary: the next number to assign."""
@@ -85,9 +87,8 @@ class ReplicaState:
         self.early: dict[ReplicaId, list[Message]] = {}
         """Authentic votes for views not yet entered."""
 
-        self.missed_commits: dict[SeqNum, dict[ReplicaId, Commit]] = {}
-        """COMMITs of views that others entered and this replica, asking for a later one, did not: each
-        one's latest."""
+        self.decision_claims: dict[SeqNum, dict[ReplicaId, Digest]] = {}
+        """DECIDED messages for numbers not decided here."""
 
         self.executed = SeqNum(0)
         self.clients: dict[ClientId, LastReply] = {}
@@ -105,6 +106,8 @@ class ReplicaState:
         """The latest STATUS of each peer: hints, never proof."""
         self.helped_ns: dict[ReplicaId, int] = {}
         """When each peer's STATUS was last answered."""
+        self.helped_times: dict[ReplicaId, int] = {}
+        """How many were."""
 
         self._effects: list[Effect] = []
         self._generations: dict[str, int] = {}
@@ -122,9 +125,14 @@ class ReplicaState:
         """This replica orders requests now."""
         return self.active and self.primary == self.me
 
+    @property
+    def high_watermark(self) -> SeqNum:
+        """H = h + L."""
+        return SeqNum(self.stable + self.cluster.window)
+
     def in_window(self, seq: SeqNum) -> bool:
         """h < n <= H (section 4.2)."""
-        return self.stable < seq <= self.stable + self.cluster.window
+        return self.stable < seq <= self.high_watermark
 
     def slot(self, seq: SeqNum) -> Slot:
         """The slot of a number in the current window, made at its first use."""
@@ -132,6 +140,11 @@ class ReplicaState:
         if found is None:
             found = self.slots[seq] = Slot(self.log_view, seq)
         return found
+
+    def keep_batch(self, digest: Digest, batch: Batch, seq: SeqNum) -> None:
+        """Remember what a digest stands for."""
+        self.batches[digest] = batch
+        self.batch_numbers[digest] = max(self.batch_numbers.get(digest, seq), seq)
 
     # ------------------------------------------------------------ verbs
 

@@ -13,7 +13,7 @@ def playbook(request: pytest.FixtureRequest) -> Iterator[Callable[..., Playbook]
     made: list[Playbook] = []
 
     def make(me: int = 1, **settings: object) -> Playbook:
-        made.append(Playbook(me, **settings))  # type: ignore[arg-type]
+        made.append(Playbook(me, **settings))
         return made[-1]
 
     yield make

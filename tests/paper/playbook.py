@@ -62,7 +62,7 @@ class Playbook:
 
     def __init__(self, me: int = 1, noise: bool = True, replica: type = Replica, **settings: object) -> None:
         small: dict[str, object] = {"n": 4, "checkpoint_interval": 4, "window": 8, "pipeline": 4}
-        self.cluster = Cluster(cluster_id=b"playbook, tests.", **(small | settings))  # type: ignore[arg-type]
+        self.cluster = Cluster(cluster_id=b"playbook, tests.", **(small | settings))
         self.me = ReplicaId(me)
         self.others = [r for r in range(self.cluster.n) if r != me]
         self.cast = Members(self.cluster, me)
@@ -96,7 +96,7 @@ class Playbook:
     def receives(self, *messages: object) -> Playbook:
         """Datagrams arrive, in this order, from whoever sealed them."""
         for message in messages:
-            data = wire(message)  # type: ignore[arg-type]
+            data = wire(message)
             self.happens(Received(data), describe_datagram(data))
         return self
 

@@ -1,4 +1,4 @@
-"""Section 4.1, the client: requests accepted, relayed, executed once, answered again; results at f+1 replies."""
+"""Section 4.1, the client: requests accepted, relayed, executed once, answered again; f+1 replies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decide(play: Playbook, proposal: PrePrepare) -> None:
 
 def outcomes(play: Playbook) -> list[tuple[object, object, object]]:
     """(client, timestamp, executed or duplicate) of the latest event."""
-    rows = [row for t in play.traces if t.kind == "executed" for row in t.fields["requests"]]  # type: ignore[attr-defined]
+    rows = [row for t in play.traces if t.kind == "executed" for row in t.fields["requests"]]
     return [(client, timestamp, outcome) for client, timestamp, _, outcome in rows]
 
 
@@ -124,8 +124,8 @@ def test_a_new_primary_proposes_what_waited_again(playbook: Make) -> None:
     play.after(proposal, cast.view_change(1, 2))
     play.after(cast.view_change(1, 3)).skips()
     assert play.replica.active
-    assert play.replica.slots[1].pre_prepare.view == 1  # type: ignore[index, union-attr]
-    assert play.replica.slots[1].pre_prepare.digest == proposal.digest  # type: ignore[index, union-attr]
+    assert play.replica.slots[1].pre_prepare.view == 1
+    assert play.replica.slots[1].pre_prepare.digest == proposal.digest
 
 
 def test_the_pipeline_bounds_what_is_under_way(playbook: Make) -> None:
@@ -135,7 +135,7 @@ def test_the_pipeline_bounds_what_is_under_way(playbook: Make) -> None:
         play.receives(cast.request(1, client=1000 + i)).persists("PRE_PREPARE", seq=i + 1)
         play.sends("PRE_PREPARE", to=play.others)
     play.receives(cast.request(1, client=1002), cast.request(1, client=1003)).does_nothing()
-    proposal = play.replica.slots[1].pre_prepare  # type: ignore[index]
+    proposal = play.replica.slots[1].pre_prepare
     assert proposal is not None
     play.after(*[cast.prepare(proposal, by) for by in (1, 2)], cast.commit(proposal, 1))
     play.receives(cast.commit(proposal, 2)).persists("COMMITTED", seq=1).sends("REPLY", to=1000)
@@ -183,7 +183,7 @@ def test_duplicates_between_batches_execute_once_and_older_ones_never(playbook: 
     assert outcomes(play) == [(1000, 5, "duplicate"), (1000, 4, "duplicate")]
     decide(play, cast.pre_prepare(3, cast.request(6, b"read", b"k")))
     assert play.matched[-1].startswith("send REPLY")
-    assert play.replica.clients[1000].result == encode_fields(b"list", b"e")  # type: ignore[index]
+    assert play.replica.clients[1000].result == encode_fields(b"list", b"e")
 
 
 def test_two_requests_under_one_timestamp_execute_once(playbook: Make) -> None:
@@ -212,10 +212,10 @@ def test_a_reply_tells_the_view_the_replica_is_in(playbook: Make) -> None:
 def test_an_operation_nobody_knows_has_one_answer_and_no_effect(playbook: Make, operation: bytes) -> None:
     play = playbook(me=1)
     before = play.replica.service.snapshot()
-    raw = play.cast.seal(1000).request(1, operation)  # type: ignore[arg-type]
-    request = Request(1000, 1, operation, raw, request_digest(raw))  # type: ignore[arg-type]
+    raw = play.cast.seal(1000).request(1, operation)
+    request = Request(1000, 1, operation, raw, request_digest(raw))
     decide(play, play.cast.pre_prepare(1, request))
-    assert play.replica.clients[1000].result.startswith(b"\x00\x02\x00\x00\x00\x05error")  # type: ignore[index]
+    assert play.replica.clients[1000].result.startswith(b"\x00\x02\x00\x00\x00\x05error")
     assert play.replica.service.snapshot() == before
 
 

@@ -141,7 +141,7 @@ def test_the_same_proposal_again_changes_nothing(playbook: Make) -> None:
 
 def test_a_digest_that_is_not_the_batchs_is_rejected(playbook: Make) -> None:
     play = playbook()
-    play.receives(play.cast.pre_prepare(1, play.cast.request(1), digest=OTHER))  # type: ignore[arg-type]
+    play.receives(play.cast.pre_prepare(1, play.cast.request(1), digest=OTHER))
     play.rejects("datagram", "not that of its batch")
 
 

@@ -1,0 +1,226 @@
+"""Section 4.3, garbage collection: checkpoints, what makes one stable, and what is dropped behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from memory_cluster import MemoryCluster
+from playbook import Playbook
+
+from pbft_node.core.messages import PrePrepare
+from pbft_node.core.operations import encode_fields
+from pbft_node.core.snapshots import CHUNK_BYTES, LastReply, decode_state, encode_state, take_snapshot
+
+Make = Callable[..., Playbook]
+OK = encode_fields(b"ok")
+OTHER = b"\x66" * 32
+
+
+def decide(play: Playbook, proposal: PrePrepare) -> None:
+    """The replica sees one number through all three phases; the last COMMIT is the latest event."""
+    peers = [r for r in play.cast.backups(proposal.view) if r != play.me][: play.cluster.quorum - 1]
+    play.after(proposal, *[play.cast.prepare(proposal, by) for by in peers])
+    play.after(*[play.cast.commit(proposal, by) for by in peers])
+
+
+def decide_numbers(play: Playbook, first: int, last: int) -> None:
+    """Request n of client 1000 under number n."""
+    for seq in range(first, last + 1):
+        decide(play, play.cast.pre_prepare(seq, play.cast.request(seq)))
+
+
+def own_digest(play: Playbook, seq: int) -> bytes:
+    return play.replica.snapshots[seq].digest
+
+
+# ---------------------------------------------------------------- taking one
+
+
+def test_every_k_numbers_the_state_is_kept_and_announced(playbook: Make) -> None:
+    play = playbook()
+    decide_numbers(play, 1, 3)
+    assert not play.replica.snapshots
+    proposal = play.cast.pre_prepare(4, play.cast.request(4))
+    play.after(proposal, play.cast.prepare(proposal, 2), play.cast.commit(proposal, 0))
+    play.receives(play.cast.commit(proposal, 2)).persists("COMMITTED", seq=4).sends("REPLY", to=1000)
+    state = play.cast.state(4, {1000: (4, OK)}, k=b"v")
+    play.persists("SNAPSHOT", seq=4).sends("CHECKPOINT", to=play.others, seq=4, digest=state.digest)
+    play.traced("checkpoint", seq=4, digest=state.digest.hex()).not_traced("stable")
+
+
+def test_null_requests_count_for_checkpoints(playbook: Make) -> None:
+    play = playbook()
+    for seq in range(1, 5):
+        decide(play, play.cast.pre_prepare(seq))
+    play.traced("checkpoint", seq=4, digest=play.cast.state(4, {}).digest.hex())
+
+
+def test_the_digest_covers_the_client_table() -> None:
+    """Or a replica that fetched the state would execute a retransmission again."""
+    client, service = 1000, b"state"
+    digests = {
+        take_snapshot(4, encode_state(table, service)).digest
+        for table in (
+            {},
+            {client: LastReply(1, OK)},
+            {client: LastReply(2, OK)},
+            {client: LastReply(1, b"other")},
+            {client + 1: LastReply(1, OK)},
+        )
+    }
+    assert len(digests) == 5
+    assert take_snapshot(4, encode_state({}, b"other")).digest not in digests
+
+
+def test_a_state_comes_back_from_its_encoding_and_chunks_tile_it() -> None:
+    table = {1000 + i: LastReply(i, b"r" * i) for i in range(50)}
+    data = encode_state(table, b"s" * 3 * CHUNK_BYTES)
+    assert decode_state(data) == (table, b"s" * 3 * CHUNK_BYTES)
+    snapshot = take_snapshot(4, data)
+    chunks = [snapshot.chunk(i) for i in range(len(snapshot.chunk_digests))]
+    assert b"".join(chunks) == data
+    assert snapshot.chunk(len(chunks)) == b""
+
+
+# ---------------------------------------------------------------- stable
+
+
+def at_checkpoint_4(playbook: Make, **settings: object) -> tuple[Playbook, bytes]:
+    play = playbook(**settings)
+    decide_numbers(play, 1, 4)
+    return play, own_digest(play, 4)
+
+
+def test_a_quorum_of_equal_checkpoints_makes_it_stable(playbook: Make) -> None:
+    play, digest = at_checkpoint_4(playbook)
+    play.receives(play.cast.checkpoint(4, digest, 0)).does_nothing()
+    play.receives(play.cast.checkpoint(4, digest, 2)).compacts().traced("stable", seq=4, digest=digest.hex())
+    assert play.replica.stable == 4
+    assert not play.replica.slots
+    assert not play.replica.certificates
+    assert not play.replica.decided
+    assert not play.replica.batches
+    assert not play.replica.checkpoint_votes
+
+
+def test_the_same_checkpoint_counts_once(playbook: Make) -> None:
+    play, digest = at_checkpoint_4(playbook)
+    play.receives(*[play.cast.checkpoint(4, digest, 0)] * 3).does_nothing()
+    assert play.replica.stable == 0
+
+
+@pytest.mark.parametrize(("n", "others_needed"), [(4, 2), (5, 3), (6, 3), (7, 4)])
+def test_stable_takes_a_quorum(playbook: Make, n: int, others_needed: int) -> None:
+    play, digest = at_checkpoint_4(playbook, n=n)
+    for by in [r for r in range(n) if r != play.me][:others_needed]:
+        assert play.replica.stable == 0
+        play.after(play.cast.checkpoint(4, digest, by))
+    assert play.replica.stable == 4
+
+
+def test_what_lies_above_the_stable_checkpoint_is_kept(playbook: Make) -> None:
+    play, digest = at_checkpoint_4(playbook)
+    above = play.cast.pre_prepare(5, play.cast.request(5))
+    play.after(above, play.cast.prepare(above, 2))
+    play.after(play.cast.checkpoint(4, digest, 0), play.cast.checkpoint(4, digest, 2))
+    assert list(play.replica.slots) == list(play.replica.certificates) == [5]
+    assert above.digest in play.replica.batches
+
+
+def test_votes_before_the_own_checkpoint_wait_for_it(playbook: Make) -> None:
+    play = playbook()
+    digest = play.cast.state(4, {1000: (4, OK)}, k=b"v").digest
+    play.receives(play.cast.checkpoint(4, digest, 0), play.cast.checkpoint(4, digest, 3)).does_nothing()
+    decide_numbers(play, 1, 4)
+    play.traced("stable", seq=4)
+
+
+def test_a_checkpoint_with_another_digest_does_not_count(playbook: Make) -> None:
+    play, digest = at_checkpoint_4(playbook)
+    play.receives(play.cast.checkpoint(4, OTHER, 0)).does_nothing()
+    play.receives(play.cast.checkpoint(4, digest, 0)).rejects("CHECKPOINT", "a second digest", sender=0)
+    play.receives(play.cast.checkpoint(4, digest, 2)).does_nothing()
+    play.receives(play.cast.checkpoint(4, digest, 3)).compacts()
+
+
+@pytest.mark.parametrize("seq", [1, 2, 3, 5, 7, 0])
+def test_a_checkpoint_where_none_is_taken_is_rejected(playbook: Make, seq: int) -> None:
+    play = playbook()
+    play.receives(play.cast.checkpoint(seq, OTHER, 0)).rejects(
+        "CHECKPOINT", "no checkpoint is taken", sender=0
+    )
+
+
+def test_checkpoints_outside_the_window_are_not_kept(playbook: Make) -> None:
+    """h < n <= h + L; a liar could fill the memory with others."""
+    play, digest = at_checkpoint_4(playbook)
+    play.after(play.cast.checkpoint(4, digest, 0), play.cast.checkpoint(4, digest, 2))
+    for seq in (4, 16, 4 * 10**9):
+        play.receives(play.cast.checkpoint(seq, OTHER, 0)).does_nothing()
+    play.receives(play.cast.checkpoint(8, OTHER, 0), play.cast.checkpoint(12, OTHER, 0)).does_nothing()
+    assert sorted(play.replica.checkpoint_votes) == [8, 12]
+
+
+def test_a_later_checkpoint_makes_the_earlier_needless(playbook: Make) -> None:
+    play, digest = at_checkpoint_4(playbook)
+    play.after(play.cast.checkpoint(4, digest, 0))
+    decide_numbers(play, 5, 8)
+    later = own_digest(play, 8)
+    play.receives(play.cast.checkpoint(8, later, 2)).does_nothing()
+    play.receives(play.cast.checkpoint(8, later, 3)).compacts().traced("stable", seq=8)
+    play.receives(play.cast.checkpoint(4, digest, 2)).does_nothing()
+
+
+def test_a_quorum_for_another_digest_raises_the_alarm(playbook: Make) -> None:
+    """Own state is wrong: it is not served any longer and the proved one is fetched."""
+    play, _ = at_checkpoint_4(playbook)
+    play.after(play.cast.checkpoint(4, OTHER, 0), play.cast.checkpoint(4, OTHER, 2))
+    play.receives(play.cast.checkpoint(4, OTHER, 3)).sends("FETCH_STATE", to=play.others, seq=0)
+    play.traced("alarm").traced("state-transfer", step="started")
+    assert play.replica.stable == 0
+    play.receives(play.cast.fetch_state(2)).does_nothing()
+    proposal = play.cast.pre_prepare(5, play.cast.request(5))
+    decide(play, proposal)
+    play.not_traced("executed")
+
+
+# ---------------------------------------------------------------- watermarks
+
+
+def test_a_primary_at_the_high_watermark_waits_for_a_stable_checkpoint(playbook: Make) -> None:
+    play = playbook(me=0)
+    for seq in range(1, 9):
+        play.after(play.cast.request(seq))
+        proposal = play.replica.slots[seq].pre_prepare
+        assert proposal is not None
+        decide(play, proposal)
+    play.receives(play.cast.request(9)).does_nothing()
+    digest = own_digest(play, 4)
+    play.after(play.cast.checkpoint(4, digest, 1))
+    play.receives(play.cast.checkpoint(4, digest, 2)).compacts()
+    play.persists("PRE_PREPARE", seq=9).sends("PRE_PREPARE", to=play.others, seq=9)
+
+
+def test_one_silent_replica_does_not_stop_the_others_checkpoints() -> None:
+    cluster = MemoryCluster()
+    cluster.crash(3)
+    for number in range(30):
+        cluster.call(0, b"put", b"k", b"%d" % number)
+    assert min(cluster.replica(i).stable for i in range(3)) >= 24
+    assert not cluster.trace("view-change")
+
+
+def test_logs_stay_short_however_long_a_cluster_runs() -> None:
+    cluster = MemoryCluster()
+    lengths = []
+    for number in range(100):
+        cluster.call(0, b"put", b"k", b"%d" % number)
+        lengths.append(max(len(host.records) for host in cluster.hosts))
+    assert max(lengths[20:]) <= max(lengths[:20]) + 5
+    for host in cluster.hosts:
+        replica = host.replica
+        assert replica is not None
+        held = [replica.slots, replica.certificates, replica.decided, replica.batches]
+        assert max(map(len, held)) <= cluster.cluster.window
+        assert len(replica.snapshots) <= 4
