@@ -23,14 +23,16 @@ pytestmark = pytest.mark.sandbox
 
 COUNT_SIGNALS = """
 import os, signal, sys
-seen = []
+read_end, write_end = os.pipe()
+os.set_blocking(write_end, False)
+signal.set_wakeup_fd(write_end)
 for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, lambda number, frame: seen.append(signal.Signals(number).name))
+    signal.signal(number, lambda number, frame: None)
 print("ready", flush=True)
+seen = []
 while "SIGTERM" not in seen:
-    told = len(seen)
-    signal.pause()
-    if len(seen) > told:
+    for number in os.read(read_end, 1):
+        seen.append(signal.Signals(number).name)
         print(*seen, flush=True)
 sys.exit(5)
 """
