@@ -16,6 +16,7 @@ from .messages import (
     BatchBody,
     Checkpoint,
     Commit,
+    Decided,
     FetchBatch,
     FetchChunk,
     FetchState,
@@ -117,9 +118,12 @@ def encode_new_view(view_changes: Sequence[ViewChange], pre_prepares: Sequence[P
     return encode_frames([v.raw for v in view_changes]) + encode_frames([p.raw for p in pre_prepares])
 
 
-def encode_status(active: bool, log_view: View, executed: SeqNum, slots: bytes) -> bytes:
+def encode_status(
+    active: bool, log_view: View, executed: SeqNum, view_changes: Sequence[ReplicaId], slots: bytes
+) -> bytes:
     """Body of STATUS; view and stable are in the header."""
-    return _STATUS.pack(active, log_view, executed) + slots
+    held = b"".join(_U16.pack(replica) for replica in view_changes)
+    return _STATUS.pack(active, log_view, executed) + _U16.pack(len(view_changes)) + held + slots
 
 
 def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
@@ -252,6 +256,12 @@ def _commit(frame: Frame) -> Commit:
     return Commit(View(frame.view), SeqNum(frame.seq), _digest(frame), _replica(frame))
 
 
+def _decided(frame: Frame) -> Decided:
+    if frame.view:
+        raise Malformed(f"DECIDED with view {frame.view}")
+    return Decided(SeqNum(frame.seq), _digest(frame), _replica(frame))
+
+
 def _checkpoint(frame: Frame) -> Checkpoint:
     if frame.view:
         raise Malformed(f"CHECKPOINT with view {frame.view}")
@@ -306,7 +316,8 @@ def _status(frame: Frame) -> Status:
     _plain(frame)
     reader = _Reader(frame.body)
     active, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
-    slots = frame.body[_STATUS.size :]
+    held = tuple(ReplicaId(reader.number(_U16)) for _ in range(reader.count(MAX_REPLICAS)))
+    slots = frame.body[reader.position :]
     if active > 1 or len(slots) > MAX_CERTIFICATES:
         raise Malformed("STATUS that no replica sends")
     return Status(
@@ -316,6 +327,7 @@ def _status(frame: Frame) -> Status:
         View(log_view),
         SeqNum(frame.seq),
         SeqNum(executed),
+        held,
         slots,
     )
 
@@ -375,6 +387,7 @@ _DECODERS: dict[MessageType, Callable[[Frame], Message]] = {
     MessageType.REQUEST: _request,
     MessageType.PREPARE: _prepare,
     MessageType.COMMIT: _commit,
+    MessageType.DECIDED: _decided,
     MessageType.REPLY: _reply,
     MessageType.CHECKPOINT: _checkpoint,
     MessageType.VIEW_CHANGE: _view_change,

@@ -56,6 +56,7 @@ class MessageType(IntEnum):
     FETCH_CHUNK = 14
     STATE_CHUNK = 15
     FRAGMENT = 16
+    DECIDED = 17
 
 
 class Malformed(Exception):
@@ -88,6 +89,14 @@ def header_and_body(
 ) -> bytes:
     """What is signed (see ``seal``) and sent before the tag."""
     return HEADER.pack(MAGIC, VERSION, type_, auth, flags, sender, view, seq, len(body)) + body
+
+
+def peek(data: bytes) -> tuple[int, int, int] | None:
+    """(type, sender, view) by the header alone: enough to drop what is stale before it is taken apart."""
+    if len(data) < HEADER_BYTES:
+        return None
+    _, _, type_, _, _, sender, view, _, _ = HEADER.unpack_from(data)
+    return type_, sender, view
 
 
 def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:

@@ -62,6 +62,16 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """A replica's word that number n was decided as d; f+1 of them are as good as having seen it (not in
+    the paper)."""
+
+    seq: SeqNum
+    digest: Digest
+    replica: ReplicaId
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """<REPLY, v, t, c, i, r>: section 4.1."""
 
@@ -134,6 +144,8 @@ class Status:
     """The last view it was active in; its slots are of this view."""
     stable: SeqNum
     executed: SeqNum
+    view_changes: tuple[ReplicaId, ...]
+    """While not active: whose VIEW-CHANGE for ``view`` it has, ascending."""
     slots: bytes
     """A byte per sequence number from executed + 1: flags HAS_BATCH, IS_PREPARED, IS_COMMITTED."""
 
@@ -216,6 +228,7 @@ Message = (
     | PrePrepare
     | Prepare
     | Commit
+    | Decided
     | Reply
     | Checkpoint
     | ViewChange

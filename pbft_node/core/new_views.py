@@ -62,7 +62,6 @@ class NewViews(ViewChanges):
         self.active = True
         self.new_view = message
         self.slots = {}
-        self.missed_commits = {}
         self.proposed = {}
         self.view_changes = {r: c for r, c in self.view_changes.items() if c.view > message.view}
         self.cancel_timer(NEW_VIEW_TIMER)

@@ -15,11 +15,12 @@ from .codec import decode
 from .effects import Effect
 from .events import Event, Received, Started, TimerFired
 from .fragments import Reassembly
-from .frames import Malformed, MessageType
+from .frames import Malformed, MessageType, peek
 from .messages import (
     BatchBody,
     Checkpoint,
     Commit,
+    Decided,
     FetchBatch,
     FetchChunk,
     FetchState,
@@ -80,6 +81,8 @@ class Replica(Recovery):
 
     def on_datagram(self, data: bytes) -> None:
         """Open, check the seal, hand on."""
+        if self.is_old_news(data):
+            return
         try:
             message, frame = decode(data)
         except Malformed as problem:
@@ -93,6 +96,19 @@ class Replica(Recovery):
             self.reject(frame.sender, frame.type.name, "not authentic")
         else:
             self.on_message(message)
+
+    def is_old_news(self, data: bytes) -> bool:
+        """A VIEW-CHANGE or NEW-VIEW that would change nothing: they are large, and many copies travel."""
+        header = peek(data)
+        if header is None:
+            return False
+        type_, sender, view = header
+        if type_ not in (MessageType.VIEW_CHANGE, MessageType.NEW_VIEW):
+            return False
+        if view < self.view or (view == self.view and self.active):
+            return True
+        known = self.view_changes.get(ReplicaId(sender))
+        return type_ == MessageType.VIEW_CHANGE and known is not None and known.raw == data
 
     def is_useless(self, message: Message) -> bool:
         """A vote that changes nothing any more is not worth checking a signature for."""
@@ -117,6 +133,8 @@ class Replica(Recovery):
                 self.on_prepare(message)
             case Commit():
                 self.on_commit(message)
+            case Decided():
+                self.on_decided(message)
             case Checkpoint():
                 self.on_checkpoint(message)
             case ViewChange():

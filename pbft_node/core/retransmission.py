@@ -32,8 +32,6 @@ class Retransmission(NewViews):
         self.ask_status()
         self.transfer_tick()
         self.consider_transfer()
-        if not self.active:
-            self.broadcast_raw(self.view_changes[self.me].raw)
         self.asked_batch = None
         missing = self.missing_batch()
         if missing is not None:
@@ -67,7 +65,8 @@ class Retransmission(NewViews):
 
     def ask_status(self) -> None:
         """Multicast STATUS."""
-        body = encode_status(self.active, self.log_view, self.executed, self.slot_flags())
+        held = [] if self.active else list(self.view_changes_for(self.view))
+        body = encode_status(self.active, self.log_view, self.executed, held, self.slot_flags())
         self.broadcast(MessageType.STATUS, self.view, self.stable, body)
 
     def slot_flags(self) -> bytes:
@@ -92,12 +91,10 @@ class Retransmission(NewViews):
         if not self.may_help(message.replica):
             return
         self.help_with_view(message)
-        if message.stable < self.stable:
+        if message.stable < self.stable and self.is_my_turn(message.replica):
             for vote in self.stable_proof:
                 self.send_raw(message.replica, vote.raw)
-        skipped_ours = message.log_view < self.log_view < message.view
-        if message.log_view == self.log_view or skipped_ours:
-            self.help_with_slots(message)
+        self.help_with_slots(message)
         self.help_with_checkpoints(message)
 
     def may_help(self, peer: ReplicaId) -> bool:
@@ -106,19 +103,24 @@ class Retransmission(NewViews):
         if last is not None and self.now_ns - last < self.cluster.status_busy_ns // 2:
             return False
         self.helped_ns[peer] = self.now_ns
+        self.helped_times[peer] = self.helped_times.get(peer, 0) + 1
         return True
 
+    def is_my_turn(self, peer: ReplicaId) -> bool:
+        """What proves itself anybody could send: the primary does, and one other at a time."""
+        return self.primary == self.me or (self.helped_times[peer] + self.me) % self.cluster.n == 0
+
     def help_with_view(self, message: Status) -> None:
-        """A peer in an earlier view, or waiting for this one, gets our proof of it."""
-        waits_for_ours = message.view == self.view and not message.active
-        if message.view > self.view or (message.view == self.view and not waits_for_ours):
+        """A peer that waits for our view, or is in an earlier one, gets our VIEW-CHANGE or NEW-VIEW."""
+        waits = message.view < self.view or (message.view == self.view and not message.active)
+        if not waits:
             return
-        if self.active and self.new_view is not None:
-            self.send_raw(message.replica, self.new_view.raw)
-        elif not self.active:
+        knows_ours = message.view == self.view and self.me in message.view_changes
+        if not self.active and not knows_ours:
             self.send_raw(message.replica, self.view_changes[self.me].raw)
-            if self.new_view is not None and message.log_view < self.log_view:
-                self.send_raw(message.replica, self.new_view.raw)
+        could_enter = message.view < self.log_view or (message.view == self.log_view and not message.active)
+        if self.new_view is not None and could_enter and self.is_my_turn(message.replica):
+            self.send_raw(message.replica, self.new_view.raw)
 
     def help_with_checkpoints(self, message: Status) -> None:
         """Our own votes for checkpoints above the peer's stable one."""
@@ -128,29 +130,29 @@ class Retransmission(NewViews):
                 self.send_raw(message.replica, vote.raw)
 
     def help_with_slots(self, message: Status) -> None:
-        """The next numbers the peer has to execute: our votes, and the proposal if it lacks that."""
+        """The next numbers the peer has to execute: what was decided, else our votes and the proposal."""
         first = message.executed + 1
-        last = min(max(self.slots, default=0), message.executed + SLOTS_SENT)
-        for number in range(first, last + 1):
-            slot = self.slots.get(SeqNum(number))
-            if slot is not None:
-                index = number - first
-                flags = message.slots[index] if index < len(message.slots) else 0
-                self.help_with_slot(message, slot, flags)
+        highest = max([*self.slots, *self.decided], default=0)
+        for number in range(first, min(highest, message.executed + SLOTS_SENT) + 1):
+            seq = SeqNum(number)
+            flags = message.slots[number - first] if number - first < len(message.slots) else 0
+            if seq in self.decided and not flags & IS_COMMITTED:
+                self.send(message.replica, MessageType.DECIDED, 0, seq, self.decided[seq])
+            slot = self.slots.get(seq)
+            if slot is not None and message.active and message.log_view == self.log_view:
+                self.help_with_slot(message.replica, slot, flags)
 
-    def help_with_slot(self, message: Status, slot: Slot, flags: int) -> None:
-        """One number: anybody may pass on the primary's signed proposal; votes are our own."""
+    def help_with_slot(self, peer: ReplicaId, slot: Slot, flags: int) -> None:
+        """One number of this view: anybody may pass on the primary's signed proposal; votes are our own."""
         proposal = slot.pre_prepare
         if proposal is None:
             return
-        peer = message.replica
-        if message.active and not flags & HAS_BATCH:
-            batch = self.batch_of(proposal.digest)
-            if batch is not None:
-                self.send_raw(peer, proposal.raw + encode_batch(batch))
-        own = slot.prepares.get(self.me)
-        if message.active and not flags & IS_PREPARED and own is not None:
-            self.send_raw(peer, own.raw)
+        batch = self.batch_of(proposal.digest)
+        if batch is not None and not flags & HAS_BATCH and self.is_my_turn(peer):
+            self.send_raw(peer, proposal.raw + encode_batch(batch))
+        vote = slot.prepares.get(self.me)
+        if vote is not None and not flags & IS_PREPARED:
+            self.send_raw(peer, vote.raw)
         digest = slot.commits.get(self.me)
-        if not flags & IS_COMMITTED and digest is not None:
+        if digest is not None and not flags & IS_COMMITTED:
             self.send(peer, MessageType.COMMIT, slot.view, slot.seq, digest)

@@ -82,13 +82,13 @@ class Members:
 
     def prepare(self, proposal: PrePrepare, by: int, **lies: int | bytes) -> Prepare:
         view, seq = int(lies.get("view", proposal.view)), int(lies.get("seq", proposal.seq))
-        digest = Digest(bytes(lies.get("digest", proposal.digest)))  # type: ignore[arg-type]
+        digest = Digest(bytes(lies.get("digest", proposal.digest)))
         raw = self.seal(by).signed(MessageType.PREPARE, view, seq, digest)
         return Prepare(View(view), SeqNum(seq), digest, ReplicaId(by), raw)
 
     def commit(self, proposal: PrePrepare, by: int, **lies: int | bytes) -> bytes:
         view, seq = int(lies.get("view", proposal.view)), int(lies.get("seq", proposal.seq))
-        return self.sealed(by, MessageType.COMMIT, view, seq, bytes(lies.get("digest", proposal.digest)))  # type: ignore[arg-type]
+        return self.sealed(by, MessageType.COMMIT, view, seq, bytes(lies.get("digest", proposal.digest)))
 
     def backups(self, view: int = 0, but: Sequence[int] = ()) -> list[ReplicaId]:
         primary = self.cluster.primary(View(view))
@@ -155,9 +155,10 @@ class Members:
         stable: int = 0,
         executed: int = 0,
         slots: bytes = b"",
+        view_changes: Sequence[ReplicaId] = (),
     ) -> bytes:
         log_view = view if log_view is None else log_view
-        body = encode_status(active, View(log_view), SeqNum(executed), slots)
+        body = encode_status(active, View(log_view), SeqNum(executed), view_changes, slots)
         return self.sealed(by, MessageType.STATUS, view, stable, body)
 
     def fetch_batch(self, digest: bytes, by: int) -> bytes:
