@@ -2,7 +2,8 @@
 chaos.
 
 Timers are set by their field (``request_timeout_ns=500000000``) or with a unit (``request_timeout=500ms``).
-The timeouts are shorter than the node's own defaults, so that a run of 20 seconds sees several view changes.
+The timeouts are shorter than the node's own defaults, so that a run of 20 seconds sees several view changes,
+and checkpoints closer, so that it crosses many of them and a view change carries less.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ _NOT_SET_HERE = ("cluster_id", "n", "service")
 _CHAOS: Mapping[str, int] = {
     "request_timeout_ns": 500 * MILLISECOND_NS,
     "view_change_timeout_ns": 500 * MILLISECOND_NS,
+    "status_idle_ns": 500 * MILLISECOND_NS,
+    "checkpoint_interval": 32,
+    "window": 64,
 }
 DURABILITY = "durability"
 _DURABILITY_DEFAULT = "write"
-"""``kill -9`` never loses what was written, only a machine does, and no fault stops the machine: syncing would cost
-a run most of its operations and show nothing more. ``--set durability=fsync`` is there for measuring."""
+"""``kill -9`` never loses what was written, only a machine does, and no fault stops the machine: syncing would
+cost a run most of its operations and show nothing more. ``--set durability=fsync`` is there for measuring."""
 _SHORT = {"K": "checkpoint_interval", "L": "window"}
 
 
