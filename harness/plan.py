@@ -7,7 +7,6 @@ bytes of ``plan.json`` on any machine: no clock, no hash order, no floating poin
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
@@ -173,8 +172,3 @@ def _over_budget(n: int, f: int, bad: int, faults: Sequence[str], when: str) -> 
         f"{', '.join(faults)}: up to {bad} replicas bad at once ({when}), but n = {n} tolerates f = {f}",
         "Make fewer replicas bad at a time, or say that it is meant: --budget break ('budget: break').",
     )
-
-
-def with_name(plan: Plan, name: str) -> Plan:
-    """The same plan under another name."""
-    return dataclasses.replace(plan, name=name)

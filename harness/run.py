@@ -92,7 +92,9 @@ class Run:
             self._record.interrupted = str(interruption)
         except HarnessError as error:
             self._record.harness_errors.append(str(error))
-        except BaseException as error:
+        except KeyboardInterrupt:
+            self._record.interrupted = f"{self._world.stopped or 'stopped'}, and at once"
+        except Exception as error:
             self._record.harness_errors.append(f"{type(error).__name__}: {error}")
             raise
         finally:

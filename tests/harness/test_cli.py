@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,14 +50,11 @@ def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
         "nemesis",
     }
     assert not heavy & set(done.stdout.split())
-    fastest = 1e9
-    for _ in range(7):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, capture_output=True, check=True)
-        fastest = min(fastest, time.perf_counter() - begin)
-        if fastest < HELP_S:
-            return
-    pytest.fail(f"traitor --help took {fastest * 1000:.0f} ms at best")
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "harness", "--help"], cwd=ROOT, capture_output=True, check=True)
+    after = os.times()
+    took_s = after.children_user + after.children_system - before.children_user - before.children_system
+    assert took_s < HELP_S, f"traitor --help took {took_s * 1000:.0f} ms of CPU"
 
 
 @pytest.mark.parametrize("command", ["faults", "workloads", "doctor", "list"])
