@@ -6,10 +6,12 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from brute_force import linearizable, random_history
+from recorded_histories import recorded
 
 from checker.counterexample.find import find
 from checker.counterexample.shrink import cut_at
@@ -130,8 +132,6 @@ def test_every_refuted_history_gets_a_counterexample_with_reasons(model):
 
 
 def test_a_long_history_shrinks_to_its_core():
-    from speed_histories import recorded
-
     history = recorded(random.Random(3), "kv", operations=1_200, keys=1, clients=8, pending=0.02)
     reads = [o for o in history if o.f == "get" and o.type == "ok" and o.output is not None]
     stale, old = reads[-10], reads[10]
@@ -146,8 +146,6 @@ def test_a_long_history_shrinks_to_its_core():
 
 
 def _with_output(operation, output):
-    from dataclasses import replace
-
     return replace(operation, output=output)
 
 

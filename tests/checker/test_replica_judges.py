@@ -1,0 +1,183 @@
+"""Judges of the replicas (agreement, exactly-once, durability): each rejects what it looks for."""
+
+from __future__ import annotations
+
+import pytest
+from run_folder_builder import RunFolderBuilder, digest
+
+from checker.judge import judge_run
+
+
+@pytest.fixture
+def run():
+    return RunFolderBuilder()
+
+
+def line_of(run, tmp_path, name):
+    return judge_run(run.write(tmp_path / "run")).line(name)
+
+
+def test_a_run_that_went_well_is_valid_in_every_judged_line(run, tmp_path):
+    verdict = judge_run(run.write(tmp_path / "run"))
+    assert verdict.exit_code == 0, verdict.text()
+    assert [line.name for line in verdict.lines if not line.judged] == ["accountability"]
+    assert verdict.line("accountability").reason == "not yet judged"
+    assert verdict.line("accountability").verdict == "unknown"
+
+
+# ------------------------------------------------------------------ agreement
+
+
+def _commit_another_digest(run):
+    next(line for line in run.traces[3] if line["e"] == "committed" and line["seq"] == 7)["digest"] = digest(
+        99
+    )
+
+
+def _execute_another_digest(run):
+    run.executed(3, 7)["digest"] = digest(99)
+
+
+def _execute_other_requests(run):
+    run.executed(1, 8)["requests"][0][1] = 4_711
+
+
+def _call_a_duplicate_executed(run):
+    run.executed(1, 8)["requests"][0][3] = "duplicate"
+
+
+def _checkpoint_another_state(run):
+    next(line for line in run.traces[0] if line["e"] == "checkpoint" and line["seq"] == 20)["digest"] = "ff"
+
+
+def _skip_a_number(run):
+    run.traces[0].remove(run.executed(0, 9))
+
+
+def _execute_out_of_order(run):
+    lines = run.traces[0]
+    a, b = lines.index(run.executed(0, 9)), lines.index(run.executed(0, 10))
+    lines[a], lines[b] = lines[b], lines[a]
+
+
+def _change_its_mind_after_a_restart(run):
+    again = [line for line in run.traces[2] if line["e"] == "executed" and line["seq"] == 12][1]
+    run.traces[2][run.traces[2].index(again, 30)] = {**again, "digest": digest(98)}
+
+
+def _raise_an_alarm(run):
+    run.traces[1].append({"t_ns": 999, "e": "alarm", "reason": "state differs"})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_commit_another_digest, "sequence number 7"),
+        (_execute_another_digest, "sequence number 7"),
+        (_execute_other_requests, "sequence number 8"),
+        (_call_a_duplicate_executed, "sequence number 8"),
+        (_checkpoint_another_state, "checkpoint 20"),
+        (_skip_a_number, "executed 10 right after 8"),
+        (_execute_out_of_order, "executed 10 right after 8"),
+        (_change_its_mind_after_a_restart, "sequence number 12"),
+        (_raise_an_alarm, "alarm"),
+    ],
+)
+def test_agreement_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "agreement")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+@pytest.mark.parametrize("spoil", [_commit_another_digest, _execute_other_requests, _raise_an_alarm])
+def test_agreement_does_not_listen_to_byzantine_replicas(run, tmp_path, spoil):
+    spoil(run)
+    run.ledger["byzantine"] = [3, 1]
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+
+
+def test_agreement_accepts_a_jump_by_state_transfer(run, tmp_path):
+    kept = [line for line in run.traces[3] if not (line["e"] == "executed" and 30 < line["seq"] <= 40)]
+    at = next(i for i, line in enumerate(kept) if line["e"] == "executed" and line["seq"] == 41)
+    started = {"t_ns": 1, "e": "state-transfer", "seq": 30, "digest": "", "step": "started"}
+    finished = {"t_ns": 1, "e": "state-transfer", "seq": 40, "digest": digest(540), "step": "finished"}
+    run.traces[3] = [*kept[:at], started, finished, *kept[at:]]
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+    run.traces[3].remove(finished)
+    assert line_of(run, tmp_path, "agreement").verdict == "invalid"
+
+
+def test_agreement_outside_the_fault_model_says_so(run, tmp_path):
+    _commit_another_digest(run)
+    run.ledger.update(byzantine=[0, 1], safety_demanded=False)
+    _raise_an_alarm(run)
+    line = line_of(run, tmp_path, "agreement")
+    assert line.verdict == "invalid"
+    assert line.reason.startswith("outside the fault model (2 Byzantine, f = 1)")
+
+
+# --------------------------------------------------------- exactly once, durability
+
+
+def _execute_twice(run):
+    for replica in range(4):
+        run.executed(replica, 9)["requests"].append(list(run.executed(replica, 5)["requests"][0]))
+
+
+def _execute_twice_in_a_batch(run):
+    for replica in range(4):
+        requests = run.executed(replica, 9)["requests"]
+        requests.append(list(requests[0]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [(_execute_twice, "5 and 9"), (_execute_twice_in_a_batch, "twice at sequence number 9")],
+)
+def test_exactly_once_rejects(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "exactly-once")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+def test_exactly_once_accepts_recognised_duplicates(run, tmp_path):
+    _execute_twice(run)
+    for replica in range(4):
+        for line in run.traces[replica]:
+            if line["e"] == "executed" and line["seq"] == 9:
+                line["requests"][-1][3] = "duplicate"
+    assert line_of(run, tmp_path, "exactly-once").verdict == "valid"
+
+
+def test_durability_rejects_an_acknowledged_operation_nobody_executed(run, tmp_path):
+    for replica in range(4):
+        for line in run.traces[replica]:
+            if line["e"] == "executed" and line["seq"] == 9:
+                line["requests"] = []
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "0 correct replicas executed it" in line.reason
+
+
+def test_durability_needs_enough_correct_replicas(run, tmp_path):
+    for replica in range(1, 4):
+        run.traces[replica] = [line for line in run.traces[replica] if line.get("seq", 0) < 61]
+    assert "1 correct replicas executed it" in line_of(run, tmp_path, "durability").reason
+    run.ledger["byzantine"] = [3]
+    assert line_of(run, tmp_path, "durability").verdict == "valid"
+
+
+def test_durability_rejects_what_was_forgotten_after_a_restart(run, tmp_path):
+    for replica in range(4):
+        started = dict(run.traces[replica][0], executed=10)
+        run.traces[replica].append(started)
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "at the end only 0 correct replicas had come that far" in line.reason
+
+
+def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):
+    run.events = [(*event[:6], None, None, event[8]) for event in run.events]
+    assert line_of(run, tmp_path, "durability").verdict == "unknown"
