@@ -27,8 +27,8 @@ _CHAOS: Mapping[str, int] = {
 }
 DURABILITY = "durability"
 _DURABILITY_DEFAULT = "write"
-"""``kill -9`` never loses what was written, only a machine does, and no fault stops the machine: syncing costs a
-run most of its operations and shows nothing more. ``--set durability=fsync`` is there for measuring."""
+"""``kill -9`` never loses what was written, only a machine does, and no fault stops the machine: syncing
+costs a run most of its operations and shows nothing more. For measuring: ``--set durability=fsync``."""
 _SHORT = {"K": "checkpoint_interval", "L": "window"}
 
 
