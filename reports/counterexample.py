@@ -150,13 +150,13 @@ def _picture(entries: Sequence[Entry]) -> Markup:
     def x(at_ns: int) -> float:
         return GUTTER + (at_ns - start) / span * (WIDTH - GUTTER - RIGHT - 30)
 
+    _scale(svg, span, height - 20, x, start)
     for number, lane in enumerate(lanes):
         y = TOP + LANE * number
         line = {"x1": f"{GUTTER:g}", "x2": f"{WIDTH - RIGHT:g}", "y1": f"{y + 34:g}", "y2": f"{y + 34:g}"}
         SubElement(svg, "line", {**line, "class": "lane"})
         SubElement(svg, "text", {"x": "0", "y": f"{y + 38:g}", "class": "who"}).text = f"process {lane}"
         _lane(svg, [entry for entry in entries if entry.process == lane], y, x)
-    _scale(svg, span, height - 20, x, start)
     return Markup(tostring(svg, encoding="unicode"))
 
 
@@ -204,5 +204,5 @@ def _scale(svg: Element, span: int, y: float, x: Callable[[int], float], start: 
         place = f"{x(start + at_ns):.1f}"
         SubElement(svg, "line", {"x1": place, "x2": place, "y1": f"{TOP:g}", "y2": f"{y:g}", "class": "grid"})
         SubElement(svg, "text", {"x": place, "y": f"{y + 14:g}", "class": "tick"}).text = (
-            duration(at_ns) if part else "0"
+            duration(at_ns)
         )

@@ -84,7 +84,8 @@ class _Reader:
         if "schema" in event and "type" not in event:
             self.model = shown(event["model"], NAME_LIMIT) if event.get("model") else ""
             return
-        process = _name(event.get("process"))
+        given = event.get("process")
+        process = str(given) if type(given) is int else _name(given)
         if process == "nemesis":
             return
         at_ns = time_ns(event.get("time_ns"))
@@ -164,8 +165,8 @@ def _note(event: Mapping[str, object], end: Mapping[str, object]) -> str:
         parts.append(f"error {shown(end['error'], VALUE_LIMIT)}")
     if event.get("phase") not in (None, "load"):
         parts.append(f"phase {_name(event['phase'])}")
-    if end.get("replicas") is not None:
-        parts.append(f"replicas {shown(end['replicas'], VALUE_LIMIT)} answered alike")
+    if (replicas := end.get("replicas")) is not None:
+        parts.append(f"replicas {shown(replicas, VALUE_LIMIT)} answered alike")
     return "; ".join(parts)
 
 

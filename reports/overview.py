@@ -76,7 +76,7 @@ def _time(svg: Element, scale: _Scale, bottom: float) -> None:
             "class": "grid",
         }
         SubElement(svg, "line", line)
-        _text(svg, x, bottom + 16, duration(at_ns - axis.zero_ns) if at_ns != axis.zero_ns else "0", "tick")
+        _text(svg, x, bottom + 16, duration(at_ns - axis.zero_ns), "tick")
         at_ns += step
 
 

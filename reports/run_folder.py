@@ -19,6 +19,8 @@ MAX_DOCUMENT_BYTES = 64 << 20
 MAX_LINE_BYTES = 16 << 20
 MAX_LINES = 2_000_000
 
+_decode = json.JSONDecoder().raw_decode
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -100,8 +102,14 @@ def _bounded_lines(file: BinaryIO) -> Iterator[bytes]:
 
 def parse(data: bytes) -> tuple[object, str | None]:
     """The JSON value, or None and what is wrong with it."""
+    text = data.decode("utf-8", "backslashreplace").strip()
     try:
-        return json.loads(data.decode("utf-8", "backslashreplace")), None
+        value, end = _decode(text)  # json.loads would scan for space twice
+        return (
+            (value, None)
+            if end == len(text)
+            else (None, f"is not one JSON value (text after character {end})")
+        )
     except json.JSONDecodeError as error:
         return None, f"is not JSON ({error.msg} at character {error.pos})"
     except (ValueError, RecursionError) as error:

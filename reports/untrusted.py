@@ -20,6 +20,7 @@ _INVISIBLE = re.compile(
     "[\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u061c\\u180e\\u200b-\\u200f\\u2028-\\u202f\\u205f-\\u206f\\u3000"
     "\\ud800-\\udfff\\ufe00-\\ufe0f\\ufeff\\ufff0-\\uffff\\U000e0000-\\U000e0fff]"
 )
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -32,10 +33,14 @@ def _escape(match: re.Match[str]) -> str:
 def shown(value: object, limit: int = TEXT_LIMIT) -> str:
     """Text for people: strings as they are, all else as JSON; at most ``limit`` characters of the value."""
     if isinstance(value, str):
+        if len(value) <= limit and value.isascii() and value.isprintable():
+            return value
         text = value
+    elif type(value) is int and -MAX_TIME_NS < value < MAX_TIME_NS:
+        return str(value)
     else:
         try:
-            text = json.dumps(value, ensure_ascii=False)
+            text = _encode(value)
         except (TypeError, ValueError, RecursionError):
             text = f"<{type(value).__name__} that is not JSON>"
     cut = text if len(text) <= limit else text[:limit]
@@ -70,6 +75,8 @@ def listing(value: object) -> Sequence[object]:
 def duration(ns: float) -> str:
     """A length of time with a unit people read: ``850 µs``, ``3.2 ms``, ``12.4 s``."""
     size = abs(ns)
+    if not size:
+        return "0"
     for limit, unit, divisor in ((1e3, "ns", 1.0), (1e6, "µs", 1e3), (1e9, "ms", 1e6)):
         if size < limit:
             return f"{_three_digits(ns / divisor)} {unit}"

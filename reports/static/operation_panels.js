@@ -43,7 +43,7 @@ class LatencyPanel {
     for (let power = this.low; power <= this.high; power++) {
       const y = this.y10(10 ** power);
       brush.line(view.gutter, Math.round(y) + 0.5, view.gutter + view.inner, Math.round(y) + 0.5, theme.rule);
-      brush.text(view.length(10 ** power), view.gutter - 6, y, 60, theme.muted, "right");
+      if (view.gutter > 100 || y > 52) brush.text(view.length(10 ** power), view.gutter - 6, y, 60, theme.muted, "right");
     }
     this.points(brush);
     this.lines(brush);
@@ -52,28 +52,23 @@ class LatencyPanel {
   points(brush) {
     const { operations } = this, { call, took, type } = operations, { view, theme } = brush;
     const first = firstAtLeast(call, view.from), last = firstAtLeast(call, view.to);
-    const width = Math.ceil(view.width) * 2, taken = new Uint8Array(width * this.height * 2);
-    brush.c.fillStyle = theme.ok;
-    brush.c.globalAlpha = 0.75;
-    const rare = [];
+    const raster = new Raster(brush), colour = word(theme.ok, 200), rare = [], size = last - first < 3000 ? 4 : 2;
     for (let i = first; i < last; i++) {
-      const x = view.x(call[i]);
-      if (x < view.gutter) continue;
-      if (type[i] !== OK) { rare.push(i); continue; }
-      const y = this.y10(took[i]), cell = Math.floor(y * 2) * width + Math.floor(x * 2);
-      if (taken[cell]) continue;
-      taken[cell] = 1;
-      brush.c.fillRect(x - 1, y - 1, 2, 2);
+      if (type[i] !== OK) rare.push(i);
+      else raster.dot(view.x(call[i]), this.y10(took[i]), size, colour);
     }
-    brush.c.globalAlpha = 1;
+    raster.flush();
     for (const i of rare) {
       const x = view.x(call[i]), y = took[i] < 0 ? 6 : this.y10(took[i]);
+      if (x < view.gutter) continue;
       if (type[i] === INFO) brush.triangle(x, y, 4, theme.infoFill); else brush.cross(x, y, 3, theme.fail);
     }
   }
 
   lines(brush) {
     const { view, theme, c } = brush, { step, groups } = buckets(this.operations, view);
+    // A median of a handful is not one: then the points speak for themselves.
+    if (groups.reduce((sum, group) => sum + group.counts[OK], 0) < 5 * groups.length) return;
     for (const [name, colour, dash] of [["median", theme.ink, []], ["p99", theme.ink, [4, 3]]]) {
       c.save();
       c.beginPath();
@@ -93,8 +88,8 @@ class LatencyPanel {
       c.stroke();
       c.restore();
     }
-    brush.text("— median", 8, 32, view.gutter - 50, theme.muted);
-    brush.text("┄ 99 %", 8, 47, view.gutter - 50, theme.muted);
+    brush.text("— median", 8, 31, view.gutter - 14, theme.muted);
+    brush.text("- - 99 %", 8, 45, view.gutter - 14, theme.muted);
   }
 }
 
@@ -141,7 +136,7 @@ class RatePanel {
     const most = Math.max(1, ...groups.map(total)), room = this.height - 16;
     brush.label("completed", 14, theme.muted);
     const perSecond = most / (stepNs / 1e9);
-    brush.text(`${perSecond >= 10 ? Math.round(perSecond).toLocaleString("en") : perSecond.toPrecision(2)}/s`, view.gutter - 6, 30, 70, theme.muted, "right");
+    brush.label(`most ${perSecond >= 10 ? Math.round(perSecond).toLocaleString("en") : perSecond.toPrecision(2)}/s`, 29, theme.muted);
     for (const group of groups) {
       let y = this.height - 4;
       for (const type of [OK, INFO, FAIL]) {
@@ -199,30 +194,45 @@ class ClientPanel {
   draw(brush) {
     drawBands(brush, this.bands);
     brush.grid();
-    const every = Math.max(1, Math.ceil(13 / this.lane));
+    const every = Math.max(1, Math.ceil(13 / this.lane)), raster = new Raster(brush);
+    const rare = this.rows.map((row) => this.fill(brush.view, raster, row, brush.theme.ok));
+    raster.flush();
     this.rows.forEach((row, lane) => {
       if (lane % every === 0) brush.label(row.name, row.y + this.lane / 2, brush.theme.muted);
-      this.drawLane(brush, row);
+      this.marks(brush, row, rare[lane]);
     });
   }
 
-  drawLane(brush, row) {
-    const { operations } = this, { took, type } = operations, { view, theme } = brush;
-    const gap = this.lane >= 8 ? 2 : 1, height = this.lane - gap;
-    // The one begun before the window may reach into it; so may an earlier one that took longest.
-    const first = Math.max(0, firstAtLeast(row.calls, view.from) - 2), last = firstAtLeast(row.calls, view.to);
-    const rare = [];
-    let painted = -Infinity;
+  get bar() { return this.lane - (this.lane >= 8 ? 2 : 1); }
+
+  // The begun before the window may reach into it.
+  range(row, view) { return [Math.max(0, firstAtLeast(row.calls, view.from) - 2), firstAtLeast(row.calls, view.to)]; }
+
+  // Ordinary operations as coverage of pixel columns; returns the others.
+  fill(view, raster, row, colour) {
+    const { operations } = this, { type, took } = operations, rare = [], { ratio, left, right } = raster;
+    const cover = new Float32Array(raster.width + 1), [first, last] = this.range(row, view);
     for (let place = first; place < last; place++) {
       const i = row.members[place];
       if (type[i] !== OK || this.marked.has(i)) { rare.push(place); continue; }
-      const left = view.x(row.calls[place]), right = view.x(row.end(place));
-      if (right < painted + 0.3) continue;
-      const from = Math.max(left, painted), [x, width] = brush.cut(view.tick(from), row.end(place), 0.8);
-      if (width <= 0) continue;
-      brush.rect(x, row.y, width > 4 ? width - 1 : width, height, theme.ok);
-      painted = Math.max(left + 0.8, right);
+      let from = view.x(row.calls[place]) * ratio, to = view.x(row.calls[place] + took[i]) * ratio;
+      if (to - from > 4 * ratio) to -= ratio;
+      from = Math.max(from, left);
+      to = Math.min(to, right);
+      if (to < from) continue;
+      to = Math.max(to, from + 0.3);
+      const start = Math.floor(from), stop = Math.floor(to);
+      if (start === stop) { cover[start] += to - from; continue; }
+      cover[start] += start + 1 - from;
+      for (let column = start + 1; column < stop; column++) cover[column] = 1;
+      if (stop < cover.length) cover[stop] += to - stop;
     }
+    raster.strip(row.y, this.bar, cover, colour);
+    return rare;
+  }
+
+  marks(brush, row, rare) {
+    const { operations } = this, { took, type } = operations, { view, theme } = brush, height = this.bar;
     for (const place of rare) {
       const i = row.members[place], open = took[i] < 0, to = open ? view.end : row.end(place);
       brush.span(row.calls[place], to, row.y, open ? Math.max(2, height / 3) : height, theme.types[type[i]], 2);
@@ -231,7 +241,7 @@ class ClientPanel {
         if (width > 0) { brush.c.lineWidth = 2; brush.c.strokeStyle = theme.ink; brush.c.strokeRect(x - 1, row.y - 1, width + 2, height + 2); }
       }
     }
-    if (height >= 13) this.words(brush, row, first, last, height);
+    if (height >= 13) this.words(brush, row, ...this.range(row, view), height);
   }
 
   // Zoomed in far enough, the bars say what they are.
@@ -240,7 +250,7 @@ class ClientPanel {
     const { view } = brush;
     for (let place = first; place < last; place++) {
       const [x, width] = brush.cut(row.calls[place], row.end(place), 1);
-      if (width < 34) continue;
+      if (width < 56) continue;
       const [heading] = this.operations.describe(row.members[place], view);
       const dark = this.operations.type[row.members[place]] === INFO;
       brush.text(heading, x + 3, row.y + height / 2 + 0.5, width - 6, dark ? "#1a1f26" : brush.theme.bg);

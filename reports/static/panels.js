@@ -133,38 +133,44 @@ class ReplicaPanel {
     const { theme, view } = brush;
     brush.label(replica.name, y + height / 2);
     replica.views.forEach(([at, number, active], i) => {
-      const end = i + 1 < replica.views.length ? replica.views[i + 1][0] : this.lastMoment(replica, view);
+      const end = i + 1 < replica.views.length ? replica.views[i + 1][0] : view.end;
       if (!brush.visible(at, end)) return;
       const [x, width] = brush.cut(at, end, active ? 1 : 2);
       if (width <= 0) return;
       if (active) brush.rect(x, y, width, height, number % 2 ? theme.tintB : theme.tintA);
       else brush.hatch(at, end, y, height, theme.viewFill);
       const text = `view ${number}`;
-      if (height >= 26 && active) brush.text(text, x + 4, y + height - 7, width - 6, theme.muted);
+      const news = i === 0 || replica.views[i - 1][1] !== number || !replica.views[i - 1][2] || at < view.from;
+      if (height >= 26 && active && news) brush.text(text, x + 4, y + 9, width - 6, theme.muted);
     });
     for (const [at, end] of replica.downs) {
       brush.span(at, end, y, height, theme.down, 2);
     }
     this.drawExecuted(brush, replica, y, height);
+    let stable = -Infinity;
     for (const [at, kind] of replica.marks) {
       const x = view.x(at);
+      if (kind === "stable" && x < stable + 9) continue;
+      if (kind === "stable") stable = x;
       if (x < view.gutter || x > view.width) continue;
-      if (kind === "stable") brush.diamond(x, y + height - 6, 3.5, theme.good);
+      if (kind === "stable") brush.diamond(x, this.level(this.executedAt(replica, at), y, height), 3.5, theme.good);
       else if (kind === "alarm" || kind === "crash") brush.cross(x, y + height / 2, 6, theme.fail, 3);
       else if (kind === "exit") brush.cross(x, y + height / 2, 4, theme.ink);
-      else if (kind === "started") brush.triangle(x, y + 6, 4, theme.ink);
+      else if (kind === "started") brush.triangle(x, y + height - 6, 4, theme.ink);
       else if (kind === "rejected") brush.rect(x - 0.5, y, 1, 5, theme.fail);
       else if (kind === "state-transfer") brush.rect(x - 2, y + height / 2 - 2, 5, 5, theme.good);
       else if (kind === "view-change") brush.rect(x - 1, y, 2, height, theme.view);
     }
   }
 
-  lastMoment(replica, view) { return view.end; }
+  executedAt(replica, tick) { return replica.seq[Math.max(0, firstAtLeast(replica.at, tick + 1) - 1)] ?? 0; }
+
+  level(seq, y, height) { return y + height - 4 - Math.min(1, Math.max(0, seq / this.top)) * (height - 9); }
 
   drawExecuted(brush, replica, y, height) {
     const { c, view, theme } = brush, { at, seq, restart } = replica;
     if (!at.length) return;
-    const level = (n) => y + height - 2 - Math.min(1, Math.max(0, n / this.top)) * (height - 6);
+    const level = (n) => this.level(n, y, height);
     c.save();
     c.beginPath();
     c.rect(view.gutter, y, view.inner, height);

@@ -82,7 +82,7 @@ class Timeline {
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.fillStyle = this.theme.bg;
     context.fillRect(0, 0, width, height);
-    paint(new Brush(context, this.view, this.theme, height));
+    paint(new Brush(context, this.view, this.theme, height, ratio));
   }
 
   // The lane and the event the keyboard is at.

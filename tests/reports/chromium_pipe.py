@@ -1,12 +1,14 @@
-"""A headless Chromium spoken to over a pipe: open a file, look, press keys, take pictures, see every request and error.
+"""A headless Chromium over a pipe: open a file, look, press keys, take pictures, see every request and error.
 
-The DevTools protocol over file descriptors 3 and 4, one JSON message and a NUL each. No package, no port, no driver.
+The DevTools protocol over file descriptors 3 and 4: a JSON message and a NUL each. No package and no port.
 Every wait has a deadline; closing kills the whole process group and removes the profile.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -20,8 +22,9 @@ from types import TracebackType
 from typing import Any
 
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-extensions", "--no-first-run", "--no-default-browser-check",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--disable-background-networking", "--no-default-browser-check",
+    "--disable-component-update", "--disable-sync", "--disable-extensions", "--no-first-run",
     "--disable-breakpad", "--mute-audio", "--hide-scrollbars", "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
 
@@ -33,18 +36,20 @@ class Chromium:
         self.profile = tempfile.mkdtemp(prefix="traitor-chromium-")
         from_us, to_browser = os.pipe()
         from_browser, to_us = os.pipe()
-        shell = f'exec "$@" 3<&{from_us} 4>&{to_us}'
+        # bash, for descriptors beyond 9; the copies are high, so that neither is 3 or 4 itself.
+        ends = [fcntl.fcntl(end, fcntl.F_DUPFD, 20) for end in (from_us, to_us)]
+        shell = f'exec "$@" 3<&{ends[0]} 4>&{ends[1]}'
         self.process = subprocess.Popen(
-            ["sh", "-c", shell, "sh", path, f"--user-data-dir={self.profile}", *FLAGS],
-            pass_fds=(from_us, to_us),
+            ["bash", "-c", shell, "bash", path, f"--user-data-dir={self.profile}", *FLAGS],
+            pass_fds=ends,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             env={**os.environ, "HOME": self.profile},
         )
-        os.close(from_us)
-        os.close(to_us)
+        for end in (from_us, to_us, *ends):
+            os.close(end)
         self.write_to, self.read_from = to_browser, from_browser
         self.buffer = b""
         self.number = 0
@@ -52,25 +57,31 @@ class Chromium:
         self.requests: list[str] = []
         self.errors: list[str] = []
         self.loaded = False
+        try:
+            self._attach()
+            self.size(width, height)
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self) -> None:
         targets = self.call("Target.getTargets")["targetInfos"]
         target = next(info["targetId"] for info in targets if info["type"] == "page")
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
-        self.size(width, height)
 
     def __enter__(self) -> Chromium:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(10)
         os.close(self.write_to)
         os.close(self.read_from)
@@ -120,14 +131,42 @@ class Chromium:
 
     def open(self, page: Path, timeout_s: float = 60, fragment: str = "") -> None:
         """Open a file and wait until its scripts say they are done (or there is nothing to wait for)."""
+        self._navigate("about:blank", timeout_s)  # else a new fragment of the same page would load nothing
         self.requests.clear()
         self.errors.clear()
+        self._navigate(page.resolve().as_uri() + fragment, timeout_s)
+        self.wait_for(
+            "!document.getElementById('data') || 'ready' in document.documentElement.dataset", timeout_s
+        )
+
+    def _navigate(self, url: str, timeout_s: float) -> None:
         self.loaded = False
-        self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
+        self.call("Page.navigate", url=url)
         deadline = time.monotonic() + timeout_s
         while not self.loaded:
-            self._next(deadline, "the page to load")
-        self.wait_for("!document.getElementById('data') || 'ready' in document.documentElement.dataset", timeout_s)
+            self._next(deadline, f"{url} to load")
+
+    def open_static(self, page: Path, timeout_s: float = 60) -> None:
+        """Open a file whose scripts are switched off: the load event is all there is to wait for."""
+        self._navigate(page.resolve().as_uri(), timeout_s)
+
+    def visible_ids(self) -> set[str]:
+        """The ids of elements that have a place in the layout; needs no script in the page."""
+        got = self.call("DOMSnapshot.captureSnapshot", computedStyles=[])
+        document, strings = got["documents"][0], got["strings"]
+        placed = set(document["layout"]["nodeIndex"])
+        found = set()
+        for node, attributes in enumerate(document["nodes"]["attributes"]):
+            names = [strings[place] for place in attributes]
+            if node in placed and "id" in names[::2]:
+                found.add(names[names[::2].index("id") * 2 + 1])
+        return found
+
+    def shown_text(self) -> str:
+        """The text that is laid out."""
+        got = self.call("DOMSnapshot.captureSnapshot", computedStyles=[])
+        layout = got["documents"][0]["layout"]
+        return " ".join(got["strings"][place] for place in layout["text"] if place >= 0)
 
     def wait_for(self, expression: str, timeout_s: float = 30) -> None:
         deadline = time.monotonic() + timeout_s
@@ -145,7 +184,11 @@ class Chromium:
 
     def size(self, width: int, height: int, scale: float = 1, mobile: bool = False) -> None:
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=mobile
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=mobile,
         )
 
     def media(self, scheme: str = "light", kind: str = "") -> None:

@@ -1,7 +1,7 @@
 """A made-up run folder in the documented formats, for tests of the report only. Nothing in it ever ran.
 
-Same seed, same bytes. Replica 0 is killed and later restarted, replica 2 paused, replica 3 cut off; views change
-accordingly; a few operations end as ``info``. ``invalid=True`` adds a stale read with its counterexample.
+Same seed, same bytes. Replicas 0 and 1 are killed and restarted, 2 is paused, 3 cut off; views change;
+a few operations end as ``info``. ``invalid=True`` adds a stale read with its counterexample.
 """
 
 from __future__ import annotations
@@ -10,33 +10,9 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-SECOND = 1_000_000_000
-START = 5_000_000_000_000
-LOAD = START + 2 * SECOND
-
-
-@dataclass
-class Shape:
-    """What kind of run to make up."""
-
-    seed: int = 7
-    operations: int = 4_000
-    clients: int = 8
-    nodes: int = 4
-    seconds: int = 30
-    keys: int = 20
-    invalid: bool = False
-    events: list[dict[str, object]] = field(default_factory=list)
-
-    @property
-    def end(self) -> int:
-        return LOAD + self.seconds * SECOND
-
-    def at(self, part: float) -> int:
-        return LOAD + int(part * self.seconds * SECOND)
+from synthetic_verdict import LOAD, SECOND, START, Shape, counterexample, verdict
 
 
 def write_run(folder: Path, **options: object) -> Path:
@@ -52,10 +28,10 @@ def write_run(folder: Path, **options: object) -> Path:
     _json(folder / "run.json", _run(shape))
     for number in range(shape.nodes):
         _replica(shape, folder / "replicas" / str(number), number)
-    example = _counterexample(shape) if shape.invalid else None
+    example = counterexample(shape) if shape.invalid else None
     if example:
         _json(folder / "counterexample.json", example)
-    _json(folder / "verdict.json", _verdict(shape))
+    _json(folder / "verdict.json", verdict(shape))
     _json(folder / "manifest.json", _manifest(shape, folder))
     return folder
 
@@ -135,7 +111,13 @@ def _history(shape: Shape, faults: list[dict[str, object]]) -> None:
             now += max(1, int(rng.expovariate(1) * max(0.0, gap - took)))
     for fault in faults:
         for what, key in (("start", "start_ns"), ("stop", "stop_ns")):
-            info = {"process": "nemesis", "type": "info", "f": what, "fault": fault["id"], "kind": fault["kind"]}
+            info = {
+                "process": "nemesis",
+                "type": "info",
+                "f": what,
+                "fault": fault["id"],
+                "kind": fault["kind"],
+            }
             lines.append((LOAD + int(str(fault[key])), 0, info))
     lines.sort(key=lambda line: line[:2])
     shape.events = [{"schema": "traitor/history/1", "model": "kv", "initial": None}]
@@ -214,11 +196,25 @@ def _ledger(shape: Shape) -> dict[str, object]:
 
 
 def _window(start: int, end: int, bad: list[int], reasons: dict[str, str]) -> dict[str, object]:
-    return {"from_ns": start, "to_ns": end, "bad": bad, "reasons": reasons, "within_liveness_budget": len(bad) <= 1}
+    return {
+        "from_ns": start,
+        "to_ns": end,
+        "bad": bad,
+        "reasons": reasons,
+        "within_liveness_budget": len(bad) <= 1,
+    }
 
 
 def _run(shape: Shape) -> dict[str, object]:
-    marks = [START, START + SECOND, LOAD, shape.end, shape.end + SECOND // 4, shape.end + SECOND, shape.end + 2 * SECOND]
+    marks = [
+        START,
+        START + SECOND,
+        LOAD,
+        shape.end,
+        shape.end + SECOND // 4,
+        shape.end + SECOND,
+        shape.end + 2 * SECOND,
+    ]
     names = ["set up", "healthy", "load", "undo", "recover", "final reads"]
     phases = [
         {"name": name, "start_ns": marks[i], "end_ns": marks[i + 1], "ok": True, "detail": ""}
@@ -251,7 +247,15 @@ def _replica(shape: Shape, folder: Path, number: int) -> None:
     def add(at_ns: int, kind: str, **fields: object) -> None:
         trace.append({"t_ns": at_ns, "e": kind, **fields})
 
-    add(START + 200_000_000, "started", schema="traitor/trace/1", replica=number, view=0, active=True, executed=0)
+    add(
+        START + 200_000_000,
+        "started",
+        schema="traitor/trace/1",
+        replica=number,
+        view=0,
+        active=True,
+        executed=0,
+    )
     for part, view in ((0.11, 1), (0.61, 2), (0.86, 3)):
         primary = (view - 1) % shape.nodes
         if number != primary and not _away(shape, number, part):
@@ -270,7 +274,13 @@ def _replica(shape: Shape, folder: Path, number: int) -> None:
         if down:
             down = False
             view = _view(shape, at_ns)
-            started = {"replica": number, "view": view, "active": True, "executed": seq - 60, "stable": seq - 60}
+            started = {
+                "replica": number,
+                "view": view,
+                "active": True,
+                "executed": seq - 60,
+                "stable": seq - 60,
+            }
             add(at_ns, "started" if number in (0, 1) else "new-view", **started, records=40)
             add(at_ns, "rejected", sender=(number + 1) % 4, message="prepare", reason="old view")
         add(at_ns + rng.randrange(2_000_000), "executed", seq=seq, digest=digest, requests=[])
@@ -279,7 +289,12 @@ def _replica(shape: Shape, folder: Path, number: int) -> None:
             add(at_ns + 4_000_000, "stable", seq=seq, digest=digest)
     _lines(folder / "trace.jsonl", sorted(trace, key=lambda line: int(str(line["t_ns"]))))
     samples = [
-        {"time_ns": LOAD + i * SECOND, "cpu_percent": 20.5, "rss_bytes": 31_000_000 + 9_000 * i, "open_files": 9}
+        {
+            "time_ns": LOAD + i * SECOND,
+            "cpu_percent": 20.5,
+            "rss_bytes": 31_000_000 + 9_000 * i,
+            "open_files": 9,
+        }
         for i in range(shape.seconds)
     ]
     _lines(folder / "resources.jsonl", samples)
@@ -288,75 +303,6 @@ def _replica(shape: Shape, folder: Path, number: int) -> None:
 def _away(shape: Shape, number: int, part: float) -> bool:
     gone = {0: (0.1, 0.252), 3: (0.35, 0.502), 2: (0.6, 0.752), 1: (0.85, 0.952)}.get(number)
     return gone is not None and gone[0] <= part <= gone[1]
-
-
-def _counterexample(shape: Shape) -> dict[str, object]:
-    """The operations of the history's busiest moments on one key, with a read that went back in time."""
-    done = {}
-    for event in shape.events[1:]:
-        if event["process"] == "nemesis":
-            continue
-        if event["type"] == "invoke":
-            done[event["process"]] = event
-        elif event["f"] == "put" and event["time_ns"] > shape.at(0.4):  # type: ignore[operator]
-            call = done[event["process"]]
-            break
-    key, base = call["key"], int(str(call["time_ns"]))
-
-    def operation(index: int, process: int, f: str, given: object, output: object, start: int, end: int | None):
-        kind = "info" if end is None else "ok"
-        times = {"call_ns": base + start * 100_000, "return_ns": None if end is None else base + end * 100_000}
-        return {"index": index, "process": process, "f": f, "input": given, "output": output, "type": kind, **times}
-
-    first = int(str(call["index"]))
-    return {
-        "schema": "traitor/counterexample/1",
-        "key": key,
-        "model": "kv",
-        "operations": [
-            operation(first, 0, "put", "v811", None, 0, 30),
-            operation(first + 3, 1, "put", "v815", None, 42, 71),
-            operation(first + 4, 2, "cas", ["v811", "v818"], [False, "v815"], 60, 96),
-            operation(first + 9, 3, "put", "v820", None, 20, None),
-            operation(first + 11, 0, "get", None, "v815", 80, 110),
-            operation(first + 15, 1, "get", None, "v811", 121, 150),
-        ],
-        "longest_prefix": [first, first + 3, first + 4, first + 11],
-        "state_then": "v815",
-        "stuck_on": first + 15,
-        "reasons": [
-            f"#{first + 15} get of process 1 returned v811, which #{first} put.",
-            f"#{first + 3} put v815 began 1.2 ms after #{first} had ended, so it comes after it in every order.",
-            f"#{first + 15} began 5.0 ms after #{first + 3} had ended, so it comes after both, and must not see v811.",
-        ],
-    }
-
-
-def _verdict(shape: Shape) -> dict[str, object]:
-    ops = shape.operations
-    stale = f"key k3 alone has no order: a get returned v811 after v815 had been written (of {ops} operations)"
-    lines = [
-        ("linearizability", "invalid" if shape.invalid else "valid", stale if shape.invalid else
-         "a witness order for each of 20 keys was found and verified"),
-        ("agreement", "valid", "4 replicas, one digest for each sequence number, 9 checkpoints agree"),
-        ("exactly-once", "valid", "no request was executed twice"),
-        ("durability", "valid", "every acknowledged write is in the final state or was overwritten"),
-        ("liveness", "valid", "operations completed in all 5 windows within the budget"),
-        ("accountability", "unknown", "not yet judged"),
-        ("recovery", "valid", "4 of 4 faults proved undone; every replica answered after 0.4 s"),
-        ("coverage", "valid", f"{ops} operations, 4 faults with receipts, 3 view changes"),
-        ("harness", "valid", "worst lag 8.4 ms"),
-    ]  # fmt: skip
-    return {
-        "schema": "traitor/verdict/1",
-        "verdict": "invalid" if shape.invalid else "valid",
-        "exit_code": 1 if shape.invalid else 0,
-        "lines": [
-            {"name": name, "verdict": verdict, "judged": name != "accountability", "reason": reason, "details": {}}
-            for name, verdict, reason in lines
-        ],
-        "operations": {},
-    }
 
 
 def _manifest(shape: Shape, folder: Path) -> dict[str, object]:
@@ -373,6 +319,6 @@ def _manifest(shape: Shape, folder: Path) -> dict[str, object]:
         "commit": "made up, clean",
         "environment": {"kernel": "6.1.0", "cores": 2, "machine": "x86_64"},
         "command": f"traitor run --seed {shape.seed}",
-        "reproduce": f"traitor run --seed {shape.seed} --time {shape.seconds} --fault kill --fault partition --fault pause",
+        "reproduce": f"traitor run --seed {shape.seed} --time {shape.seconds} --fault kill --fault pause",
         "files": files,
     }
