@@ -101,14 +101,22 @@ class AppendReasons:
                 done = [op for op in ops if op.return_ns is not None and op.return_ns < read.call_ns]
                 if element in there or not done:
                     continue
-                seen = [other for other in self._reads if element in _list(other)]
                 reasons = [
                     f"{self._saw(read)}, which lacks {quote(element)}, but {ended_before(done[0], read)}."
                 ]
-                if seen:
-                    reasons.append(f"{self._saw(seen[0])}, so the append did take effect.")
-                anomaly = "stale read" if _is_beginning_of_another(read, self._reads) else "lost append"
-                yield Explanation(anomaly, tuple(reasons))
+                longer = self._continued(read)
+                if longer is not None:
+                    reasons.append(f"{say(longer)} returned a list that goes on where the other one ends.")
+                yield Explanation("stale read" if longer else "lost append", tuple(reasons))
+
+    def _continued(self, read: Operation) -> Operation | None:
+        """Another read of the key that returned what `read` did and more, before anything was left out."""
+        reads = {op.index: op for op in self._everything if op.f == "read" and op.type == "ok"}
+        mine = _list(reads.get(read.index, read))
+        for op in reads.values():
+            if len(_list(op)) > len(mine) and _list(op)[: len(mine)] == mine:
+                return op
+        return None
 
     def _diverged(self) -> Iterator[Explanation]:
         by_length = sorted(self._reads, key=lambda read: len(_list(read)))
@@ -145,8 +153,3 @@ class AppendReasons:
 
 def _list(read: Operation) -> tuple[Hashable, ...]:
     return cast(tuple[Hashable, ...], read.output)
-
-
-def _is_beginning_of_another(read: Operation, reads: Sequence[Operation]) -> bool:
-    mine = _list(read)
-    return any(len(_list(o)) > len(mine) and _list(o)[: len(mine)] == mine for o in reads)

@@ -237,8 +237,10 @@ class _Reader:
         replicas = self._frozen(fields, "replicas") if "replicas" in fields else ()
         if not isinstance(replicas, tuple) or not all(_is_number(replica) for replica in replicas):
             self._refuse(f"replicas {_show(fields['replicas'])} is not a list of numbers")
-        ended = replace(begun, output=output, type=kind, return_ns=self._time_ns, replicas=replicas)
-        self._operations.append(replace(ended, view=self._optional_number(fields, "view")))
+        view = self._optional_number(fields, "view")
+        self._operations.append(
+            replace(begun, output=output, type=kind, return_ns=self._time_ns, view=view, replicas=replicas)
+        )
 
     def _optional_number(self, fields: Mapping[str, object], name: str) -> int | None:
         value = fields.get(name)
@@ -248,6 +250,8 @@ class _Reader:
 
     def _frozen(self, fields: Mapping[str, object], name: str) -> Hashable:
         value = self._need(fields, name)
+        if value is None or isinstance(value, str):
+            return value
         try:
             return _freeze(value)
         except RecursionError:
