@@ -62,7 +62,7 @@ class Checkpoints(Execution):
         """A quorum vouches for one digest: adopt it if it is ours, raise the alarm if ours differs."""
         proof = self.checkpoint_proof(seq)
         own = self.snapshots.get(seq)
-        if not proof or own is None or seq <= self.stable:
+        if self.silent or not proof or own is None or seq <= self.stable:
             return
         if own.digest == proof[0].digest:
             self.make_stable(seq, proof)

@@ -18,6 +18,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .frames import Malformed
 from .types import Digest, SeqNum
 
 _SEQ = struct.Struct(">Q")
@@ -62,7 +63,9 @@ def encode_seq(seq: SeqNum, data: bytes) -> bytes:
 
 
 def decode_seq(payload: bytes) -> tuple[SeqNum, bytes]:
-    """Inverse of ``encode_seq``."""
+    """Inverse of ``encode_seq``. Raises Malformed."""
+    if len(payload) < _SEQ.size:
+        raise Malformed(f"{len(payload)} bytes where a sequence number belongs")
     return SeqNum(_SEQ.unpack_from(payload)[0]), payload[_SEQ.size :]
 
 

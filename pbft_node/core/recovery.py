@@ -44,6 +44,8 @@ class Recovery(Retransmission):
             stable=self.stable,
             records=len(records),
         )
+        for seq in sorted(self.checkpoint_votes):
+            self.check_stable(seq)
         self.execute_ready()
         self.on_status_timer()
 
@@ -76,6 +78,8 @@ class Recovery(Retransmission):
                 self.snapshots[seq] = take_snapshot(seq, state)
             case RecordType.STABLE:
                 self.stable_proof = decode_checkpoints(found.payload)
+                if not self.stable_proof:
+                    raise Malformed("a proof without CHECKPOINTs")
                 self.stable = self.stable_proof[0].seq
             case RecordType.BATCH:
                 batch = decode_batch(found.payload)
