@@ -21,7 +21,7 @@ from reports.replicas import Replica
 MAX_OPERATIONS = 500_000
 MAX_LANES = 400
 TEXT_BUDGET = 12_000_000
-CUT_TEXT = "(too much text for this page; see history.jsonl)"
+CUT_TEXT = "(too much text for this page; see the history)"
 
 
 class Texts:

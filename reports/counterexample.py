@@ -203,6 +203,4 @@ def _scale(svg: Element, span: int, y: float, x: Callable[[int], float], start: 
         at_ns = span * part // 4
         place = f"{x(start + at_ns):.1f}"
         SubElement(svg, "line", {"x1": place, "x2": place, "y1": f"{TOP:g}", "y2": f"{y:g}", "class": "grid"})
-        SubElement(svg, "text", {"x": place, "y": f"{y + 14:g}", "class": "tick"}).text = (
-            duration(at_ns)
-        )
+        SubElement(svg, "text", {"x": place, "y": f"{y + 14:g}", "class": "tick"}).text = duration(at_ns)

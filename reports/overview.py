@@ -18,7 +18,7 @@ from reports.faults import Fault, segments
 from reports.operations import Bucket, round_step
 from reports.untrusted import duration
 
-WIDTH, GUTTER, RIGHT = 1000.0, 84.0, 12.0
+WIDTH, GUTTER, RIGHT = 1000.0, 112.0, 16.0
 LATENCY_TOP, LATENCY_HEIGHT = 16.0, 150.0
 RATE_TOP, RATE_HEIGHT = 196.0, 70.0
 LANE = 15.0
@@ -54,7 +54,7 @@ def draw_overview(axis: Axis, buckets: Sequence[Bucket], faults: Sequence[Fault]
 def _bands(svg: Element, scale: _Scale, faults: Sequence[Fault], top: float) -> None:
     for number, fault in enumerate(faults):
         y = top + LANE * number
-        _text(svg, 0, y + 11, fault.id[:12], "label")
+        _text(svg, 0, y + 11, fault.id[:16], "label")
         for segment in segments(fault, scale.axis.to_ns):
             left, right = scale.x(segment.from_ns), scale.x(segment.to_ns)
             if segment.state == "effect":

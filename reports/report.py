@@ -45,6 +45,7 @@ class _Sources:
     phases: Sequence[Phase]
     axis: Axis
     title: str
+    history_file: str = "history.jsonl"
 
 
 def render(run_folder: Path) -> Path:
@@ -84,7 +85,7 @@ def render_history(
     read = read_history(folder.lines(history.name, "no operations to show"))
     sources = _Sources(
         folder, {}, {}, {}, verdict_json, read_counterexample(counterexample or {}), read, (), (), (), (),
-        _axis((), read, ()), shown(history.name, 60),
+        _axis((), read, ()), shown(history.name, 60), shown(history.name, 60),
     )  # fmt: skip
     return _write(out, _page(sources))
 
@@ -98,9 +99,11 @@ def _axis(phases: Sequence[Phase], history: History, faults: Sequence[Fault]) ->
 def _page(sources: _Sources) -> str:
     folder, axis, operations = sources.folder, sources.axis, sources.history.operations
     for problem in sources.history.problems:
-        folder.notice("history.jsonl", problem)
+        folder.notice(sources.history_file, problem)
     if len(operations) > columns.MAX_OPERATIONS:
-        folder.notice("history.jsonl", f"the time line shows the first {columns.MAX_OPERATIONS:,} operations")
+        folder.notice(
+            sources.history_file, f"the time line shows the first {columns.MAX_OPERATIONS:,} operations"
+        )
     lines = read_lines(sources.verdict)
     timeline = bool(operations or sources.replicas or sources.faults)
     rows = buckets(operations, axis.from_ns, axis.to_ns, axis.zero_ns, OVERVIEW_BUCKETS)
@@ -122,7 +125,7 @@ def _page(sources: _Sources) -> str:
         "f_text": details.tolerated(sources.plan),
         "replicas": sources.replicas,
         "crashes": details.crashes(sources.run),
-        "functions": by_function(operations),
+        "functions": by_function(operations) if operations else [],
         "phases": sources.phases,
         "environment": environment,
         "files": files,

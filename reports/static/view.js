@@ -44,7 +44,13 @@ class View {
   ns(tick) { return (tick - this.zero) * this.tickNs; }
 
   // A point in time, from the start of the load, as fine as the window is.
-  time(tick) { return formatTime(this.ns(tick), this.span * this.tickNs / 1000); }
+  time(tick) { return formatTime(this.ns(tick), this.span * this.tickNs / 1000, this.unit); }
+
+  // One unit for the whole window: that of its far end.
+  get unit() {
+    const far = Math.max(Math.abs(this.ns(this.from)), Math.abs(this.ns(this.to)));
+    return UNITS.find(([size]) => far >= size) ?? UNITS.at(-1);
+  }
 
   length(ticks) { return formatLength(ticks * this.tickNs); }
 
@@ -53,7 +59,7 @@ class View {
     const spanNs = this.span * this.tickNs, step = roundStep(spanNs / Math.max(2, this.inner / 110));
     const lines = [];
     for (let ns = Math.ceil(this.ns(this.from) / step) * step; ns <= this.ns(this.to); ns += step) {
-      lines.push([ns / this.tickNs + this.zero, formatTime(ns, step)]);
+      lines.push([ns / this.tickNs + this.zero, formatTime(ns, step, this.unit)]);
       if (lines.length > 100) break;
     }
     return lines;
@@ -68,13 +74,11 @@ function roundStep(ideal) {
 
 const UNITS = [[1e9, "s"], [1e6, "ms"], [1e3, "µs"], [1, "ns"]];
 
-// Seconds, unless everything in view is far below one.
-function formatTime(ns, resolution) {
-  const size = Math.abs(ns) >= 1e7 || resolution >= 1e6 ? 0 : Math.abs(ns) >= 1e4 || resolution >= 1e3 ? 1 : 2;
-  const [unit, name] = size === 0 ? UNITS[0] : UNITS[size];
+// As many digits as the resolution needs.
+function formatTime(ns, resolution, [unit, name]) {
   const digits = Math.min(9, Math.max(0, Math.ceil(Math.log10(unit / Math.max(1, resolution)) - 1e-9)));
-  const value = ns / unit;
-  return `${(Object.is(value, -0) ? 0 : value).toFixed(digits)} ${name}`;
+  const text = (ns / unit).toFixed(digits);
+  return `${Number(text) === 0 ? text.replace("-", "") : text} ${name}`;
 }
 
 function formatLength(ns) {

@@ -183,7 +183,7 @@ def test_pointer_wheel_and_drag(browser: Chromium, run: Path) -> None:
     browser.mouse("mouseMoved", x + 500, y + height / 2, button="left", buttons=1)
     browser.mouse("mouseReleased", x + 500, y + height / 2, button="left", clickCount=1)
     browser.wait_for(f"document.querySelector('#window').textContent !== {json.dumps(before)}")
-    for column in range(200, 1200, 3):
+    for column in range(200, 1200, 12):
         browser.mouse("mouseMoved", x + column, y + 10)
     assert "outcome" in details(browser)
     assert browser.errors == []
