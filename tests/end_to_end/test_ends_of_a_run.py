@@ -1,0 +1,77 @@
+"""However a run ends, nothing of it stays, and what it recorded is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cluster_runs import ROOT, TRAITOR, environment, inhabited, leftovers, traitor
+
+pytestmark = pytest.mark.sandbox
+
+
+def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 30) -> None:
+    """Until ``condition``, or fail saying what did not come."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {deadline_s} s"
+        time.sleep(0.05)
+
+
+def start(out: Path) -> subprocess.Popen[bytes]:
+    """A long run, under way: replicas up and operations in its history."""
+    command = [*TRAITOR, "run", "--time", "60", "--seed", "2", "--out", str(out)]
+    with (out.parent / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=ROOT, env=environment(), start_new_session=True
+        )
+    wait_for(lambda: history_lines(out) > 100, "a hundred lines of history")
+    return process
+
+
+def history_lines(out: Path) -> int:
+    paths = list(out.glob("*/history.jsonl"))
+    return len(paths[0].read_bytes().splitlines()) if paths else 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_keeps_its_history_and_is_judged(tmp_path: Path, sign: signal.Signals) -> None:
+    out = tmp_path / "runs"
+    process = start(out)
+    before = history_lines(out)
+    process.send_signal(sign)
+    assert process.wait(60) == 130
+    (folder,) = out.iterdir()
+    assert history_lines(out) >= before
+    assert json.loads((folder / "run.json").read_text())["interrupted"]
+    assert (folder / "verdict.json").exists()
+    assert leftovers(out).processes == ()
+
+
+def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    before = leftovers(out)
+    process = start(out)
+    during = leftovers(out)
+    assert len(during.processes) >= 5, f"expected the harness and four replicas: {during.processes}"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(10)
+    wait_for(lambda: leftovers(out).processes == (), "every process of the run to be gone")
+    after = leftovers(out)
+    assert after.rules == before.rules
+    assert len(during.namespaces) >= 5, f"a namespace for each replica was expected: {during.namespaces}"
+    assert not inhabited(during.namespaces)
+    assert history_lines(out) > 100
+
+
+def test_the_same_seed_makes_the_same_plan(tmp_path: Path) -> None:
+    first = traitor(tmp_path / "a", "--seed", "21", "--time", "3")
+    second = traitor(tmp_path / "b", "--seed", "21", "--time", "3")
+    assert (first.folder / "plan.json").read_bytes() == (second.folder / "plan.json").read_bytes()
+    assert json.loads((first.folder / "plan.json").read_text())["faults"]

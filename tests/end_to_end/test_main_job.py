@@ -1,0 +1,80 @@
+"""The main job, with real processes and a real kernel: a cluster under faults, judged, nothing left behind.
+
+Each run is made twice: with the defaults, and with K = 4, L = 8 and short timers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cluster_runs import SMALL, THREE_FAULTS, Done, inhabited, leftovers, traitor
+
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.parametrize("settings", [[], SMALL], ids=["default", "K4-L8"]),
+]
+
+
+def assert_valid(done: Done, operations: int) -> None:
+    """Every line that has a judge is valid, and enough happened for that to mean something."""
+    assert done.code == 0, done.explain()
+    verdicts = done.verdicts()
+    assert len(verdicts) >= 8, f"too few judges spoke: {verdicts}"
+    assert set(verdicts.values()) == {"valid"}, done.explain()
+    assert done.operations()["ok"] >= operations, done.explain()
+    assert (done.folder / "report.html").stat().st_size > 10_000
+
+
+def test_partition_kill_and_pause(tmp_path: Path, settings: list[str]) -> None:
+    before = leftovers(tmp_path)
+    done = traitor(tmp_path, "--seed", "7", "--time", "20", *THREE_FAULTS, *settings)
+    assert_valid(done, operations=1000)
+    assert done.views() >= 3, f"only {done.views()} view changes"
+    assert done.traces("stable"), "no checkpoint became stable"
+    kinds = {fault["kind"] for fault in json.loads((done.folder / "plan.json").read_text())["faults"]}
+    assert kinds == {"partition", "kill", "pause"}
+    after = leftovers(tmp_path)
+    assert after.processes == ()
+    assert after.rules == before.rules
+    assert len(done.namespaces) >= 5, f"a namespace for each replica was expected: {done.namespaces}"
+    assert not inhabited(done.namespaces)
+
+
+def test_seven_replicas(tmp_path: Path, settings: list[str]) -> None:
+    done = traitor(tmp_path, "--seed", "11", "--time", "15", "--nodes", "7", *THREE_FAULTS, *settings)
+    assert_valid(done, operations=300)
+    assert done.views() >= 1
+
+
+@pytest.mark.parametrize("workload", ["register", "append"])
+def test_other_workloads(tmp_path: Path, settings: list[str], workload: str) -> None:
+    done = traitor(tmp_path, "--seed", "5", "--time", "6", "--workload", workload, *THREE_FAULTS, *settings)
+    assert_valid(done, operations=150)
+
+
+def test_all_four_killed_at_once_lose_nothing(tmp_path: Path, settings: list[str]) -> None:
+    """More than f at a time, on purpose: safety is demanded all the same."""
+    planned = traitor(tmp_path / "plan", "--seed", "3", "--time", "8", "--fault", "none", *settings)
+    plan = json.loads((planned.folder / "plan.json").read_text())
+    plan["budget"] = "break"
+    plan["faults"] = [kill_all(1, 2.0, 3.0), kill_all(2, 5.0, 5.5)]
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan))
+    done = traitor(tmp_path / "run", "--plan", str(path))
+    assert_valid(done, operations=300)
+    killed = json.loads((done.folder / "run.json").read_text())["exits"]
+    assert len([end for end in killed if end["signal"] == 9]) == 8, killed
+    lives = [event for event in done.traces("started") if event["executed"]]
+    assert lives, "no replica came back with what it had executed"
+
+
+def kill_all(number: int, start_s: float, stop_s: float) -> dict[str, object]:
+    return {
+        "id": f"kill-{number}",
+        "kind": "kill",
+        "start_ns": int(start_s * 1e9),
+        "stop_ns": int(stop_s * 1e9),
+        "params": {"replicas": [0, 1, 2, 3]},
+    }
