@@ -90,10 +90,12 @@ test: $(READY) tools-maybe lint
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 lint: $(READY)
-	@$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+	@status=0  # all four speak, even when the first complains
+	$(VENV)/bin/ruff check . || status=1
+	$(VENV)/bin/ruff format --check . || status=1
+	$(VENV)/bin/mypy || status=1
+	$(VENV)/bin/lint-imports || status=1
+	exit $$status
 
 format: $(READY)
 	@$(VENV)/bin/ruff check --fix .
