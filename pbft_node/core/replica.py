@@ -165,5 +165,13 @@ class Replica(Recovery):
         whole = self.reassembly.add(message)
         if isinstance(whole, str):
             self.reject(message.sender, "FRAGMENT", whole)
+        elif whole is not None and is_fragment(whole):  # each a little smaller, hundreds deep
+            self.reject(message.sender, "FRAGMENT", "a fragment made of fragments")
         elif whole is not None:
             self.on_datagram(whole)
+
+
+def is_fragment(data: bytes) -> bool:
+    """By the header alone."""
+    header = peek(data)
+    return header is not None and header[0] == MessageType.FRAGMENT

@@ -1,7 +1,7 @@
 """A cluster in memory: the core under a small driver with no sockets and a virtual clock.
 
-One heap of due events, one random stream for the network. Records are durable as the effects contract demands; a crash
-may cut an event's effects anywhere, so a promise that was sent but not persisted would be forgotten and show.
+One heap of due events, one random stream for the network. Records are durable as the effects contract demands;
+a crash may cut an event's effects anywhere, so a promise sent but not persisted would be forgotten and show.
 """
 
 from __future__ import annotations
@@ -14,8 +14,18 @@ from dataclasses import dataclass, field
 
 from pbft_node.core.client import Client
 from pbft_node.core.cluster import MILLISECOND_NS, Cluster
-from pbft_node.core.effects import CancelTimer, Compact, Completed, Effect, Halt, Persist, Rejected, Send
-from pbft_node.core.effects import SetTimer, Trace
+from pbft_node.core.effects import (
+    CancelTimer,
+    Compact,
+    Completed,
+    Effect,
+    Halt,
+    Persist,
+    Rejected,
+    Send,
+    SetTimer,
+    Trace,
+)
 from pbft_node.core.events import Event, Received, Started, TimerFired
 from pbft_node.core.operations import encode_fields
 from pbft_node.core.replica import Replica
@@ -24,7 +34,7 @@ from pbft_node.core.types import FIRST_CLIENT_ID, ClientId, ReplicaId
 
 
 class SimulatedKeys:
-    """Keyed hashes that stand in for Ed25519 in the tests: the verifier knows all secrets, the replicas do not ask."""
+    """Keyed hashes that stand in for Ed25519: the verifier knows all secrets, the replicas do not ask."""
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
@@ -68,11 +78,17 @@ class Host:
 class MemoryCluster:
     """n replicas, clients, a network, a clock."""
 
-    def __init__(self, seed: int = 0, network: Network | None = None, replica: type = Replica, **cluster: object):
+    def __init__(
+        self, seed: int = 0, network: Network | None = None, replica: type = Replica, **cluster: object
+    ):
         settings: dict[str, object] = {"n": 4, "checkpoint_interval": 4, "window": 8, "pipeline": 4}
-        settings |= {"request_timeout_ns": 200 * MILLISECOND_NS, "view_change_timeout_ns": 200 * MILLISECOND_NS}
+        settings |= {
+            "cluster_id": b"in memory, tests",
+            "request_timeout_ns": 200 * MILLISECOND_NS,
+            "view_change_timeout_ns": 200 * MILLISECOND_NS,
+        }
         settings |= {"status_busy_ns": 40 * MILLISECOND_NS, "status_idle_ns": 100 * MILLISECOND_NS}
-        self.cluster = Cluster(cluster_id=b"in memory, tests", **(settings | cluster))
+        self.cluster = Cluster(**(settings | cluster))
         self.random = random.Random(seed)
         self.network = network or Network()
         self.make_replica = replica
