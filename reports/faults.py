@@ -120,9 +120,13 @@ def _fault(faults: dict[str, Fault], name: object, kind: object) -> Fault | None
     return fault
 
 
-def _fields(values: Mapping[str, object]) -> str:
-    """``replicas [2], signal 9``: an object as one line."""
-    return ", ".join(f"{shown(name, 40)} {shown(value, 120)}" for name, value in list(values.items())[:20])
+def _fields(values: Mapping[str, object], depth: int = 3) -> str:
+    """``replicas [2], killed (1 (pid 13, signal 9))``: an object as one line."""
+    parts = []
+    for name, value in list(values.items())[:20]:
+        inner = mapping(value) if depth else {}
+        parts.append(f"{shown(name, 40)} {f'({_fields(inner, depth - 1)})' if inner else shown(value, 120)}")
+    return ", ".join(parts)
 
 
 def segments(fault: Fault, end_ns: int) -> list[Segment]:

@@ -205,6 +205,8 @@ def test_unplanned_faults_and_strange_lines() -> None:
 
 def test_evidence_is_a_receipt_or_a_reason() -> None:
     assert faults(*FAULT_LINES).first("took-effect") == Step(20, "took-effect", "pid 7")
+    nested = faults(("took-effect", {"receipt": {"killed": {"1": {"pid": 13, "signal": 9}}, "links": 2}}))
+    assert nested.steps[0].evidence == "killed (1 (pid 13, signal 9)), links 2"
     assert faults(("no-effect", {"reason": "dead"})).first("no-effect") == Step(10, "no-effect", "dead")
 
 
