@@ -240,3 +240,11 @@ def test_the_page_stays_small_with_many_operations(browser: Chromium, tmp_path: 
     assert browser.value("document.documentElement.dataset.ready") == "yes"
     assert browser.value("document.querySelectorAll('*').length") < 2_500
     assert browser.errors == []
+
+
+def test_the_reproduce_command_can_be_taken(browser: Chromium, run: Path) -> None:
+    browser.open(run / "report.html")
+    browser.value("document.querySelector('[data-copy]').click()")
+    browser.wait_for("document.querySelector('.said').textContent !== ''")
+    said = browser.value("document.querySelector('.said').textContent")
+    assert said == "Copied." or browser.value("getSelection().toString()").startswith("traitor run --seed 7")
