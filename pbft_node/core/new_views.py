@@ -67,6 +67,7 @@ class NewViews(ViewChanges):
         self.cancel_timer(NEW_VIEW_TIMER)
         lowest, highest = min_s(message.view_changes), max_s(message.view_changes)
         self.trace("new-view", view=message.view, primary=message.primary, min_s=lowest, max_s=highest)
+        self.settled = highest
         self.next_seq = SeqNum(max(highest, self.stable) + 1)
         for proposal in message.pre_prepares:
             if self.in_window(proposal.seq):
@@ -79,11 +80,11 @@ class NewViews(ViewChanges):
         self.execute_ready()
 
     def adopt_checkpoints(self, message: NewView) -> None:
-        """The stable checkpoints proved in V count as votes seen."""
+        """The stable checkpoints proved in V count as votes seen, whatever a liar among them said before."""
         for change in message.view_changes:
             for vote in change.checkpoint_proof:
                 if vote.seq > self.stable:
-                    self.checkpoint_votes.setdefault(vote.seq, {}).setdefault(vote.replica, vote)
+                    self.checkpoint_votes.setdefault(vote.seq, {})[vote.replica] = vote
         for seq in sorted(self.checkpoint_votes):
             self.check_stable(seq)
 

@@ -64,11 +64,23 @@ class NormalCase(Requests):
         found = self.slots.get(message.seq)
         if found is not None and found.pre_prepare is not None and found.pre_prepare.digest != message.digest:
             return f"a second digest for view {message.view}, number {message.seq}"
+        if not self.follows_new_view(message):
+            return f"number {message.seq} is settled otherwise by the NEW-VIEW of view {message.view}"
         assert message.batch is not None
         for request in message.batch:
             if not self.seal.verify_raw(request.client, request.raw):
                 return f"a request that client {request.client} did not sign"
         return None
+
+    def follows_new_view(self, message: PrePrepare) -> bool:
+        """Section 4.4: new numbers begin behind max-s; up to it only O counts, wherever the window was then.
+
+        Otherwise a lying primary could order something else under a number below min-s for one that lags.
+        """
+        if message.seq > self.settled or self.new_view is None:
+            return True
+        order = self.new_view.pre_prepares
+        return any((p.seq, p.digest) == (message.seq, message.digest) for p in order)
 
     def accept_pre_prepare(self, slot: Slot, message: PrePrepare) -> None:
         """Log it, then multicast <PREPARE, v, n, d, i>."""

@@ -66,6 +66,8 @@ class ReplicaState:
         self.log_view = View(0)
         self.new_view: NewView | None = None
         """The proof of ``log_view``; None in view 0."""
+        self.settled = SeqNum(0)
+        """max-s of that NEW-VIEW: up to it O says what is proposed in ``log_view``, and nothing else is."""
         self.view_changes: dict[ReplicaId, ViewChange] = {}
         """The latest VIEW-CHANGE of each replica for a view not yet entered."""
         self.failed_views = 0

@@ -274,3 +274,47 @@ def test_batches_accepted_above_the_stable_checkpoint_are_kept_through_views(pla
     assert play.replica.stable == 4
     play.restarts()
     play.receives(cast.fetch_batch(sixth.digest, 0)).sends("BATCH", to=0)
+
+
+def test_numbers_at_or_below_max_s_belong_to_the_new_view(playbook: Make) -> None:
+    """Stable 4 is proved by others: a lying primary may not order something else under 3 for who lags."""
+    play = playbook(me=3)
+    cast = play.cast
+    fifth = cast.pre_prepare(5, cast.request(1))
+    proof = cast.proof(4, cast.state(4, {}).digest, (0, 1, 2))
+    changes = [cast.view_change(1, by, cast.certificate(fifth), stable=4, proof=proof) for by in (0, 1, 2)]
+    play.after(cast.new_view(1, *changes))
+    for seq in (1, 3, 4, 5):
+        lie = cast.pre_prepare(seq, cast.request(7), view=1)
+        play.receives(lie).rejects("PRE-PREPARE", sender=1)
+    play.receives(cast.pre_prepare(6, cast.request(7), view=1)).persists("PRE_PREPARE", seq=6)
+    play.sends("PREPARE", to=play.others, seq=6).restarts()
+    play.receives(cast.pre_prepare(3, cast.request(7), view=1)).rejects("PRE-PREPARE", "NEW-VIEW")
+
+
+def test_o_binds_also_where_it_lay_beyond_the_window(playbook: Make) -> None:
+    """Stable 0 here, 8 there: number 9 was out of reach when the view was entered."""
+    play = playbook(me=3)
+    cast = play.cast
+    ninth = cast.pre_prepare(9, cast.request(1))
+    state = cast.state(8, {})
+    proof = cast.proof(8, state.digest, (0, 1, 2))
+    changes = [cast.view_change(1, by, cast.certificate(ninth), stable=8, proof=proof) for by in (0, 1, 2)]
+    play.after(cast.new_view(1, *changes), cast.state_meta(state, 1), cast.state_chunk(8, 0, state.data, 1))
+    assert play.replica.stable == 8
+    play.receives(cast.pre_prepare(9, cast.request(7), view=1)).rejects("PRE-PREPARE", "NEW-VIEW", sender=1)
+    again = replace(cast.pre_prepare(9, view=1, digest=ninth.digest), batch=ninth.batch)
+    play.receives(again).persists("PRE_PREPARE", seq=9).sends("PREPARE", to=play.others, view=1, seq=9)
+
+
+def test_a_proof_in_a_new_view_outweighs_a_liars_other_vote(playbook: Make) -> None:
+    """Or the liar could keep this replica's window below what a quorum proved."""
+    play = playbook(me=3)
+    cast = play.cast
+    for seq in range(1, 5):
+        decide(play, cast.pre_prepare(seq, cast.request(seq)))
+    play.after(cast.checkpoint(4, b"\x88" * 32, 1))
+    proof = cast.proof(4, play.replica.snapshots[4].digest, (0, 1, 3))
+    changes = [cast.view_change(1, by, stable=4, proof=proof) for by in (0, 1, 2)]
+    play.after(cast.new_view(1, *changes))
+    assert play.replica.stable == 4
