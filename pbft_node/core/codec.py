@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from .digests import DIGEST_BYTES, batch_digest, request_digest
-from .frames import SIGNED, Frame, Malformed, MessageType, parse_frame
+from .frames import Frame, Malformed, MessageType, parse_frame
 from .messages import (
     Batch,
     BatchBody,
@@ -34,58 +34,17 @@ from .messages import (
     ViewChange,
 )
 from .operations import MAX_OPERATION_BYTES
+from .reader import U16, BodyReader
 from .types import FIRST_CLIENT_ID, ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
 
 MAX_BATCH = 4096
 MAX_REPLICAS = FIRST_CLIENT_ID
 MAX_CERTIFICATES = 8192
 MAX_CHUNKS = 1 << 16
-_U16 = struct.Struct(">H")
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _STATUS = struct.Struct(">BQQ")
 _META = struct.Struct(">QI")
-
-
-class _Reader:
-    """Takes a body apart from the front; every step checks what is left."""
-
-    __slots__ = ("data", "position")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-
-    def take(self, count: int) -> bytes:
-        end = self.position + count
-        if end > len(self.data):
-            raise Malformed("body too short")
-        piece = self.data[self.position : end]
-        self.position = end
-        return piece
-
-    def number(self, shape: struct.Struct) -> int:
-        (value,) = shape.unpack(self.take(shape.size))
-        assert isinstance(value, int)
-        return value
-
-    def count(self, limit: int, shape: struct.Struct = _U16) -> int:
-        value = self.number(shape)
-        if value > limit:
-            raise Malformed(f"{value} elements where {limit} are allowed")
-        return value
-
-    def frame(self, expected: MessageType) -> Frame:
-        frame, self.position = parse_frame(self.data, self.position)
-        if frame.type is not expected:
-            raise Malformed(f"{frame.type.name} where {expected.name} belongs")
-        if frame.auth != SIGNED:
-            raise Malformed(f"{expected.name} without a signature inside another message")
-        return frame
-
-    def end(self) -> None:
-        if self.position != len(self.data):
-            raise Malformed(f"{len(self.data) - self.position} bytes too many")
 
 
 # ---------------------------------------------------------------- encoding
@@ -93,7 +52,7 @@ class _Reader:
 
 def encode_batch(batch: Batch) -> bytes:
     """The attachment of a PRE-PREPARE, also the body of BATCH."""
-    return _U16.pack(len(batch)) + b"".join(request.raw for request in batch)
+    return U16.pack(len(batch)) + b"".join(request.raw for request in batch)
 
 
 def encode_certificate(certificate: PreparedCertificate) -> bytes:
@@ -103,12 +62,12 @@ def encode_certificate(certificate: PreparedCertificate) -> bytes:
 
 def encode_frames(frames: Sequence[bytes]) -> bytes:
     """A counted list of frames."""
-    return _U16.pack(len(frames)) + b"".join(frames)
+    return U16.pack(len(frames)) + b"".join(frames)
 
 
 def encode_view_change(proof: Sequence[Checkpoint], prepared: Sequence[PreparedCertificate]) -> bytes:
     """C and P."""
-    parts = [encode_frames([c.raw for c in proof]), _U16.pack(len(prepared))]
+    parts = [encode_frames([c.raw for c in proof]), U16.pack(len(prepared))]
     parts.extend(encode_certificate(certificate) for certificate in prepared)
     return b"".join(parts)
 
@@ -122,8 +81,8 @@ def encode_status(
     active: bool, log_view: View, executed: SeqNum, view_changes: Sequence[ReplicaId], slots: bytes
 ) -> bytes:
     """Body of STATUS; view and stable are in the header."""
-    held = b"".join(_U16.pack(replica) for replica in view_changes)
-    return _STATUS.pack(active, log_view, executed) + _U16.pack(len(view_changes)) + held + slots
+    held = b"".join(U16.pack(replica) for replica in view_changes)
+    return _STATUS.pack(active, log_view, executed) + U16.pack(len(view_changes)) + held + slots
 
 
 def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
@@ -170,7 +129,7 @@ def decode_pre_prepare(data: bytes) -> PrePrepare:
 
 def decode_batch(data: bytes) -> Batch:
     """Inverse of ``encode_batch``. Raises Malformed."""
-    reader = _Reader(data)
+    reader = BodyReader(data)
     batch = tuple(_request(reader.frame(MessageType.REQUEST)) for _ in range(reader.count(MAX_BATCH)))
     reader.end()
     return batch
@@ -178,7 +137,7 @@ def decode_batch(data: bytes) -> Batch:
 
 def decode_certificate(data: bytes) -> PreparedCertificate:
     """Inverse of ``encode_certificate``. Raises Malformed."""
-    reader = _Reader(data)
+    reader = BodyReader(data)
     certificate = _certificate(reader)
     reader.end()
     return certificate
@@ -186,7 +145,7 @@ def decode_certificate(data: bytes) -> PreparedCertificate:
 
 def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
     """Inverse of ``encode_frames`` for a checkpoint proof. Raises Malformed."""
-    reader = _Reader(data)
+    reader = BodyReader(data)
     checkpoints = _checkpoints(reader)
     reader.end()
     return checkpoints
@@ -268,11 +227,11 @@ def _checkpoint(frame: Frame) -> Checkpoint:
     return Checkpoint(SeqNum(frame.seq), _digest(frame), _replica(frame), frame.raw)
 
 
-def _checkpoints(reader: _Reader) -> tuple[Checkpoint, ...]:
+def _checkpoints(reader: BodyReader) -> tuple[Checkpoint, ...]:
     return tuple(_checkpoint(reader.frame(MessageType.CHECKPOINT)) for _ in range(reader.count(MAX_REPLICAS)))
 
 
-def _certificate(reader: _Reader) -> PreparedCertificate:
+def _certificate(reader: BodyReader) -> PreparedCertificate:
     pre_prepare = _pre_prepare(reader.frame(MessageType.PRE_PREPARE))
     count = reader.count(MAX_REPLICAS)
     return PreparedCertificate(
@@ -282,7 +241,7 @@ def _certificate(reader: _Reader) -> PreparedCertificate:
 
 def _reply(frame: Frame) -> Reply:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     client = ClientId(reader.number(_U32))
     result = frame.body[4:]
     return Reply(View(frame.view), Timestamp(frame.seq), client, _replica(frame), result, frame.raw)
@@ -290,7 +249,7 @@ def _reply(frame: Frame) -> Reply:
 
 def _view_change(frame: Frame) -> ViewChange:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     proof = _checkpoints(reader)
     prepared = tuple(_certificate(reader) for _ in range(reader.count(MAX_CERTIFICATES)))
     reader.end()
@@ -301,7 +260,7 @@ def _new_view(frame: Frame) -> NewView:
     _plain(frame)
     if frame.seq:
         raise Malformed(f"NEW-VIEW with sequence number {frame.seq}")
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     changes = tuple(
         _view_change(reader.frame(MessageType.VIEW_CHANGE)) for _ in range(reader.count(MAX_REPLICAS))
     )
@@ -314,9 +273,9 @@ def _new_view(frame: Frame) -> NewView:
 
 def _status(frame: Frame) -> Status:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     active, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
-    held = tuple(ReplicaId(reader.number(_U16)) for _ in range(reader.count(MAX_REPLICAS)))
+    held = tuple(ReplicaId(reader.number(U16)) for _ in range(reader.count(MAX_REPLICAS)))
     slots = frame.body[reader.position :]
     if active > 1 or len(slots) > MAX_CERTIFICATES:
         raise Malformed("STATUS that no replica sends")
@@ -343,13 +302,13 @@ def _batch_body(frame: Frame) -> BatchBody:
 
 def _fetch_state(frame: Frame) -> FetchState:
     _plain(frame)
-    _Reader(frame.body).end()
+    BodyReader(frame.body).end()
     return FetchState(_replica(frame), SeqNum(frame.seq))
 
 
 def _state_meta(frame: Frame) -> StateMeta:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     proof = _checkpoints(reader)
     length = reader.number(_U64)
     count = reader.count(MAX_CHUNKS, _U32)
@@ -360,7 +319,7 @@ def _state_meta(frame: Frame) -> StateMeta:
 
 def _fetch_chunk(frame: Frame) -> FetchChunk:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     index = reader.number(_U32)
     reader.end()
     return FetchChunk(_replica(frame), SeqNum(frame.seq), index)
@@ -368,14 +327,14 @@ def _fetch_chunk(frame: Frame) -> FetchChunk:
 
 def _state_chunk(frame: Frame) -> StateChunk:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     index = reader.number(_U32)
     return StateChunk(_replica(frame), SeqNum(frame.seq), index, frame.body[4:])
 
 
 def _fragment(frame: Frame) -> Fragment:
     _plain(frame)
-    reader = _Reader(frame.body)
+    reader = BodyReader(frame.body)
     receiver = reader.number(_U32)
     digest = Digest(reader.take(DIGEST_BYTES))
     if not 0 <= frame.seq < frame.view <= MAX_CHUNKS:
