@@ -94,30 +94,28 @@ class LatencyPanel {
 }
 
 // Completions in equal, round stretches of the window: counts by type, median and 99th percentile of ok.
+// Stretches are counted from zero, so that moving the window finds most of them already made.
 function buckets(operations, view) {
-  const key = `${view.from},${view.to},${Math.round(view.inner)}`;
-  if (buckets.key === key && buckets.of === operations) return buckets.made;
   const stepNs = roundStep(view.span * view.tickNs / Math.max(10, view.inner / 12)), step = stepNs / view.tickNs;
-  const start = Math.floor((view.from - view.zero) / step) * step + view.zero;
-  const groups = [];
-  let next = firstAtLeast(operations.completedAt, start);
-  for (let from = start; from < view.to && groups.length < 2000; from += step) {
-    const counts = [0, 0, 0], took = [];
-    for (; next < operations.completed.length && operations.completedAt[next] < from + step; next++) {
-      const i = operations.completed[next];
-      counts[operations.type[i]]++;
-      if (operations.type[i] === OK) took.push(operations.took[i]);
-    }
-    const sorted = Float64Array.from(took).sort(), last = sorted.length - 1;
-    groups.push({
-      from, counts,
-      median: last < 0 ? -1 : sorted[last >> 1],
-      p99: last < 0 ? -1 : sorted[Math.ceil(0.99 * (last + 1)) - 1],
-    });
+  if (buckets.step !== step || buckets.of !== operations) Object.assign(buckets, { step, of: operations, made: new Map() });
+  const groups = [], last = Math.ceil((view.to - view.zero) / step);
+  for (let number = Math.floor((view.from - view.zero) / step); number < last && groups.length < 2000; number++) {
+    let group = buckets.made.get(number);
+    if (!group) buckets.made.set(number, group = bucket(operations, view.zero + number * step, step));
+    groups.push(group);
   }
-  buckets.key = key;
-  buckets.of = operations;
-  return (buckets.made = { step, stepNs, groups });
+  return { step, stepNs, groups };
+}
+
+function bucket(operations, from, step) {
+  const { completed, completedAt, type, took } = operations, counts = [0, 0, 0], lengths = [];
+  for (let next = firstAtLeast(completedAt, from); next < completed.length && completedAt[next] < from + step; next++) {
+    const i = completed[next];
+    counts[type[i]]++;
+    if (type[i] === OK) lengths.push(took[i]);
+  }
+  const sorted = Float64Array.from(lengths).sort(), last = sorted.length - 1;
+  return { from, counts, median: last < 0 ? -1 : sorted[last >> 1], p99: last < 0 ? -1 : sorted[Math.ceil(0.99 * (last + 1)) - 1] };
 }
 
 class RatePanel {
