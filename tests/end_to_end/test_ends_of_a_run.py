@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cluster_runs import ROOT, TRAITOR, environment, inhabited, leftovers, traitor
+from cluster_runs import ROOT, SMALL, TRAITOR, environment, inhabited, leftovers, traitor
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.parametrize("settings", [[], SMALL], ids=["default", "K4-L8"]),
+]
 
 
 def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 30) -> None:
@@ -24,9 +27,9 @@ def wait_for(condition: Callable[[], bool], what: str, deadline_s: float = 30) -
         time.sleep(0.05)
 
 
-def start(out: Path) -> subprocess.Popen[bytes]:
+def start(out: Path, settings: list[str]) -> subprocess.Popen[bytes]:
     """A long run, under way: replicas up and operations in its history."""
-    command = [*TRAITOR, "run", "--time", "60", "--seed", "2", "--out", str(out)]
+    command = [*TRAITOR, "run", "--time", "60", "--seed", "2", "--out", str(out), *settings]
     with (out.parent / "log").open("wb") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=ROOT, env=environment(), start_new_session=True
@@ -41,9 +44,11 @@ def history_lines(out: Path) -> int:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_keeps_its_history_and_is_judged(tmp_path: Path, sign: signal.Signals) -> None:
+def test_interrupted_run_keeps_its_history_and_is_judged(
+    tmp_path: Path, settings: list[str], sign: signal.Signals
+) -> None:
     out = tmp_path / "runs"
-    process = start(out)
+    process = start(out, settings)
     before = history_lines(out)
     process.send_signal(sign)
     assert process.wait(60) == 130
@@ -54,10 +59,10 @@ def test_interrupted_run_keeps_its_history_and_is_judged(tmp_path: Path, sign: s
     assert leftovers(out).processes == ()
 
 
-def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
+def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path, settings: list[str]) -> None:
     out = tmp_path / "runs"
     before = leftovers(out)
-    process = start(out)
+    process = start(out, settings)
     during = leftovers(out)
     assert len(during.processes) >= 5, f"expected the harness and four replicas: {during.processes}"
     os.kill(process.pid, signal.SIGKILL)
@@ -70,8 +75,8 @@ def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
     assert history_lines(out) > 100
 
 
-def test_the_same_seed_makes_the_same_plan(tmp_path: Path) -> None:
-    first = traitor(tmp_path / "a", "--seed", "21", "--time", "3")
-    second = traitor(tmp_path / "b", "--seed", "21", "--time", "3")
+def test_the_same_seed_makes_the_same_plan(tmp_path: Path, settings: list[str]) -> None:
+    first = traitor(tmp_path / "a", "--seed", "21", "--time", "3", *settings)
+    second = traitor(tmp_path / "b", "--seed", "21", "--time", "3", *settings)
     assert (first.folder / "plan.json").read_bytes() == (second.folder / "plan.json").read_bytes()
     assert json.loads((first.folder / "plan.json").read_text())["faults"]
