@@ -7,9 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .authentication import SIGNATURE_BYTES
+from .digests import DIGEST_BYTES
+from .frames import HEADER_BYTES, MAX_MESSAGE_BYTES
 from .types import FIRST_CLIENT_ID, ReplicaId, View
 
 MILLISECOND_NS = 1_000_000
+MAX_WINDOW = 4096
+MAX_BATCH = 4096
+"""Requests in a batch that a decoder still takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,32 @@ class Cluster:
                 f"checkpoint_interval K = {self.checkpoint_interval}, window L = {self.window}: "
                 "K must be >= 1 and L >= 2K, else the primary waits for every checkpoint"
             )
-        if self.window > 4096:
-            return f"window L = {self.window}: the limit is 4096, or a VIEW-CHANGE grows past a message"
+        return self.size_problem() or self.number_problem()
+
+    def size_problem(self) -> str | None:
+        """Why some message could become too large to be sent."""
+        if self.window > MAX_WINDOW:
+            return f"window L = {self.window}: the limit is {MAX_WINDOW}"
+        size = self.largest_new_view_bytes()
+        if size > MAX_MESSAGE_BYTES:
+            return (
+                f"window L = {self.window} with n = {self.n}: a NEW-VIEW could take {size} bytes, a message "
+                f"at most {MAX_MESSAGE_BYTES}, and then no view change would work. Choose a smaller window"
+            )
+        if self.batch_limit > MAX_BATCH:
+            return f"batch_limit = {self.batch_limit}: the limit is {MAX_BATCH}"
+        return None
+
+    def largest_new_view_bytes(self) -> int:
+        """When every VIEW-CHANGE in it shows a certificate for every number of the window."""
+        frame = HEADER_BYTES + SIGNATURE_BYTES
+        vote = frame + DIGEST_BYTES
+        certificate = 2 + vote * self.quorum
+        view_change = frame + 4 + vote * self.quorum + certificate * self.window
+        return frame + 4 + view_change * self.quorum + vote * self.window
+
+    def number_problem(self) -> str | None:
+        """Which number is too small to work with."""
         numbers = {
             "batch_limit": self.batch_limit,
             "batch_bytes": self.batch_bytes,
@@ -80,6 +110,9 @@ class Cluster:
         for name, value in numbers.items():
             if value < 1:
                 return f"{name} = {value}: it must be at least 1"
+        longest = max(self.request_timeout_ns, self.view_change_timeout_ns)
+        if self.max_timeout_ns < longest:
+            return f"max_timeout_ns = {self.max_timeout_ns}: no timeout may be longer, but one is {longest}"
         return None
 
     @property

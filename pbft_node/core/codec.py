@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from .cluster import MAX_BATCH
 from .digests import DIGEST_BYTES, batch_digest, request_digest
 from .frames import Frame, Malformed, MessageType, parse_frame
 from .messages import (
@@ -37,7 +38,6 @@ from .operations import MAX_OPERATION_BYTES
 from .reader import U16, BodyReader
 from .types import FIRST_CLIENT_ID, ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
 
-MAX_BATCH = 4096
 MAX_REPLICAS = FIRST_CLIENT_ID
 MAX_CERTIFICATES = 8192
 MAX_CHUNKS = 1 << 16

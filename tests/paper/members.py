@@ -161,6 +161,9 @@ class Members:
         body = encode_status(active, View(log_view), SeqNum(executed), view_changes, slots)
         return self.sealed(by, MessageType.STATUS, view, stable, body)
 
+    def decided(self, by: int, seq: int, digest: bytes) -> bytes:
+        return self.sealed(by, MessageType.DECIDED, 0, seq, digest)
+
     def fetch_batch(self, digest: bytes, by: int) -> bytes:
         return self.sealed(by, MessageType.FETCH_BATCH, 0, 0, digest)
 

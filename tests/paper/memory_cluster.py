@@ -1,7 +1,7 @@
 """A cluster in memory: the core under a small driver with no sockets and a virtual clock.
 
-One heap of due events, one random stream for the network. Records are durable as the effects contract demands;
-a crash may cut an event's effects anywhere, so a promise sent but not persisted would be forgotten and show.
+One heap of due events, one random stream for the network. Records are durable as the effects contract
+demands; a crash may cut an event's effects anywhere, so a promise sent but not persisted would show.
 """
 
 from __future__ import annotations

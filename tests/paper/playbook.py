@@ -263,7 +263,7 @@ class Playbook:
 def describe_send(to: int, data: bytes) -> Line:
     frame, _ = parse_frame(data)
     fields: dict[str, object] = {"view": frame.view, "seq": frame.seq}
-    if frame.type.name in ("PRE_PREPARE", "PREPARE", "COMMIT", "CHECKPOINT", "FETCH_BATCH"):
+    if frame.type.name in ("PRE_PREPARE", "PREPARE", "COMMIT", "CHECKPOINT", "FETCH_BATCH", "DECIDED"):
         fields["digest"] = frame.body
     if frame.type.name == "REPLY":
         fields["result"] = frame.body[4:]
