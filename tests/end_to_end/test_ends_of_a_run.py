@@ -34,7 +34,13 @@ def start(out: Path, settings: list[str]) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, cwd=ROOT, env=environment(), start_new_session=True
         )
-    wait_for(lambda: history_lines(out) > 100, "a hundred lines of history")
+    try:
+        wait_for(lambda: history_lines(out) > 100 or process.poll() is not None, "a hundred lines of history")
+        assert process.poll() is None, (out.parent / "log").read_text()
+    except AssertionError:
+        process.kill()
+        process.wait()
+        raise
     return process
 
 

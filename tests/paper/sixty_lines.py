@@ -1,10 +1,11 @@
-"""The smallest driver of the core: no sockets, a virtual clock, one heap. See ``memory_cluster`` for faults."""
+"""The smallest driver of the core: no sockets, a virtual clock, one heap. ``memory_cluster`` adds faults."""
 
 from __future__ import annotations
 
 import heapq
 
 from memory_cluster import SimulatedKeys
+
 from pbft_node.core.client import Client
 from pbft_node.core.cluster import Cluster
 from pbft_node.core.effects import Compact, Completed, Effect, Persist, Send, SetTimer
