@@ -94,7 +94,7 @@ def test_committed_at_one_replica_that_dies_with_the_primary(cluster: MemoryClus
 
 
 def test_two_certificates_for_one_number_from_two_views(cluster: MemoryCluster) -> None:
-    """View 0 prepares A under 2 at replica 3 alone; view 1, which it misses, prepares B; view 2 must take B."""
+    """View 0 prepares A under 2 at replica 3 alone; view 1, which it misses, B; view 2 must take B."""
     cluster.run(200)
 
     def only_to_3(source: int, to: int, type_: MessageType, view: int, seq: int) -> bool:
