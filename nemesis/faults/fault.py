@@ -83,7 +83,7 @@ class FaultKind(Protocol):
 
     @property
     def worlds(self) -> tuple[str, ...]:
-        """Names of the worlds that can do it."""
+        """Names of the worlds that can do it, of those there are."""
 
     @property
     def example(self) -> Params:

@@ -7,12 +7,11 @@ a second time: that exit nobody asked for must be seen.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
-from nemesis.faults.fault import Params, Receipt, Victims
+from nemesis.faults.fault import Params, Receipt
 from nemesis.faults.memory import Memory
-from nemesis.faults.targets import check_targets, draw_targets, planned_victims, resolve_targets
+from nemesis.faults.targets import AimedAtReplicas, resolve_targets
 from nemesis.machinery import Machinery, ProcessState
 
 SIGKILL = 9
@@ -27,7 +26,7 @@ class _Killing:
     undone: bool = False
 
 
-class Kill:
+class Kill(AimedAtReplicas):
     """See the module."""
 
     name = "kill"
@@ -35,7 +34,7 @@ class Kill:
     colour = "#D55E00"
     description = "Kills replicas with SIGKILL and starts them again from their own logs."
     charges = "liveness: each killed replica is bad until it runs again; never safety"
-    worlds: tuple[str, ...] = ("live", "lockstep", "sim")
+    worlds: tuple[str, ...] = ("live",)
 
     def __init__(self) -> None:
         self._memory: Memory[_Killing] = Memory()
@@ -44,18 +43,6 @@ class Kill:
     def example(self) -> Params:
         """See ``FaultKind``."""
         return {"replicas": [2]}
-
-    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
-        """See ``FaultKind``."""
-        return draw_targets(stream, n, f, budget_break)
-
-    def check(self, params: Params, n: int) -> str | None:
-        """See ``FaultKind``."""
-        return check_targets(params, n)
-
-    def victims(self, params: Params, n: int, f: int) -> Victims:
-        """See ``FaultKind``."""
-        return planned_victims(params)
 
     def available(self, machinery: Machinery) -> str | None:
         """See ``FaultKind``."""

@@ -6,12 +6,11 @@ that process running again, or by its end for another reason.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 
-from nemesis.faults.fault import Params, Receipt, Victims
+from nemesis.faults.fault import Params, Receipt
 from nemesis.faults.memory import Memory
-from nemesis.faults.targets import check_targets, draw_targets, planned_victims, resolve_targets
+from nemesis.faults.targets import AimedAtReplicas, resolve_targets
 from nemesis.machinery import Machinery, ProcessState
 
 
@@ -24,7 +23,7 @@ class _Pausing:
     undone: bool = False
 
 
-class Pause:
+class Pause(AimedAtReplicas):
     """See the module."""
 
     name = "pause"
@@ -34,7 +33,7 @@ class Pause:
         "Stops replicas with SIGSTOP, as a long garbage collection or a starved machine would; then SIGCONT."
     )
     charges = "liveness: each paused replica is bad until it runs again; never safety"
-    worlds: tuple[str, ...] = ("live", "lockstep", "sim")
+    worlds: tuple[str, ...] = ("live",)
 
     def __init__(self) -> None:
         self._memory: Memory[_Pausing] = Memory()
@@ -43,18 +42,6 @@ class Pause:
     def example(self) -> Params:
         """See ``FaultKind``."""
         return {"replicas": [1]}
-
-    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
-        """See ``FaultKind``."""
-        return draw_targets(stream, n, f, budget_break)
-
-    def check(self, params: Params, n: int) -> str | None:
-        """See ``FaultKind``."""
-        return check_targets(params, n)
-
-    def victims(self, params: Params, n: int, f: int) -> Victims:
-        """See ``FaultKind``."""
-        return planned_victims(params)
 
     def available(self, machinery: Machinery) -> str | None:
         """See ``FaultKind``."""

@@ -61,3 +61,19 @@ def resolve_targets(machinery: Machinery, params: Params) -> tuple[int, ...]:
     """At the moment it starts."""
     replicas = params["replicas"]
     return tuple(replicas) if isinstance(replicas, list) else (machinery.primary_hint(),)
+
+
+class AimedAtReplicas:
+    """The part of a ``FaultKind`` that is the same for everything done to whole processes."""
+
+    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
+        """See ``FaultKind``."""
+        return draw_targets(stream, n, f, budget_break)
+
+    def check(self, params: Params, n: int) -> str | None:
+        """See ``FaultKind``."""
+        return check_targets(params, n)
+
+    def victims(self, params: Params, n: int, f: int) -> Victims:
+        """See ``FaultKind``."""
+        return planned_victims(params)
