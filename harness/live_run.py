@@ -34,7 +34,8 @@ from pbft_node.genesis import ClientBlock, Genesis, make_genesis
 
 LAST_CLIENT_ID = FIRST_CLIENT_ID + 999_999
 """One key serves them all, so there may be plenty: every timed out operation uses one up."""
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH")
+"""To the replicas. The interpreter is the user's own, so where it finds its packages is, too."""
 
 
 def run_here(folder: Path, quiet: bool) -> int:

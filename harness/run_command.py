@@ -176,9 +176,10 @@ def _run_inside(folder: Path, quiet: bool) -> int:
 
 
 def sandbox_environment() -> dict[str, str]:
-    """Ours, with a way to our packages."""
+    """Ours, with a way to our packages before any other."""
     root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": root}
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": paths}
 
 
 def _note_crash(folder: Path, what: str) -> None:

@@ -1,0 +1,145 @@
+"""Bugs planted on purpose into replica processes, to see the judge find them. Tests only; nothing of the
+product knows of them.
+
+A run is given a `sitecustomize.py` on its PYTHONPATH that calls `plant`. Only processes started as
+`python -m pbft_node --config …/replicas/<id>/config.json` are touched, and of those only the chosen ids. A bug
+overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so on standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+Rule = Callable[..., Any]
+PLANTED = "planted test bug"
+
+
+def plant(bug: str, replicas: Collection[int] | None) -> None:
+    """Override the bug's rule in this process, if it is one of these replicas (None: all)."""
+    words = sys.orig_argv
+    if "pbft_node" not in words or "--config" not in words:
+        return
+    me = int(Path(words[words.index("--config") + 1]).parent.name)
+    if replicas is not None and me not in replicas:
+        return
+    from pbft_node.core.replica import Replica
+
+    name, broken = BUGS[bug]
+    setattr(Replica, name, broken(getattr(Replica, name)))
+    print(f"{PLANTED}: {bug}: {name} of replica {me}", file=sys.stderr, flush=True)
+
+
+def _no_client_table(correct: Rule) -> Rule:
+    """Execute whatever is ordered, and remember nothing of it: a retransmitted request is a new one."""
+
+    def execute_request(self: Any, request: Any) -> list[object]:
+        from pbft_node.core.snapshots import LastReply
+
+        result = self.service.execute(request.client, request.operation)
+        self.send_reply(request.client, LastReply(request.timestamp, result))
+        self.progress_made(request)
+        return [request.client, request.timestamp, request.digest.hex(), "executed"]
+
+    return execute_request
+
+
+def _unordered_reads(correct: Rule) -> Rule:
+    """Answer a read at once from one's own state: f+1 replicas that lag together tell the past."""
+
+    def on_request(self: Any, request: Any) -> None:
+        from pbft_node.core.snapshots import LastReply
+
+        if _function(request) not in ("get", "read"):
+            correct(self, request)
+            return
+        result = self.service.execute(request.client, request.operation)
+        self.send_reply(request.client, LastReply(request.timestamp, result))
+
+    return on_request
+
+
+def _state_forgotten(correct: Rule) -> Rule:
+    """Come back with number and client table of the last checkpoint, and an empty service."""
+
+    def restore_last_state(self: Any) -> None:
+        empty = self.service.snapshot()
+        correct(self)
+        self.service.restore(empty)
+
+    return restore_last_state
+
+
+def _drops_batches(correct: Rule) -> Rule:
+    """Every tenth batch is executed without its requests."""
+
+    def execute(self: Any, seq: int, digest: bytes, batch: tuple[Any, ...]) -> None:
+        correct(self, seq, digest, () if seq % 10 == 0 else batch)
+
+    return execute
+
+
+def _other_order(correct: Rule) -> Rule:
+    """Say the right thing, do another: of every fifth request the trace is written, but not the effect."""
+
+    def execute_request(self: Any, request: Any) -> list[object]:
+        if request.timestamp % 5:
+            return list(correct(self, request))
+        before = self.service.snapshot()
+        line = correct(self, request)
+        self.service.restore(before)
+        return list(line)
+
+    return execute_request
+
+
+def _no_request_timer(correct: Rule) -> Rule:
+    """Nobody ever suspects the primary."""
+
+    def watch_oldest(self: Any) -> None:
+        return
+
+    return watch_oldest
+
+
+def _nothing_persisted(correct: Rule) -> Rule:
+    """No record reaches the log."""
+
+    def emit(self: Any, effect: Any) -> None:
+        if type(effect).__name__ not in ("Persist", "Compact"):
+            correct(self, effect)
+
+    return emit
+
+
+def _dies(correct: Rule) -> Rule:
+    """The process ends itself at number 60."""
+
+    def execute(self: Any, seq: int, digest: bytes, batch: tuple[Any, ...]) -> None:
+        if seq == 60:
+            raise RuntimeError(f"{PLANTED}: cannot go on after number 59")
+        correct(self, seq, digest, batch)
+
+    return execute
+
+
+def _function(request: Any) -> str:
+    from pbft_node.core.operations import decode_fields
+
+    fields = decode_fields(request.operation) or [b""]
+    return bytes(fields[0]).decode("ascii", "replace")
+
+
+BUGS: Mapping[str, tuple[str, Callable[[Rule], Rule]]] = {
+    "no client table": ("execute_request", _no_client_table),
+    "unordered reads": ("on_request", _unordered_reads),
+    "state forgotten at restart": ("restore_last_state", _state_forgotten),
+    "drops batches": ("execute", _drops_batches),
+    "wrong effect": ("execute_request", _other_order),
+    "no request timer": ("watch_oldest", _no_request_timer),
+    "nothing persisted": ("emit", _nothing_persisted),
+    "dies": ("execute", _dies),
+}
+"""Name -> the rule it overrides, and how."""
