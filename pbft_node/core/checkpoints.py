@@ -51,10 +51,10 @@ class Checkpoints(Execution):
             return
         votes = self.checkpoint_votes.setdefault(seq, {})
         known = votes.get(message.replica)
-        if known is not None:
-            if known.digest != message.digest:
-                self.reject(message.replica, "CHECKPOINT", f"a second digest for {seq}")
+        if known is not None and known.digest == message.digest:
             return
+        if known is not None:  # the latest counts: it may be the one in a proof that others hold
+            self.reject(message.replica, "CHECKPOINT", f"a second digest for {seq}")
         votes[message.replica] = message
         self.check_stable(seq)
 

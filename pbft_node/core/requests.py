@@ -108,12 +108,16 @@ class Requests(ReplicaState):
         )
         self.broadcast_raw(data)
 
-    # ------------------------------------------------------------ the backups watch
+    # ------------------------------------------------------------ everybody watches
 
     def watch_oldest(self) -> None:
-        """Section 4.4: a backup's timer runs while it waits for a request, here for the oldest one."""
+        """Section 4.4: the timer runs while this replica waits for a request, here for the oldest one.
+
+        The primary's, too. Where a liar let one backup alone commit, only the others wait, and f+1 of them
+        must ask for the next view; with n = 4 and one that asked already, the second is the primary.
+        """
         oldest = None
-        if self.active and self.primary != self.me and not self.fetching_state():
+        if self.active and not self.fetching_state():
             oldest = next(iter(self.pending.values()), None)
         watched = (oldest.request.client, oldest.request.timestamp) if oldest else None
         if watched == self.watched:
