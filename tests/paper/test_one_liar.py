@@ -1,6 +1,6 @@
 """Whatever one replica of four says: the others agree, execute once, and serve as soon as it is quiet.
 
-Each run draws loss, delay, restarts of correct replicas, and how boldly the liar lies, from its seed.
+Each run draws loss, delay, restarts and naps of correct replicas, and the liar's boldness, from its seed.
 """
 
 from __future__ import annotations
@@ -41,20 +41,29 @@ def run_with_liar(seed: int) -> tuple[MemoryCluster, Liar]:
         for client in range(CLIENTS):
             if not cluster.client(client).busy:
                 cluster.invoke(client, b"append", b"k", b"%d-%d" % (client, number))
+        if stream.random() < 0.4:
+            trouble(cluster, stream, stream.choice([r for r in range(4) if r != index]))
         cluster.run(stream.choice([20, 100, 600]), until=lambda: idle(cluster))
-        if stream.random() < 0.15:
-            victim = stream.choice([r for r in range(4) if r != index])
-            cluster.crash_after_effects(victim, stream.randint(0, 5))
-            cluster.run(50)
-            cluster.crash_in_effects.clear()
-            if cluster.hosts[victim].replica is None:
-                cluster.start(victim)
     cluster.crash(index)
     network.loss = min(network.loss, 0.02)
     assert cluster.run(120_000, until=lambda: idle(cluster)), f"seed {seed}: not live without liar {index}"
     together = lambda: len({cluster.replica(i).executed for i in range(4) if i != index}) == 1  # noqa: E731
     assert cluster.run(20_000, until=together), f"seed {seed}: the others do not come together"
     return cluster, liar
+
+
+def trouble(cluster: MemoryCluster, stream: random.Random, victim: int) -> None:
+    """A correct replica is cut in the middle of an event and comes back, or sleeps through its timeouts."""
+    if stream.random() < 0.5:
+        cluster.crash_after_effects(victim, stream.randint(0, 5))
+        cluster.run(50)
+        cluster.crash_in_effects.clear()
+        if cluster.hosts[victim].replica is None:
+            cluster.start(victim)
+    else:
+        cluster.pause(victim)
+        cluster.run(stream.choice([50, 500]))
+        cluster.resume(victim)
 
 
 def idle(cluster: MemoryCluster) -> bool:

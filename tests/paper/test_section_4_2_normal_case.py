@@ -291,6 +291,7 @@ def test_commits_for_another_digest_do_not_count(playbook: Make) -> None:
 def test_commits_for_another_view_or_number_do_not_count(playbook: Make, lie: dict[str, int]) -> None:
     play, proposal = prepared_backup(playbook)
     play.receives(play.cast.commit(proposal, 2, **lie), play.cast.commit(proposal, 3)).does_nothing()
+    assert all(play.replica.in_window(seq) for seq in play.replica.slots)
 
 
 def test_commits_before_everything_else_are_kept(playbook: Make) -> None:

@@ -63,9 +63,31 @@ def test_when_the_oldest_is_executed_the_next_oldest_is_watched(playbook: Make) 
     play.rests("request")
 
 
-def test_the_primary_does_not_watch_itself(playbook: Make) -> None:
+def test_the_primary_watches_too(playbook: Make) -> None:
+    """Who cannot get a request executed steps down: the second of f+1 where a backup left already."""
     play = playbook(me=0)
-    play.after(play.cast.request(1)).rests("request")
+    play.after(play.cast.request(1)).runs("request", ms=ROUND_MS)
+    play.fires("request").persists("VIEW_CHANGE", view=1).sends("VIEW_CHANGE", to=play.others)
+
+
+def test_a_liar_that_lets_one_backup_alone_commit_is_overcome() -> None:
+    """3 has executed and waits for nothing, 1 has left the view: 0, the primary, must leave it as well."""
+    cluster = MemoryCluster()
+    cluster.call(0, b"put", b"k", b"0")
+
+    def only_to_3(source: int, send: Send) -> list[Send]:
+        frame, _ = parse_frame(send.data)
+        mute = source == 2 and frame.type is not MessageType.PREPARE and send.to != 3
+        return [] if mute or (frame.type is MessageType.COMMIT and send.to != 3) else [send]
+
+    cluster.on_send = only_to_3
+    cluster.invoke(0, b"put", b"k", b"1")
+    assert cluster.run(1_000, until=lambda: cluster.replica(3).executed == 2)
+    cluster.crash(2)
+    cluster.replica(1).start_view_change(1, "test")
+    cluster.carry_out(1, cluster.replica(1).take_effects())
+    cluster.on_send = lambda source, send: [] if send.data[5] == MessageType.DECIDED else [send]
+    assert cluster.run(20_000, until=lambda: len(cluster.completed[FIRST_CLIENT_ID]) == 2)
 
 
 def test_a_proposal_alone_makes_a_backup_watch(playbook: Make) -> None:
