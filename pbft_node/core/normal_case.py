@@ -213,6 +213,10 @@ class NormalCase(Requests):
             return
         if list(claims.values()).count(message.digest) >= self.cluster.weak:
             self.decide(self.log_view, message.seq, message.digest)
+            return
+        slot = self.slot(message.seq)  # what is decided is worth a COMMIT, whoever says it
+        slot.commits.setdefault(message.replica, message.digest)
+        self.check_committed(slot)
 
     def decide(self, view: View, seq: SeqNum, digest: Digest) -> None:
         """Number ``seq`` orders the batch ``digest``, for ever."""

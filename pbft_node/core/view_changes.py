@@ -15,11 +15,14 @@ from .messages import ViewChange
 from .records import RecordType
 from .state import NEW_VIEW_TIMER, REQUEST_TIMER
 from .state_transfer import StateTransfer
-from .types import ReplicaId, View
+from .types import ReplicaId, SeqNum, View
 
 
 class ViewChanges(StateTransfer):
     """VIEW-CHANGE messages."""
+
+    excused_at: SeqNum | None = None
+    """Where execution stood when being behind last excused the primary."""
 
     # ------------------------------------------------------------ suspicion
 
@@ -28,7 +31,7 @@ class ViewChanges(StateTransfer):
         self.watched = None
         if not self.active or not self.pending:
             return
-        if late_ns > self.timeout_ns(self.cluster.request_timeout_ns) or self.behind_others():
+        if late_ns > self.timeout_ns(self.cluster.request_timeout_ns) or self.may_catch_up():
             self.restart_waiting()
             self.ask_status()
             return
@@ -41,6 +44,13 @@ class ViewChanges(StateTransfer):
             return
         self.failed_views += 1
         self.start_view_change(View(self.view + 1), "new-view timeout")
+
+    def may_catch_up(self) -> bool:
+        """Behind f+1 others, and not for a second timeout at the same number: f of them may be liars."""
+        if not self.behind_others() or self.excused_at == self.executed:
+            return False
+        self.excused_at = self.executed
+        return True
 
     def behind_others(self) -> bool:
         """f+1 replicas, so at least one correct, have executed more than this one."""

@@ -148,6 +148,21 @@ def test_f_plus_1_equal_claims_decide_and_f_do_not(playbook: Make) -> None:
     play.sends("REPLY", to=1000)
 
 
+def test_a_claim_counts_as_the_commit_of_who_makes_it(playbook: Make) -> None:
+    """It may have decided without being prepared, and then has no COMMIT to repeat."""
+    play = playbook(me=3)
+    proposal = play.cast.pre_prepare(1, play.cast.request(1))
+    play.after(proposal, play.cast.prepare(proposal, 1))
+    play.receives(play.cast.commit(proposal, 1), play.cast.decided(1, 1, proposal.digest)).does_nothing()
+    play.receives(play.cast.decided(2, 1, OTHER)).does_nothing()
+    play.receives(play.cast.commit(proposal, 2)).rejects("COMMIT", "a second digest", sender=2)
+    play.receives(play.cast.decided(0, 1, proposal.digest)).persists("COMMITTED", seq=1)
+    play.sends("REPLY", to=1000)
+    play = playbook(me=3)
+    play.after(proposal, play.cast.prepare(proposal, 1), play.cast.commit(proposal, 0))
+    play.receives(play.cast.decided(2, 1, proposal.digest)).persists("COMMITTED").sends("REPLY", to=1000)
+
+
 def test_claims_outside_the_window_are_not_kept(playbook: Make) -> None:
     play = playbook(me=3)
     for seq in (0, 9, 2**62):

@@ -126,6 +126,18 @@ def test_a_replica_behind_f_plus_1_others_suspects_nobody(playbook: Make) -> Non
     assert play.runs("request", ms=ROUND_MS).replica.active
 
 
+def test_being_behind_excuses_once_at_each_number(playbook: Make) -> None:
+    """One of the f+1 may lie, the other be unable to prove what it knows: nothing to catch up to."""
+    play = at_3(playbook)
+    cast = play.cast
+    play.after(cast.request(1), cast.request(1, client=1001))
+    play.after(cast.status(1, executed=20), cast.status(2, executed=3))
+    play.fires("request").does_nothing()
+    decide(play, cast.pre_prepare(1, cast.request(1)))
+    play.fires("request").does_nothing()
+    play.fires("request").persists("VIEW_CHANGE").sends("VIEW_CHANGE", to=play.others)
+
+
 def test_one_liar_cannot_keep_a_replica_from_suspecting(playbook: Make) -> None:
     play = at_3(playbook)
     play.after(play.cast.request(1), play.cast.status(1, executed=10**9))
