@@ -380,26 +380,3 @@ def test_in_a_view_change_only_commits_of_the_old_view_still_count(playbook: Mak
     play.receives(second, cast.prepare(proposal, 1), cast.prepare(proposal, 2)).does_nothing()
     play.receives(cast.commit(proposal, 0), cast.commit(proposal, 1)).does_nothing()
     play.receives(cast.commit(proposal, 2)).persists("COMMITTED", seq=1).sends("REPLY", to=1000)
-
-
-def test_a_batch_of_too_many_bytes_is_rejected_unless_it_is_one_request(playbook: Make) -> None:
-    play = playbook(batch_bytes=1000)
-    cast = play.cast
-    large = [cast.request(1, b"put", b"k", b"v" * 2000, client=client) for client in (1000, 1001)]
-    play.receives(cast.pre_prepare(1, *large)).rejects("PRE-PREPARE", "the limit is 1000")
-    play.receives(cast.pre_prepare(1, large[0])).persists("PRE_PREPARE").sends("PREPARE", to=play.others)
-
-
-def test_a_primary_keeps_to_the_limits_its_backups_check(playbook: Make) -> None:
-    play = playbook(me=0, batch_bytes=1000, batch_limit=3, pipeline=1)
-    backup = playbook(me=1, batch_bytes=1000, batch_limit=3)
-    cast = play.cast
-    sizes = [10, 500, 10, 600, 10, 10, 10, 10, 2000, 10]
-    play.after(*[cast.request(1, b"put", b"k", b"v" * s, client=1000 + i) for i, s in enumerate(sizes)])
-    batches = []
-    while len(play.replica.pending):
-        proposal = play.replica.slots[play.replica.executed + 1].pre_prepare
-        batches.append(len(proposal.batch))
-        backup.receives(proposal).persists("PRE_PREPARE").sends("PREPARE", to=backup.others)
-        decide(play, proposal)
-    assert batches == [1, 2, 3, 2, 1, 1]

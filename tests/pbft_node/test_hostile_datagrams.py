@@ -62,6 +62,7 @@ class Live:
         *replicas, client = ports(5)
         settings = {"checkpoint_interval": 4, "window": 8, "pipeline": 4}
         timers = {"request_timeout_ns": 500 * MILLISECOND_NS, "view_change_timeout_ns": 500 * MILLISECOND_NS}
+        timers |= {"status_busy_ns": 50 * MILLISECOND_NS, "status_idle_ns": 200 * MILLISECOND_NS}
         cluster = Cluster(cluster_id=b"hostile, live...", n=4, **settings, **timers)
         block = ClientBlock(1000, 1999, "127.0.0.1", client)
         self.genesis: Genesis = make_genesis(cluster, 7, [("127.0.0.1", p) for p in replicas], [block])
@@ -133,6 +134,13 @@ class Attacker:
         except BlockingIOError:
             del self.heard[:-500]
 
+    def learns_from(self, live: Live) -> bool:
+        """A call more; whether enough was overheard to lie well."""
+        assert live.call("put", "k", str(len(self.heard))) == 0
+        self.listen()
+        usual = {MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT, MessageType.STATUS}
+        return len(self.heard) > 40 and usual <= {decode(data)[1].type for data in self.heard}
+
     def send(self, count: int) -> None:
         for _ in range(count):
             self.socket.sendto(self.datagram(), self.target)
@@ -187,12 +195,7 @@ def test_a_live_replica_outlives_hostile_datagrams(live: Live) -> None:
     live.processes[LIAR].send_signal(signal.SIGKILL)
     live.processes[LIAR].wait(timeout=10)
     attacker = Attacker(live, seed=11)
-    while len(attacker.heard) < 40:
-        assert live.call("put", "k", str(len(attacker.heard))) == 0
-        attacker.listen()
-    assert {MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT, MessageType.STATUS} <= {
-        decode(data)[1].type for data in attacker.heard
-    }
+    wait_for(lambda: attacker.learns_from(live), "real traffic of every usual kind")
     before = live.waiting_bytes(VICTIM)[1]
     for sent in range(0, DATAGRAMS, BURST):
         attacker.send(min(BURST, DATAGRAMS - sent))
