@@ -14,11 +14,21 @@ from typing import TypeVar, cast
 
 from checker.fields import Fields, Unreadable, parse_object
 from checker.formats import traitor
-from checker.history import History
+from checker.history import History, Operation
+from checker.patience import Timers
 from checker.trace import ReplicaTrace, read_trace
 
 _T = TypeVar("_T")
 MAX_REPLICAS = 1000
+FIRST_CLIENT = 1000
+"""Of the protocol: process p of the history is client 1000 + p."""
+_TIMERS = (
+    "request_timeout_ns",
+    "view_change_timeout_ns",
+    "max_timeout_ns",
+    "client_retry_ns",
+    "client_retry_max_ns",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +39,18 @@ class PlanFacts:
     operation_timeout_ns: int
     retries: tuple[bool, ...]
     """Per client: whether it retransmits. One that does not may lose a request to the network."""
-    final_reads: int
+    final_reads: tuple[str, ...]
+    """Keys."""
+    nodes: int
+    timers: Timers | None
+    """None: the plan does not tell them."""
 
-    def retry(self, process: int) -> bool:
-        """Whether a process' logical client retransmits: client i is processes i, i + count, i + 2 count …"""
+    def retry(self, operation: Operation) -> bool:
+        """Whether the operation's logical client retransmits.
+
+        Logical client i is processes i, i + count, i + 2 count …, each with a protocol client of its own.
+        """
+        process = operation.process if operation.client is None else operation.client - FIRST_CLIENT
         return self.retries[process % len(self.retries)] if self.retries else True
 
 
@@ -79,6 +97,8 @@ class RunPhase:
     """A phase of the run."""
 
     name: str
+    start_ns: int
+    end_ns: int
     ok: bool
     detail: str
 
@@ -185,11 +205,15 @@ def _read_lines(path: Path, problems: list[str]) -> tuple[FaultStep, ...] | None
 
 
 def _plan(fields: Fields) -> PlanFacts:
+    cluster = fields.inner("cluster")
+    known = all(cluster.has(name) for name in _TIMERS)
     return PlanFacts(
         faults=tuple(fault.text("id") for fault in fields.objects("faults")),
         operation_timeout_ns=fields.number("operation_timeout_ns"),
         retries=tuple(client.flag("retry") for client in fields.objects("clients")),
-        final_reads=len(fields.listed("final_reads")),
+        final_reads=tuple(read.text("key") for read in fields.objects("final_reads")),
+        nodes=cluster.number("nodes"),
+        timers=Timers(*(cluster.number(name) for name in _TIMERS)) if known else None,
     )
 
 
@@ -234,7 +258,13 @@ def _run(fields: Fields) -> RunReport:
     healthy = fields.inner("health").flag("reached") if fields.has("health") else None
     return RunReport(
         phases=tuple(
-            RunPhase(phase.text("name"), phase.flag("ok"), phase.text("detail"))
+            RunPhase(
+                phase.text("name"),
+                phase.number("start_ns"),
+                phase.number("end_ns"),
+                phase.flag("ok"),
+                phase.text("detail"),
+            )
             for phase in fields.objects("phases")
         ),
         healthy=healthy,

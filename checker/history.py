@@ -4,7 +4,8 @@ Invariants, held by the readers in `checker.formats` and relied on everywhere el
 operations are sorted by the index of their invocation; an `ok` operation has `return_ns >= call_ns` and an
 output; an `info` operation has no return: it may take effect at any time after its call, or never; a `fail`
 operation certainly did not happen. Inputs and outputs are immutable (lists became tuples). Times are
-nanoseconds of one monotonic clock. Operation `a` precedes `b` iff `a.return_ns < b.call_ns`, strictly.
+nanoseconds of one monotonic clock. Operation `a` precedes `b` iff `a.return_ns < b.call_ns`, strictly. Where
+a clock is too coarse to tell, the order of the lines does: the readers move times on to say the same.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class History:
     sha256: str
     torn_line: int | None = None
     """Line number of a half last line that the reader was told to forgive."""
+    gaps: int = 0
+    """Event numbers (`index`) that no line has."""
 
 
 class HistoryError(Exception):

@@ -15,8 +15,10 @@ class Limits:
     nodes: int = 3_000_000
     """Search nodes held at once, about 0.5 kB each."""
     shrink_seconds: float = 10.0
+    liveness_slack_ns: int = 2 * SECOND_NS
+    """For a busy machine, on top of what the cluster's timers allow (see `patience`)."""
     liveness_grace_ns: int = 10 * SECOND_NS
-    """How long, besides one operation timeout, a cluster may need to serve again after conditions change."""
+    """How long a cluster whose timers the plan does not tell may need after conditions change."""
     lag_ns: int = SECOND_NS
     """A harness that once was later than this with anything cannot be trusted about time."""
     least_ok: int = 50

@@ -29,6 +29,18 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Voted:
+    """A vote sent: `pre-prepare` (proposed, or accepted with a PREPARE) or `prepared` (and a COMMIT)."""
+
+    line: int
+    t_ns: int
+    kind: str
+    view: int
+    seq: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """committed-local became true."""
 
@@ -72,11 +84,14 @@ class Transferred:
 
 @dataclass(frozen=True, slots=True)
 class NewView:
-    """A view was entered."""
+    """A view was entered. Its primary proposes anew what is above `min_s`, up to `max_s`."""
 
     line: int
     t_ns: int
     view: int
+    primary: int
+    min_s: int
+    max_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,7 @@ class Alarm:
     reason: str
 
 
-Record = Committed | Executed | Checkpointed | Transferred | NewView | Alarm
+Record = Voted | Committed | Executed | Checkpointed | Transferred | NewView | Alarm
 
 
 @dataclass(slots=True)
@@ -96,7 +111,10 @@ class Life:
     """What one process of a replica did, from `started` on. `executed` is where it went on from."""
 
     line: int
+    t_ns: int
     executed: int
+    log_records: int
+    """What it read from its log."""
     records: list[Record] = field(default_factory=list)
 
     def position(self) -> int:
@@ -150,7 +168,8 @@ def read_trace(path: Path, replica: int) -> ReplicaTrace:
             _take(number, _fields(line), lives, replica)
         except _Bad as bad:
             last = position + 1 == len(lines)
-            torn = not content.endswith(b"\n") if last else _begins_life(lines[position + 1][1])
+            at_an_end = not content.endswith(b"\n") if last else _begins_life(lines[position + 1][1])
+            torn = at_an_end and not _is_json(line)
             if len(flaws) < _MOST_FLAWS and not torn:
                 flaws.append(Flaw(number, str(bad)))
     return ReplicaTrace(replica, tuple(lives), tuple(flaws))
@@ -165,6 +184,15 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
             line = line[glued:]
         if line:
             yield number, line
+
+
+def _is_json(line: bytes) -> bool:
+    """A whole line that is wrong was not torn by a crash."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _begins_life(line: bytes) -> bool:
@@ -193,7 +221,7 @@ def _take(number: int, fields: Mapping[str, object], lives: list[Life], replica:
             raise _Bad(f"schema {fields.get('schema')!r:.60} is not {SCHEMA}")
         if fields.get("replica") != replica:
             raise _Bad(f"it says it is of replica {fields.get('replica')!r:.20}")
-        lives.append(Life(number, _number(fields, "executed")))
+        lives.append(Life(number, t_ns, _number(fields, "executed"), _number(fields, "records")))
         return
     if not isinstance(kind, str):
         raise _Bad("field 'e' is missing or no string")
@@ -208,6 +236,9 @@ def _take(number: int, fields: Mapping[str, object], lives: list[Life], replica:
 def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> Record | None:
     """The record, or None for kinds no judge uses."""
     match kind:
+        case "pre-prepare" | "prepared":
+            view, seq = _number(fields, "view"), _number(fields, "seq")
+            return Voted(number, t_ns, kind, view, seq, _text(fields, "digest"))
         case "committed":
             view, seq = _number(fields, "view"), _number(fields, "seq")
             return Committed(number, t_ns, view, seq, _text(fields, "digest"))
@@ -224,7 +255,8 @@ def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> 
                 else None
             )
         case "new-view":
-            return NewView(number, t_ns, _number(fields, "view"))
+            limits = _number(fields, "min_s"), _number(fields, "max_s")
+            return NewView(number, t_ns, _number(fields, "view"), _number(fields, "primary"), *limits)
         case "alarm":
             return Alarm(number, t_ns, _text(fields, "reason"))
     return None

@@ -62,7 +62,7 @@ def read_bytes(
         reader.take(number, line)
     digest = hashlib.sha256(content).hexdigest()
     operations, nemesis = reader.finish()
-    return History(source, header.model.name, header.initial, operations, nemesis, digest, torn)
+    return History(source, header.model.name, header.initial, operations, nemesis, digest, torn, reader.gaps)
 
 
 def _parse(line: bytes) -> Mapping[str, object] | None:
@@ -129,8 +129,12 @@ class _Reader:
         self._source = source
         self._model = model
         self._line = 1
+        self._clock_ns = 0
         self._time_ns = 0
+        """The clock, moved on where it is too coarse to tell a call from a completion before it."""
+        self._completed_ns = -1
         self._index = -1
+        self.gaps = 0
         self._open: dict[int, tuple[int, Operation]] = {}
         self._retired: dict[int, int] = {}
         self._operations: list[Operation] = []
@@ -171,10 +175,12 @@ class _Reader:
             self._refuse(f"time_ns {_show(time_ns)} is not a number from 0 on")
         if index <= self._index:
             self._refuse(f"index {index} comes after {self._index}: an index is used once and they increase")
-        if time_ns < self._time_ns:
-            back = self._time_ns - time_ns
-            self._refuse(f"time runs backwards by {back} ns (time_ns {time_ns} after {self._time_ns})")
-        self._index, self._time_ns = index, time_ns
+        if time_ns < self._clock_ns:
+            back = self._clock_ns - time_ns
+            self._refuse(f"time runs backwards by {back} ns (time_ns {time_ns} after {self._clock_ns})")
+        self.gaps += index - self._index - 1
+        self._index, self._clock_ns = index, time_ns
+        self._time_ns = max(time_ns, self._time_ns)
 
     def _take_nemesis(self, fields: Mapping[str, object]) -> None:
         texts = [fields.get(name, "") for name in ("f", "fault", "kind")]
@@ -207,6 +213,8 @@ class _Reader:
             self._optional_number(fields, "client"),
             self._optional_number(fields, "timestamp"),
         )
+        # What completed in an earlier line is over, however coarse the clock.
+        self._time_ns = max(self._time_ns, self._completed_ns + 1)
         operation = Operation(
             self._index, process, f, key, value, None, "info", self._time_ns, None,
             phase, client, timestamp,
@@ -238,6 +246,7 @@ class _Reader:
         if not isinstance(replicas, tuple) or not all(_is_number(replica) for replica in replicas):
             self._refuse(f"replicas {_show(fields['replicas'])} is not a list of numbers")
         view = self._optional_number(fields, "view")
+        self._completed_ns = self._time_ns
         self._operations.append(
             replace(begun, output=output, type=kind, return_ns=self._time_ns, view=view, replicas=replicas)
         )

@@ -2,7 +2,8 @@
 
 Within a life execution goes up by one, from where `started` (or a finished state transfer) says. The same
 number has the same digest and the same requests with the same outcome in every life of every correct replica;
-checkpoints of one number have one digest. A correct replica never has cause for an alarm.
+checkpoints of one number have one digest. Every decision is a quorum's (`quorums`). A correct replica never
+has cause for an alarm.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from checker.folder import RunFolder
+from checker.judges.quorums import without_quorum
 from checker.limits import Limits
 from checker.trace import (
     Alarm,
@@ -54,14 +56,19 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         replica, flaw = flawed[0]
         reason = f"replica {replica}: trace.jsonl line {flaw.line} cannot be read: {flaw.reason}"
         return unknown(NAME, reason, flaws=len(flawed))
+    if folder.ledger is None or len(traces) < len(folder.ledger.correct()):
+        return unknown(NAME, "the ledger or a correct replica's trace is missing: quorums cannot be counted")
+    found = without_quorum(traces, folder.ledger)
+    if found is not None:
+        return found
     committed = {r.seq for t in traces for r in t.records() if isinstance(r, Committed)}
     executed = {r.seq for t in traces for r in t.records() if isinstance(r, Executed)}
     if not executed:
         return unknown(NAME, "no correct replica executed anything")
     checkpoints = {r.seq for t in traces for r in t.records() if isinstance(r, Checkpointed)}
     reason = (
-        f"{len(traces)} correct replicas agree on {len(committed)} committed and {len(executed)} executed "
-        f"sequence numbers and on {len(checkpoints)} checkpoints"
+        f"{len(traces)} correct replicas agree, each time by a quorum, on {len(committed)} committed and "
+        f"{len(executed)} executed sequence numbers and on {len(checkpoints)} checkpoints"
     )
     return valid(NAME, reason, committed=len(committed), executed=len(executed), checkpoints=len(checkpoints))
 

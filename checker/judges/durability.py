@@ -1,22 +1,52 @@
-"""Durability: what a client was told happened did, at enough correct replicas, and was there at the end.
+"""Durability: what a client was told happened did, before it was told, and is still there at the end.
 
 A client believes f+1 equal replies, so at least f+1 less the Byzantine ones came from correct replicas, each
-of which wrote `executed` before it answered. Since a replica that is killed comes back with what it promised,
-at the end so many correct replicas must again (by execution, checkpoint or state transfer) be at or past the
-sequence number of every acknowledged operation. That reads show it is linearizability's question.
+of which wrote `executed` before it answered; all clocks are one. Since a replica that is killed comes back
+with what it promised, at the end so many correct replicas must again (by execution, checkpoint or state
+transfer) be at or past the sequence number of every acknowledged operation, and none of those may have put
+something else in its place. That reads show it is linearizability's question.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from checker.folder import RunFolder
+from checker.folder import Ledger, RunFolder
 from checker.history import Operation
 from checker.limits import Limits
-from checker.trace import Executed
+from checker.trace import Executed, ReplicaTrace, Transferred
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "durability"
+Name = tuple[int, int]
+"""Of a request: client and timestamp."""
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What one replica held, when."""
+
+    position: int
+    """At the end."""
+    executed: dict[Name, int] = field(default_factory=dict)
+    """Request -> the sequence number at which it first took effect."""
+    latest: dict[int, frozenset[Name]] = field(default_factory=dict)
+    """Sequence number -> the requests that took effect when it was last executed."""
+    moments: list[int] = field(default_factory=list)
+    reached: list[int] = field(default_factory=list)
+    """The highest number reached by each moment, in any life. Both grow."""
+
+    def since_ns(self, seq: int) -> int | None:
+        """When it first held the state after `seq`."""
+        at = bisect_left(self.reached, seq)
+        return self.moments[at] if at < len(self.moments) else None
+
+    def holds(self, name: Name, seq: int) -> bool:
+        """At the end, as far as its trace can tell."""
+        return self.position >= seq and (seq not in self.latest or name in self.latest[seq])
 
 
 def judge(folder: RunFolder, _: Limits) -> Line:
@@ -34,30 +64,84 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     traces = folder.correct_traces()
     if any(trace.flaws for trace in traces) or len(traces) < len(folder.ledger.correct()):
         return unknown(NAME, "a correct replica's trace is missing or has lines that cannot be read")
-    need = max(1, folder.ledger.f + 1 - len(folder.ledger.byzantine))
-    executed_by: dict[tuple[int, int], dict[int, int]] = defaultdict(dict)
-    for trace in traces:
-        for record in trace.records():
-            if isinstance(record, Executed):
-                for request in record.requests:
-                    if request.did == "executed":
-                        executed_by[request.client, request.timestamp][trace.replica] = record.seq
-    final = {trace.replica: trace.lives[-1].position() if trace.lives else 0 for trace in traces}
-    for op in named:
+    return _look_up(named, traces, folder.ledger)
+
+
+def _look_up(operations: Sequence[Operation], traces: Sequence[ReplicaTrace], ledger: Ledger) -> Line:
+    memories = {trace.replica: _remember(trace) for trace in traces}
+    places: dict[Name, dict[int, int]] = defaultdict(dict)
+    for replica, memory in memories.items():
+        for name, seq in memory.executed.items():
+            places[name][replica] = seq
+    need = max(1, ledger.f + 1 - len(ledger.byzantine))
+    for op in operations:
         assert op.client is not None
         assert op.timestamp is not None
-        found = executed_by.get((op.client, op.timestamp), {})
+        name = (op.client, op.timestamp)
+        found = places.get(name, {})
+        if op.replicas and len(set(op.replicas)) <= ledger.f:
+            return _too_few_vouch(op, ledger.f)
         if len(found) < need:
             return _never_executed(op, found, need)
         seq = max(found.values())
-        holders = [replica for replica, position in final.items() if position >= seq]
+        holders = [replica for replica, memory in memories.items() if memory.holds(name, seq)]
         if len(holders) < need:
             return _forgotten(op, seq, holders, need)
+        early = _too_early(op, name, seq, memories)
+        if early is not None:
+            return early
     reason = (
-        f"{len(named)} acknowledged operations were executed by, and at the end still known to, "
-        f"at least {need} correct replica{'s' if need > 1 else ''} each"
+        f"{len(operations)} acknowledged operations were executed before their clients were told, and at the "
+        f"end are still known to at least {need} correct replica{'s' if need > 1 else ''} each"
     )
-    return valid(NAME, reason, acknowledged=len(named), needed=need)
+    return valid(NAME, reason, acknowledged=len(operations), needed=need)
+
+
+def _remember(trace: ReplicaTrace) -> _Memory:
+    memory = _Memory(trace.lives[-1].position() if trace.lives else 0)
+    for life in trace.lives:
+        _reach(memory, life.t_ns, life.executed)
+        for record in life.records:
+            if isinstance(record, Executed | Transferred):
+                _reach(memory, record.t_ns, record.seq)
+            if isinstance(record, Executed):
+                names = frozenset((r.client, r.timestamp) for r in record.requests if r.did == "executed")
+                memory.latest[record.seq] = names
+                for name in names:
+                    memory.executed.setdefault(name, record.seq)
+    return memory
+
+
+def _reach(memory: _Memory, t_ns: int, seq: int) -> None:
+    if not memory.reached or seq > memory.reached[-1]:
+        memory.moments.append(t_ns)
+        memory.reached.append(seq)
+
+
+def _too_early(op: Operation, name: Name, seq: int, memories: dict[int, _Memory]) -> Line | None:
+    """A correct replica among those that vouched had not executed it when the client was told."""
+    assert op.return_ns is not None
+    for replica in op.replicas:
+        memory = memories.get(replica)
+        if memory is None:
+            continue
+        since_ns = memory.since_ns(memory.executed.get(name, seq))
+        if since_ns is None or since_ns > op.return_ns:
+            when = "never did" if since_ns is None else f"did {(since_ns - op.return_ns) / 1e6:.1f} ms later"
+            reason = (
+                f"operation {op.index} ({op.f}, client {op.client}, timestamp {op.timestamp}) was "
+                f"acknowledged on the word of replica {replica} before that had executed it: it {when}"
+            )
+            return invalid(NAME, reason, operation=op.index, seq=seq, replicas=[replica])
+    return None
+
+
+def _too_few_vouch(op: Operation, f: int) -> Line:
+    reason = (
+        f"operation {op.index} ({op.f}) was acknowledged on the word of replicas {sorted(set(op.replicas))} "
+        f"alone; with f = {f} a client needs {f + 1} of them"
+    )
+    return invalid(NAME, reason, operation=op.index, replicas=sorted(set(op.replicas)))
 
 
 def _never_executed(op: Operation, found: dict[int, int], need: int) -> Line:
@@ -71,6 +155,6 @@ def _never_executed(op: Operation, found: dict[int, int], need: int) -> Line:
 def _forgotten(op: Operation, seq: int, holders: list[int], need: int) -> Line:
     reason = (
         f"operation {op.index} ({op.f}) was acknowledged at sequence number {seq}, but at the end only "
-        f"{len(holders)} correct replicas had come that far; it takes {need} to keep it"
+        f"{len(holders)} correct replicas still held it there; it takes {need} to keep it"
     )
     return invalid(NAME, reason, operation=op.index, seq=seq, replicas=holders)

@@ -1,13 +1,15 @@
-"""The harness itself: did it keep up, write every file, finish its own phases? If not, the run is void."""
+"""The harness itself: did it keep up, write every file, finish its phases, tell one story? Else the run is
+void."""
 
 from __future__ import annotations
 
 from checker.folder import RunFolder
+from checker.judges.consistency import contradictions
 from checker.limits import SECOND_NS, Limits
 from checker.verdict import Line, invalid, valid
 
 NAME = "harness"
-_OWN_PHASES = ("set up", "healthy", "tear down")
+_OWN_PHASES = ("set up", "healthy", "load", "tear down")
 """Phases that say nothing about the cluster under faults: if one fails, harness or machine is at fault."""
 
 
@@ -25,6 +27,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         if run.lag_max_ns > limits.lag_ns:
             late, most = run.lag_max_ns / SECOND_NS, limits.lag_ns / SECOND_NS
             troubles.append(f"it was once {late:.2f} s late, more than {most:g} s")
+    troubles += contradictions(folder)
     for trace in folder.correct_traces():
         if not trace.lives:
             troubles.append(f"trace.jsonl of replica {trace.replica} shows no life of it")

@@ -1,12 +1,13 @@
 """Liveness: while at most f replicas were bad, operations completed; once all was healed, final reads did.
 
-PBFT promises progress only some time after conditions stop changing, so time is given: the grace is
-`Limits.liveness_grace_ns` plus one operation timeout. Judged are
-- droughts: inside a stretch of windows within budget, longer than the grace, with operations open all along
-  and none completing;
-- stuck operations: invoked a grace after the start of one window (the same replicas bad), by a client that
-  retransmits, and given up for time although the window lasted;
-- final reads made within budget that did not complete.
+PBFT promises progress only some time after conditions stop changing. How long that may be follows from the
+cluster's own timers (`checker.patience`). Windows of the ledger make *spells*: a spell begins when a replica
+newly goes bad, or when a quorum is there again, and lasts until the next of these; a replica that comes back
+ends none. Judged are, of clients that retransmit,
+- operations: one that was under way for longer than the spells it saw allow (`Spells.allowed_ns`);
+- droughts: no operation completing for that long, with some open all along, however short each was;
+- final reads: every key, within budget, however often it was asked for;
+- primaries: not one of several windows long enough to go on without the primary was used (`view_changes`).
 A harness that lagged cannot tell slow from stuck: then an invalid becomes unknown.
 """
 
@@ -15,46 +16,63 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from checker.folder import Ledger, PlanFacts, RunFolder, Window
-from checker.history import History, Operation
+from checker.folder import Ledger, PlanFacts, RunFolder
+from checker.history import Operation
+from checker.judges.spells import Spells
+from checker.judges.view_changes import never_replaced
 from checker.limits import SECOND_NS, Limits
+from checker.patience import patience
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "liveness"
+_TOUCHING_NS = SECOND_NS // 10
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
     """What the rules need, with nothing missing."""
 
-    history: History
-    ledger: Ledger
+    operations: tuple[Operation, ...]
     plan: PlanFacts
-    grace_ns: int
+    ledger: Ledger
+    spells: Spells
     recorded_until_ns: int
     """The last moment the history speaks of. What was open then is not known to have been stuck later."""
 
+    def ended_ns(self, op: Operation) -> int:
+        """When the operation completed, was given up, or was heard of last."""
+        ended = op.return_ns if op.type == "ok" else op.gave_up_ns
+        return self.recorded_until_ns if ended is None else ended
+
 
 def judge(folder: RunFolder, limits: Limits) -> Line:
-    """Apply the three rules."""
-    if folder.history is None or folder.ledger is None or folder.plan is None:
-        return unknown(NAME, "the history, the ledger or the plan is missing")
-    grace_ns = limits.liveness_grace_ns + folder.plan.operation_timeout_ns
-    until_ns = max((_last_moment(op) for op in folder.history.operations), default=0)
-    case = _Case(folder.history, folder.ledger, folder.plan, grace_ns, until_ns)
-    found = _final_reads(case) or _stuck(case) or _drought(case)
+    """Apply the rules."""
+    if folder.history is None or folder.ledger is None or folder.plan is None or folder.run is None:
+        return unknown(NAME, "the history, the ledger, the plan or run.json is missing")
+    bounds = patience(folder.plan.timers, folder.ledger.f, folder.run.lag_max_ns, limits)
+    spells = Spells(folder.ledger.windows, bounds)
+    operations = folder.history.operations
+    until_ns = max((_last_moment(op) for op in operations), default=0)
+    case = _Case(operations, folder.plan, folder.ledger, spells, until_ns)
+    unread = _unread(case)
+    found = _unreadable(case, unread) or _stuck(case) or _drought(case)
+    found = found or never_replaced(
+        operations, folder.ledger, folder.correct_traces(), bounds, limits, folder.run
+    )
     if found is not None:
         return _void_if_lagged(found, folder, limits)
-    final = [op for op in case.history.operations if op.phase == "final"]
-    if len(final) < case.plan.final_reads:
-        return unknown(NAME, f"{len(final)} of {case.plan.final_reads} final reads were made")
-    if not any(op.type == "ok" for op in case.history.operations):
-        return unknown(
-            NAME, "no operation completed, and no window within budget was long enough to demand it"
-        )
+    if unread:
+        return unknown(NAME, f"{len(unread)} of {len(case.plan.final_reads)} final reads were not made")
+    if not any(op.type == "ok" for op in operations):
+        reason = "no operation completed, and no window within budget was long enough to demand it"
+        return unknown(NAME, reason)
     within = sum(w.to_ns - w.from_ns for w in case.ledger.windows if w.within_liveness_budget) / SECOND_NS
-    reason = f"{within:.1f} s within budget without a drought; all {len(final)} final reads completed"
-    return valid(NAME, reason, final_reads=len(final), grace_ns=grace_ns)
+    settle, serve = bounds.settle_ns() / SECOND_NS, bounds.serve_ns() / SECOND_NS
+    reason = (
+        f"{within:.1f} s within budget: no operation took longer than it may (bounds {settle:.1f} s after a "
+        f"change, {serve:.1f} s once settled), all {len(case.plan.final_reads)} final reads completed"
+    )
+    return valid(NAME, reason, settle_ns=bounds.settle_ns(), serve_ns=bounds.serve_ns())
 
 
 def _last_moment(op: Operation) -> int:
@@ -70,99 +88,87 @@ def _void_if_lagged(line: Line, folder: RunFolder, limits: Limits) -> Line:
     return replace(line, verdict="unknown", reason=reason)
 
 
-def _final_reads(case: _Case) -> Line | None:
-    for op in case.history.operations:
-        if op.phase != "final" or op.type == "ok":
+def _unread(case: _Case) -> list[str]:
+    """Keys whose final read was planned, and that no final read returned."""
+    read = {op.key for op in case.operations if op.phase == "final" and op.type == "ok"}
+    return [key for key in case.plan.final_reads if key not in read]
+
+
+def _unreadable(case: _Case, unread: list[str]) -> Line | None:
+    """A key asked for, within budget, for as long as serving may take, and never read."""
+    attempts: dict[str, list[Operation]] = {key: [] for key in unread}
+    for op in case.operations:
+        if op.phase == "final" and op.key in attempts:
+            attempts[op.key].append(op)
+    for key, tries in attempts.items():
+        if not tries:
             continue
-        window = _window_at(case.ledger, op.call_ns)
-        if window is not None and window.within_liveness_budget:
-            name = f"the final {op.f} of key {op.key!a:.60} (operation {op.index})"
-            reason = f"{name} did not complete: {op.error or op.type:.80}"
-            return invalid(NAME, reason, operation=op.index)
-    return None
-
-
-def _window_at(ledger: Ledger, moment_ns: int) -> Window | None:
-    for window in ledger.windows:
-        if window.from_ns <= moment_ns < window.to_ns:
-            return window
+        begin, end = tries[0].call_ns, max(case.ended_ns(op) for op in tries)
+        allowed = case.spells.allowed_ns(begin, end)
+        tried_ns = sum(case.ended_ns(op) - op.call_ns for op in tries)
+        if allowed is not None and tried_ns >= min(allowed, case.plan.operation_timeout_ns):
+            last = tries[-1]
+            reason = (
+                f"the final {last.f} of key {key!a:.60} (operation {last.index}) did not complete in "
+                f"{len(tries)} tries, {tried_ns / SECOND_NS:.1f} s: {last.error or last.type:.80}"
+            )
+            return invalid(NAME, reason, operation=last.index)
     return None
 
 
 def _stuck(case: _Case) -> Line | None:
-    timeout_ns = case.plan.operation_timeout_ns
-    for op in case.history.operations:
-        if op.type != "info" or not case.plan.retry(op.process):
+    for op in case.operations:
+        if not case.plan.retry(op):
             continue
-        # Given up sooner: the run went on, or ended, without it.
-        given_up_ns = case.recorded_until_ns if op.gave_up_ns is None else op.gave_up_ns
-        if given_up_ns - op.call_ns < timeout_ns:
+        end = case.ended_ns(op)
+        allowed = case.spells.allowed_ns(op.call_ns, end)
+        if allowed is None or end - op.call_ns <= allowed:
             continue
-        window = _window_at(case.ledger, op.call_ns)
-        if window is None or not window.within_liveness_budget:
-            continue
-        if op.call_ns >= window.from_ns + case.grace_ns and op.call_ns + timeout_ns <= window.to_ns:
-            since = (op.call_ns - window.from_ns) / SECOND_NS
-            bad = f"replicas {list(window.bad)} were bad" if window.bad else "nothing was wrong"
-            reason = (
-                f"operation {op.index} ({op.f}) did not complete in {timeout_ns / SECOND_NS:g} s although "
-                f"{bad} and had been for {since:.1f} s"
-            )
-            return invalid(NAME, reason, operation=op.index)
+        done = "completed only after" if op.type == "ok" else "did not complete in"
+        reason = (
+            f"operation {op.index} ({op.f}) {done} {(end - op.call_ns) / SECOND_NS:.1f} s although "
+            f"{case.spells.describe(op.call_ns, end)}: {allowed / SECOND_NS:.1f} s are enough"
+        )
+        return invalid(NAME, reason, operation=op.index, allowed_ns=allowed)
     return None
 
 
 def _drought(case: _Case) -> Line | None:
-    completions = sorted(op.return_ns for op in case.history.operations if op.return_ns is not None)
-    for start_ns, end_ns in _stretches(case.ledger):
+    completions = sorted(op.return_ns for op in case.operations if op.return_ns is not None)
+    for start_ns, end_ns in case.spells.stretches():
         inside = [t for t in completions if start_ns <= t <= end_ns]
         for low, high in zip([start_ns, *inside], [*inside, end_ns], strict=True):
-            if high - low <= case.grace_ns:
-                continue
             for begin, stop in _busy(case, low, high):
-                if stop - begin > case.grace_ns:
-                    return _dry(begin, stop)
+                allowed = case.spells.allowed_ns(begin, stop)
+                if allowed is not None and stop - begin > allowed:
+                    return _dry(case, begin, stop, allowed)
     return None
 
 
-def _dry(begin_ns: int, end_ns: int) -> Line:
-    seconds = (end_ns - begin_ns) / SECOND_NS
+def _dry(case: _Case, begin_ns: int, end_ns: int, allowed_ns: int) -> Line:
     reason = (
-        f"no operation completed for {seconds:.1f} s (from {begin_ns} ns on) although operations were open "
-        "all along and no more replicas were bad than the protocol survives"
+        f"no operation completed for {(end_ns - begin_ns) / SECOND_NS:.1f} s (from {begin_ns} ns on) "
+        f"although operations were open all along and {case.spells.describe(begin_ns, end_ns)}: "
+        f"{allowed_ns / SECOND_NS:.1f} s are enough"
     )
-    return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns)
-
-
-def _stretches(ledger: Ledger) -> Iterator[tuple[int, int]]:
-    """Windows within budget, neighbours joined."""
-    start: int | None = None
-    end = 0
-    for window in ledger.windows:
-        if window.within_liveness_budget:
-            start = window.from_ns if start is None else start
-            end = window.to_ns
-        elif start is not None:
-            yield start, end
-            start = None
-    if start is not None:
-        yield start, end
+    return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns, allowed_ns=allowed_ns)
 
 
 def _busy(case: _Case, low: int, high: int) -> Iterator[tuple[int, int]]:
-    """Parts of [low, high] in which some operation was open at every moment. None may complete inside.
+    """Parts of [low, high] in which a client that retransmits had an operation open at every moment.
 
     Operations follow each other closely (a client invokes the next when one is given up), so parts that
     touch within a tenth of a second are one.
     """
+    if high - low <= _TOUCHING_NS:
+        return
     start: int | None = None
     end = low
-    for op in case.history.operations:
-        until = op.gave_up_ns if op.type != "ok" else op.return_ns
-        begin, stop = max(op.call_ns, low), min(case.recorded_until_ns if until is None else until, high)
-        if stop <= low or begin >= high:
+    for op in case.operations:
+        begin, stop = max(op.call_ns, low), min(case.ended_ns(op), high)
+        if stop <= low or begin >= high or not case.plan.retry(op):
             continue
-        if start is not None and begin > end + SECOND_NS // 10:
+        if start is not None and begin > end + _TOUCHING_NS:
             yield start, end
             start = None
         start = begin if start is None else start

@@ -40,12 +40,12 @@ def _unasked_exit(run: RunReport) -> Line | None:
 
 
 def _not_undone(steps: tuple[FaultStep, ...]) -> Line | None:
-    """A fault is in force from its receipt until a later receipt of its undoing."""
+    """A fault is in force from when it was asked for, receipt or not, until a later receipt of its undo."""
     in_force: dict[str, FaultStep] = {}
     failed: dict[str, FaultStep] = {}
     for step in steps:
         match step.step:
-            case "took-effect":
+            case "asked" | "took-effect":
                 in_force[step.fault] = step
             case "undone" if step.receipt:
                 in_force.pop(step.fault, None)
@@ -57,6 +57,6 @@ def _not_undone(steps: tuple[FaultStep, ...]) -> Line | None:
         return invalid(NAME, f"fault {name} ({step.kind}) could not be undone: {why:.200}", fault=name)
     for name, step in in_force.items():
         return invalid(
-            NAME, f"fault {name} ({step.kind}) took effect and has no receipt of its undoing", fault=name
+            NAME, f"fault {name} ({step.kind}) was asked for and has no receipt of its undoing", fault=name
         )
     return None

@@ -10,6 +10,23 @@ from checker.formats.writer import HistoryWriter
 S = 1_000_000_000
 MS = 1_000_000
 OPERATIONS = 60
+TIMERS = {
+    "request_timeout_ns": 500 * MS,
+    "view_change_timeout_ns": 500 * MS,
+    "max_timeout_ns": 30 * S,
+    "client_retry_ns": 300 * MS,
+    "client_retry_max_ns": 3 * S,
+}
+"""With f = 1, and nothing for the lag of 3 ms: 5.815 s after a change, 3.815 s once settled."""
+PHASES = (
+    ("set up", 0),
+    ("healthy", 0),
+    ("load", 0),
+    ("undo", 6),
+    ("recover", 7),
+    ("final reads", 20),
+    ("tear down", 59),
+)
 
 
 def digest(seq: int) -> str:
@@ -23,6 +40,7 @@ class RunFolderBuilder:
         self.plan = {
             "schema": "traitor/plan/1",
             "operation_timeout_ns": 5 * S,
+            "cluster": {"nodes": 4, **TIMERS},
             "clients": [{"retry": True, "operations": []}, {"retry": True, "operations": []}],
             "faults": [{"id": "kill-1", "kind": "kill"}],
             "final_reads": [{"f": "get", "key": "k", "input": None}],
@@ -41,7 +59,10 @@ class RunFolderBuilder:
         }
         self.run = {
             "schema": "traitor/run/1",
-            "phases": [{"name": "set up", "start_ns": 0, "end_ns": 1, "ok": True, "detail": ""}],
+            "phases": [
+                {"name": name, "start_ns": at * S, "end_ns": (at + 1) * S, "ok": True, "detail": ""}
+                for name, at in PHASES
+            ],
             "health": {"deadline_ns": 1, "reached": True, "replies": {}},
             "exits": [
                 {
@@ -89,16 +110,21 @@ class RunFolderBuilder:
         for replica in range(4):
             lines = [_started(replica, 0)]
             for seq, (client, timestamp) in enumerate(names, 1):
+                t_ns = 1000 * seq
                 if replica == 2 and seq == 21:
-                    lines.append(_started(replica, 10))
-                    lines += [line for line in lines[1:] if line["e"] == "executed" and line["seq"] > 10]
-                lines.append({"t_ns": seq, "e": "committed", "view": 0, "seq": seq, "digest": digest(seq)})
+                    again = [line for line in lines[1:] if line["e"] == "executed" and line["seq"] > 10]
+                    lines.append(_started(replica, 10, t_ns, records=40))
+                    lines += [{**line, "t_ns": t_ns} for line in again]
+                about = {"seq": seq, "digest": digest(seq)}
                 request = [client, timestamp, digest(seq + 1_000), "executed"]
-                lines.append(
-                    {"t_ns": seq, "e": "executed", "seq": seq, "digest": digest(seq), "requests": [request]}
-                )
+                lines += [
+                    {"t_ns": t_ns, "e": "pre-prepare", "view": 0, **about, "requests": 1, "role": "backup"},
+                    {"t_ns": t_ns + 1, "e": "prepared", "view": 0, **about},
+                    {"t_ns": t_ns + 2, "e": "committed", "view": 0, **about},
+                    {"t_ns": t_ns + 3, "e": "executed", **about, "requests": [request]},
+                ]
                 if seq % 10 == 0:
-                    lines.append({"t_ns": seq, "e": "checkpoint", "seq": seq, "digest": digest(seq + 500)})
+                    lines.append({"t_ns": t_ns, "e": "checkpoint", "seq": seq, "digest": digest(seq + 500)})
             self.traces[replica] = lines
 
     def executed(self, replica: int, seq: int) -> dict:
@@ -138,6 +164,6 @@ def _step(time_ns: int, step: str, **more: object) -> dict:
     return {"time_ns": time_ns, "fault": "kill-1", "kind": "kill", "step": step, **more}
 
 
-def _started(replica: int, executed: int) -> dict:
-    more = {"view": 0, "active": True, "executed": executed, "stable": executed, "records": 0}
-    return {"t_ns": 0, "e": "started", "schema": "traitor/trace/1", "replica": replica, **more}
+def _started(replica: int, executed: int, t_ns: int = 0, records: int = 0) -> dict:
+    more = {"view": 0, "active": True, "executed": executed, "stable": executed, "records": records}
+    return {"t_ns": t_ns, "e": "started", "schema": "traitor/trace/1", "replica": replica, **more}

@@ -108,6 +108,83 @@ def test_agreement_accepts_a_jump_by_state_transfer(run, tmp_path):
     assert line_of(run, tmp_path, "agreement").verdict == "invalid"
 
 
+def _prepare_alone(run):
+    for replica in (1, 2, 3):
+        for line in run.traces[replica]:
+            if line["e"] == "pre-prepare" and line["seq"] == 40:
+                line["t_ns"] += 500
+
+
+def _commit_too_soon(run):
+    next(line for line in run.traces[3] if line["e"] == "committed" and line["seq"] == 41)["t_ns"] = 41_000
+
+
+def _commit_another_view(run):
+    """Prepared is forgotten: the votes were for a proposal of another view."""
+    for replica in (0, 1):
+        for line in run.traces[replica]:
+            if line["e"] == "pre-prepare" and line["seq"] == 42:
+                line["view"] = 1
+
+
+def _execute_first(run):
+    lines = run.traces[0]
+    committed = next(line for line in lines if line["e"] == "committed" and line["seq"] == 43)
+    lines.remove(committed)
+    lines.insert(lines.index(run.executed(0, 43)) + 1, committed)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (_prepare_alone, "when 1 correct replicas had accepted it: a quorum takes 3"),
+        (_commit_too_soon, "when 0 correct replicas had prepared it: a quorum takes 3"),
+        (_commit_another_view, "when 2 correct replicas had accepted it"),
+        (_execute_first, "before it had committed it"),
+    ],
+)
+def test_agreement_rejects_what_no_quorum_decided(run, tmp_path, spoil, says):
+    spoil(run)
+    line = line_of(run, tmp_path, "agreement")
+    assert line.verdict == "invalid"
+    assert says in line.reason
+
+
+def test_agreement_counts_a_restarted_replica_in(run, tmp_path):
+    """Its vote may have been durable when a crash took the trace of it (replica 2, before number 21)."""
+
+    def forget(seq, *replicas):
+        for replica in replicas:
+            lines = run.traces[replica]
+            run.traces[replica] = [x for x in lines if not (x["e"] == "prepared" and x["seq"] == seq)]
+
+    forget(21, 2, 3)
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+    forget(22, 3)
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+    forget(22, 2)
+    assert "when 2 correct replicas had prepared it" in line_of(run, tmp_path, "agreement").reason
+
+
+def test_agreement_takes_a_new_view_for_its_primarys_proposals(run, tmp_path):
+    """Also of numbers that its own window does not reach yet."""
+    for replica in (1, 3):
+        lines = run.traces[replica]
+        run.traces[replica] = [x for x in lines if not (x["e"] == "pre-prepare" and x["seq"] == 50)]
+    assert line_of(run, tmp_path, "agreement").verdict == "invalid"
+    entered = {"t_ns": 49_000, "e": "new-view", "view": 0, "primary": 3, "min_s": 40, "max_s": 50}
+    run.traces[3].append(entered)
+    assert line_of(run, tmp_path, "agreement").verdict == "valid"
+    for changed in ({"max_s": 49}, {"min_s": 50}, {"primary": 1}, {"t_ns": 60_000}, {"view": 2}):
+        run.traces[3][-1] = {**entered, **changed}
+        assert line_of(run, tmp_path, "agreement").verdict == "invalid", changed
+
+
+def test_agreement_is_unknown_when_a_correct_replica_has_no_trace(run, tmp_path):
+    del run.traces[3]
+    assert line_of(run, tmp_path, "agreement").verdict == "unknown"
+
+
 def test_agreement_outside_the_fault_model_says_so(run, tmp_path):
     _commit_another_digest(run)
     run.ledger.update(byzantine=[0, 1], safety_demanded=False)
@@ -165,7 +242,7 @@ def test_durability_needs_enough_correct_replicas(run, tmp_path):
     for replica in range(1, 4):
         run.traces[replica] = [line for line in run.traces[replica] if line.get("seq", 0) < 61]
     assert "1 correct replicas executed it" in line_of(run, tmp_path, "durability").reason
-    run.ledger["byzantine"] = [3]
+    run.ledger["byzantine"] = [1]
     assert line_of(run, tmp_path, "durability").verdict == "valid"
 
 
@@ -175,7 +252,44 @@ def test_durability_rejects_what_was_forgotten_after_a_restart(run, tmp_path):
         run.traces[replica].append(started)
     line = line_of(run, tmp_path, "durability")
     assert line.verdict == "invalid"
-    assert "at the end only 0 correct replicas had come that far" in line.reason
+    assert "at the end only 0 correct replicas still held it there" in line.reason
+
+
+def test_durability_rejects_other_requests_in_place_of_what_was_acknowledged(run, tmp_path):
+    """A cluster that forgot everything soon has as many numbers again: how far it came proves nothing."""
+    for replica in range(4):
+        first = run.traces[replica][0]
+        others = [
+            dict(run.executed(replica, seq), requests=[[2000, seq, digest(9), "executed"]])
+            for seq in range(1, 70)
+            if seq < 62
+        ]
+        run.traces[replica] += [dict(first, t_ns=70_000), *others]
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "only 0 correct replicas still held it" in line.reason
+
+
+def test_durability_rejects_a_word_given_before_the_deed(run, tmp_path):
+    late = 30 * 1_000_000_000
+    for line in run.traces[1]:
+        if line["e"] == "executed" and line["seq"] == 61:
+            line["t_ns"] = late
+    line = line_of(run, tmp_path, "durability")
+    assert line.verdict == "invalid"
+    assert "on the word of replica 1 before that had executed it: it did 9999.0 ms later" in line.reason
+    run.traces[1] = [line for line in run.traces[1] if line.get("seq") != 61]
+    assert "it never did" in line_of(run, tmp_path, "durability").reason
+    run.ledger["byzantine"] = [1]
+    assert line_of(run, tmp_path, "durability").verdict == "valid"
+
+
+def test_durability_rejects_the_word_of_too_few(run, tmp_path):
+    path = run.write(tmp_path / "run") / "history.jsonl"
+    path.write_text(path.read_text().replace('"replicas": [0, 1]', '"replicas": [1, 1]', 1))
+    line = judge_run(path.parent).line("durability")
+    assert line.verdict == "invalid"
+    assert "on the word of replicas [1] alone" in line.reason
 
 
 def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):

@@ -9,7 +9,7 @@ from run_folder_builder import RunFolderBuilder
 
 from checker.trace import Executed, read_trace
 
-STARTED = '{"t_ns":0,"e":"started","schema":"traitor/trace/1","replica":0,"executed":4}'
+STARTED = '{"t_ns":0,"e":"started","schema":"traitor/trace/1","replica":0,"executed":4,"records":0}'
 EXECUTED = '{"t_ns":1,"e":"executed","seq":5,"digest":"aa","requests":[[1000,1,"bb","executed"]]}'
 
 
@@ -45,6 +45,9 @@ def test_does_not_forgive_the_rest(tmp_path):
     newer = STARTED.replace("trace/1", "trace/2")
     assert "schema" in read(tmp_path, newer, EXECUTED).flaws[0].reason
     assert [flaw.line for flaw in read(tmp_path, STARTED, EXECUTED[:20]).flaws] == [2]
+    whole = EXECUTED.replace('"seq":5', '"seq":"5"')
+    assert [flaw.line for flaw in read(tmp_path, STARTED, whole, STARTED, EXECUTED).flaws] == [2]
+    assert [flaw.line for flaw in read(tmp_path, STARTED, whole, end="").flaws] == [2]
 
 
 def test_ignores_kinds_it_does_not_know(tmp_path):

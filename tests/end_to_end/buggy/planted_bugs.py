@@ -2,8 +2,8 @@
 product knows of them.
 
 A run is given a `sitecustomize.py` on its PYTHONPATH that calls `plant`. Only processes started as
-`python -m pbft_node --config …/replicas/<id>/config.json` are touched, and of those only the chosen ids. A bug
-overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so on standard error.
+`python -m pbft_node --config …/replicas/<id>/config.json` are touched, and of those only the chosen ids. A
+bug overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so on standard error.
 """
 
 from __future__ import annotations
