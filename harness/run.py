@@ -146,12 +146,17 @@ class Run:
         probe = HealthProbe(self._world, self._sessions, self._workload.encode(self._workload.probe()))
         probe.start()
         try:
-            self._run(lambda: probe.reached, deadline_ns)
+            self._run(lambda: probe.reached or self._one_is_dead(), deadline_ns)
         finally:
             health = probe.stop(deadline_ns)
             if recovering or not health.reached:
                 self._record.health = health
         return health
+
+    def _one_is_dead(self) -> bool:
+        """A replica that ended by itself answers no probe, however long one waits."""
+        ended = {one.replica for one in self._world.exits() if not one.expected}
+        return any(self._world.process(replica).state == "dead" for replica in ended)
 
     def _final_reads(self, phase: PhaseRecord) -> None:
         """Every key; those that got no answer are asked for again, by fresh processes."""

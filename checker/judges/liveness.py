@@ -4,7 +4,7 @@ PBFT promises progress only some time after conditions stop changing. How long t
 cluster's own timers (`checker.patience`). Windows of the ledger make *spells*: a spell begins when a replica
 newly goes bad, or when a quorum is there again, and lasts until the next of these; a replica that comes back
 ends none. Judged are, of clients that retransmit,
-- operations: one that was under way for longer than the spells it saw allow (`Spells.allowed_ns`);
+- operations: one that was under way for longer than the spells it saw allow (`Spells.breach`);
 - droughts: no operation completing for that long, with some open all along, however short each was;
 - final reads: every key, within budget, however often it was asked for;
 - primaries: not one of several windows long enough to go on without the primary was used (`view_changes`).
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from checker.folder import Ledger, PlanFacts, RunFolder
 from checker.history import Operation
-from checker.judges.spells import Spells
+from checker.judges.spells import Breach, Spells
 from checker.judges.view_changes import never_replaced
 from checker.limits import SECOND_NS, Limits
 from checker.patience import patience
@@ -104,9 +104,9 @@ def _unreadable(case: _Case, unread: list[str]) -> Line | None:
         if not tries:
             continue
         begin, end = tries[0].call_ns, max(case.ended_ns(op) for op in tries)
-        allowed = case.spells.allowed_ns(begin, end)
+        breach = case.spells.breach(begin, end)
         tried_ns = sum(case.ended_ns(op) - op.call_ns for op in tries)
-        if allowed is not None and tried_ns >= min(allowed, case.plan.operation_timeout_ns):
+        if breach is not None and tried_ns >= breach.allowed_ns:
             last = tries[-1]
             reason = (
                 f"the final {last.f} of key {key!a:.60} (operation {last.index}) did not complete in "
@@ -118,19 +118,22 @@ def _unreadable(case: _Case, unread: list[str]) -> Line | None:
 
 def _stuck(case: _Case) -> Line | None:
     for op in case.operations:
-        if not case.plan.retry(op):
-            continue
         end = case.ended_ns(op)
-        allowed = case.spells.allowed_ns(op.call_ns, end)
-        if allowed is None or end - op.call_ns <= allowed:
+        breach = case.spells.breach(op.call_ns, end) if case.plan.retry(op) else None
+        if breach is None:
             continue
         done = "completed only after" if op.type == "ok" else "did not complete in"
         reason = (
             f"operation {op.index} ({op.f}) {done} {(end - op.call_ns) / SECOND_NS:.1f} s although "
-            f"{case.spells.describe(op.call_ns, end)}: {allowed / SECOND_NS:.1f} s are enough"
+            f"{breach.circumstances}: {_enough(breach)}"
         )
-        return invalid(NAME, reason, operation=op.index, allowed_ns=allowed)
+        return invalid(NAME, reason, operation=op.index, allowed_ns=breach.allowed_ns)
     return None
+
+
+def _enough(breach: Breach) -> str:
+    lasted, allowed = (breach.to_ns - breach.from_ns) / SECOND_NS, breach.allowed_ns / SECOND_NS
+    return f"{lasted:.1f} s of these count, {allowed:.1f} s are enough"
 
 
 def _drought(case: _Case) -> Line | None:
@@ -139,19 +142,18 @@ def _drought(case: _Case) -> Line | None:
         inside = [t for t in completions if start_ns <= t <= end_ns]
         for low, high in zip([start_ns, *inside], [*inside, end_ns], strict=True):
             for begin, stop in _busy(case, low, high):
-                allowed = case.spells.allowed_ns(begin, stop)
-                if allowed is not None and stop - begin > allowed:
-                    return _dry(case, begin, stop, allowed)
+                breach = case.spells.breach(begin, stop)
+                if breach is not None:
+                    return _dry(begin, stop, breach)
     return None
 
 
-def _dry(case: _Case, begin_ns: int, end_ns: int, allowed_ns: int) -> Line:
+def _dry(begin_ns: int, end_ns: int, breach: Breach) -> Line:
     reason = (
         f"no operation completed for {(end_ns - begin_ns) / SECOND_NS:.1f} s (from {begin_ns} ns on) "
-        f"although operations were open all along and {case.spells.describe(begin_ns, end_ns)}: "
-        f"{allowed_ns / SECOND_NS:.1f} s are enough"
+        f"although operations were open all along and {breach.circumstances}: {_enough(breach)}"
     )
-    return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns, allowed_ns=allowed_ns)
+    return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns, allowed_ns=breach.allowed_ns)
 
 
 def _busy(case: _Case, low: int, high: int) -> Iterator[tuple[int, int]]:

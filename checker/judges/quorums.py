@@ -28,7 +28,8 @@ Choice = tuple[int, str]
 class _Votes:
     """Who voted for what, and when first."""
 
-    def __init__(self, traces: Sequence[ReplicaTrace]) -> None:
+    def __init__(self, traces: Sequence[ReplicaTrace], n: int) -> None:
+        self._n = n
         self._first: dict[tuple[object, ...], dict[int, int]] = defaultdict(dict)
         self._proposed: dict[Choice, int] = {}
         self._announced: dict[int, NewView] = {}
@@ -52,21 +53,21 @@ class _Votes:
         first = dict(self._first.get(_accepted(vote), {}))
         opening = self._announced.get(vote.view)
         if opening is not None and opening.min_s < vote.seq <= opening.max_s:
-            first.setdefault(opening.primary, opening.t_ns)
-        return self._count(first, vote)
+            first[opening.primary] = min(opening.t_ns, first.get(opening.primary, opening.t_ns))
+        return self._count(first, vote, vote.view % self._n)
 
     def for_committed(self, committed: Committed) -> int:
         """Replicas that may have had it prepared when this one had it committed."""
-        return self._count(self._first.get(_prepared(committed), {}), committed)
+        return self._count(self._first.get(_prepared(committed), {}), committed, None)
 
-    def _count(self, first: Mapping[int, int], claim: Voted | Committed) -> int:
+    def _count(self, first: Mapping[int, int], claim: Voted | Committed, proposer: int | None) -> int:
         """Those that had voted by then, and those restarted after the proposal: their votes may be durable
-        without a trace."""
+        without a trace. Of the proposer the proposal itself may be."""
         until_ns = claim.t_ns
         since_ns = self._proposed.get((claim.seq, claim.digest), until_ns + 1)
         return sum(
             first.get(replica, until_ns + 1) <= until_ns
-            or any(since_ns <= restart <= until_ns for restart in restarts)
+            or any((since_ns <= t or replica == proposer) and t <= until_ns for t in restarts)
             for replica, restarts in self._restarts.items()
         )
 
@@ -82,7 +83,7 @@ def _prepared(vote: Voted | Committed) -> tuple[object, ...]:
 def without_quorum(traces: Sequence[ReplicaTrace], ledger: Ledger) -> Line | None:
     """The first decision that no quorum made. Call it with every correct replica's trace, without a flaw."""
     need = (ledger.n + ledger.f) // 2 + 1 - len(ledger.byzantine)
-    votes = _Votes(traces)
+    votes = _Votes(traces, ledger.n)
     for trace in traces:
         for record in trace.records():
             match record:

@@ -47,32 +47,47 @@ class Spells:
         if start is not None:
             yield start, end
 
-    def allowed_ns(self, begin_ns: int, end_ns: int) -> int | None:
-        """How long something that lasted from `begin` to `end` may last; None: nothing can be demanded.
+    def breach(self, begin_ns: int, end_ns: int) -> Breach | None:
+        """Whether something waited for from `begin` to `end` took longer than a correct cluster takes.
 
-        Each spell that begins meanwhile may undo what the cluster had achieved by then.
+        Looked at is every part of it that begins with the waiting or with a spell, and ends with the waiting
+        or with a spell: each spell inside may undo what the cluster had achieved by then.
         """
-        seen = [s for s in self._spells if s.from_ns < end_ns and s.to_ns > begin_ns]
-        if (
-            not seen
-            or seen[0].from_ns > begin_ns
-            or seen[-1].to_ns < end_ns
-            or any(s.first for s in seen[1:])
-        ):
+        if end_ns - begin_ns <= min(self._patience.serve_ns(), self._patience.settle_ns()):
             return None
-        settle_ns = self._patience.settle_ns(seen[0].outage_ns)
-        if len(seen) == 1 and begin_ns - seen[0].from_ns >= settle_ns:
-            return self._patience.serve_ns()
-        return settle_ns + (len(seen) - 1) * self._patience.settle_ns()
-
-    def describe(self, begin_ns: int, end_ns: int) -> str:
-        """What was wrong then, for a reason."""
         seen = [s for s in self._spells if s.from_ns < end_ns and s.to_ns > begin_ns]
-        if len(seen) > 1:
-            return f"never more replicas were bad than the protocol survives, in {len(seen)} spells"
-        bad = f"only replicas {list(seen[0].bad)} were bad" if seen[0].bad else "nothing was wrong"
-        since_ns = begin_ns - seen[0].from_ns
-        return f"{bad} and had been for {since_ns / SECOND_NS:.1f} s" if since_ns > 0 else bad
+        for i, spell in enumerate(seen):
+            since_ns = max(begin_ns, spell.from_ns)
+            allowed_ns = self._patience.settle_ns(spell.outage_ns)
+            if since_ns - spell.from_ns >= allowed_ns:
+                allowed_ns = self._patience.serve_ns()
+            for k in range(i, len(seen)):
+                if k > i and seen[k].first:
+                    break
+                if k > i:
+                    allowed_ns = max(allowed_ns, self._patience.settle_ns()) + self._patience.settle_ns()
+                until_ns = min(end_ns, seen[k].to_ns)
+                if until_ns - since_ns > allowed_ns:
+                    return Breach(since_ns, until_ns, allowed_ns, _describe(seen[i : k + 1], since_ns))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Too long: from, to, what would have been enough, and what was wrong meanwhile, in words."""
+
+    from_ns: int
+    to_ns: int
+    allowed_ns: int
+    circumstances: str
+
+
+def _describe(seen: Sequence[Spell], since_ns: int) -> str:
+    if len(seen) > 1:
+        return f"never more replicas were bad than the protocol survives, in {len(seen)} spells"
+    bad = f"only replicas {list(seen[0].bad)} were bad" if seen[0].bad else "nothing was wrong"
+    for_ns = since_ns - seen[0].from_ns
+    return f"{bad} and had been for {for_ns / SECOND_NS:.1f} s" if for_ns > 0 else bad
 
 
 def _spells(windows: Sequence[Window]) -> Iterator[Spell]:

@@ -55,25 +55,48 @@ def test_without_timers_there_is_one_long_bound():
 # ------------------------------------------------------------------ spells
 
 
+def breaks(spells, begin_s, end_s):
+    """How long would have been enough, in ms; None: it was not too long."""
+    breach = spells.breach(int(begin_s * S), int(end_s * S))
+    return None if breach is None else breach.allowed_ns // MS
+
+
 def test_a_replica_that_comes_back_ends_no_spell():
     spells = Spells([window(0, 10, 1), window(10, 20)], BOUNDS)
-    assert spells.allowed_ns(11 * S, 19 * S) == SERVE
-    assert spells.describe(11 * S, 19 * S) == "only replicas [1] were bad and had been for 11.0 s"
+    assert breaks(spells, 11, 14.7) is None
+    assert breaks(spells, 11, 14.9) == 3800
+    assert breaks(spells, 3, 8.7) is None
+    assert breaks(spells, 3, 8.9) == 5800
+    breach = spells.breach(11 * S, 15 * S)
+    assert breach.circumstances == "only replicas [1] were bad and had been for 11.0 s"
 
 
 def test_a_replica_that_goes_bad_begins_one():
-    spells = Spells([window(0, 10), window(10, 20, 1), window(20, 30, 1, 2)], BOUNDS)
-    assert spells.allowed_ns(12 * S, 13 * S) == SETTLE
-    assert spells.allowed_ns(16 * S, 17 * S) == SERVE
-    assert spells.allowed_ns(9 * S, 11 * S) == 2 * SETTLE
-    assert spells.allowed_ns(9 * S, 21 * S) == 3 * SETTLE
+    spells = Spells([window(0, 10), window(10, 20, 1), window(20, 40, 2)], BOUNDS)
+    assert breaks(spells, 9, 15.7) is None
+    assert breaks(spells, 9, 15.9) == 5800
+    assert breaks(spells, 19, 25.7) is None
+    assert breaks(spells, 18, 40) == 11_600
+    assert breaks(spells, 7, 13) is None
+    assert breaks(spells, 4, 9.9) == 5800
+
+
+def test_many_short_spells_are_borne_with_but_not_for_ever():
+    windows = [window(2 * i, 2 * i + 2, i % 2) for i in range(20)]
+    spells = Spells(windows, BOUNDS)
+    assert breaks(spells, 1, 20) is None
+    long = Spells([window(4 * i, 4 * i + 4, i % 2) for i in range(20)], BOUNDS)
+    assert breaks(long, 0, 80) is None
+    longer = Spells([window(5.9 * i, 5.9 * i + 5.9, i % 2) for i in range(9)], BOUNDS)
+    assert breaks(longer, 1, 5.9 * 9) == 5800
 
 
 def test_nothing_is_demanded_across_an_outage():
     spells = Spells([window(0, 10), window(10, 14, 0, 1, within=False), window(14, 40, 1)], BOUNDS)
-    for begin, end in ((9, 11), (11, 13), (13, 15), (9, 15), (39, 41)):
-        assert spells.allowed_ns(begin * S, end * S) is None
-    assert spells.allowed_ns(15 * S, 30 * S) == BOUNDS.settle_ns(4 * S)
+    assert breaks(spells, 7, 25.4) is None
+    assert breaks(spells, 7, 26.6) == BOUNDS.settle_ns(4 * S) // MS == 12_500
+    assert breaks(spells, 4, 12) == 5800
+    assert breaks(spells, 11, 13.9) is None
     assert list(spells.stretches()) == [(0, 10 * S), (14 * S, 40 * S)]
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,11 @@ class Done:
         lines = json.loads((self.folder / "verdict.json").read_text())["lines"]
         return {line["name"]: line["verdict"] for line in lines if line["judged"]}
 
+    def reason(self, line: str) -> str:
+        """Of one line of the verdict."""
+        lines = json.loads((self.folder / "verdict.json").read_text())["lines"]
+        return str(next(one["reason"] for one in lines if one["name"] == line))
+
     def operations(self) -> dict[str, int]:
         """By outcome."""
         counts: dict[str, int] = json.loads((self.folder / "verdict.json").read_text())["operations"]
@@ -74,16 +80,17 @@ class Done:
         return f"exit {self.code}\n{self.stdout}\n{self.stderr[-3000:]}"
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+def environment(*paths: Path) -> dict[str, str]:
+    """With more places to import from, the first of all being ours."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *paths))), "NO_COLOR": "1"}
 
 
-def traitor(out: Path, *arguments: str, deadline_s: float = 150) -> Done:
+def traitor(out: Path, *arguments: str, deadline_s: float = 150, paths: Sequence[Path] = ()) -> Done:
     """``traitor run`` with its own ``--out``, to its end."""
     command = [*TRAITOR, "run", "--out", str(out), *arguments]
     namespaces: set[str] = set()
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment())
+        process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=ROOT, env=environment(*paths))
         end = time.monotonic() + deadline_s
         while process.poll() is None:
             namespaces |= leftovers(out).namespaces

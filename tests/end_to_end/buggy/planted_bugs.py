@@ -61,17 +61,6 @@ def _unordered_reads(correct: Rule) -> Rule:
     return on_request
 
 
-def _state_forgotten(correct: Rule) -> Rule:
-    """Come back with number and client table of the last checkpoint, and an empty service."""
-
-    def restore_last_state(self: Any) -> None:
-        empty = self.service.snapshot()
-        correct(self)
-        self.service.restore(empty)
-
-    return restore_last_state
-
-
 def _drops_batches(correct: Rule) -> Rule:
     """Every tenth batch is executed without its requests."""
 
@@ -81,7 +70,7 @@ def _drops_batches(correct: Rule) -> Rule:
     return execute
 
 
-def _other_order(correct: Rule) -> Rule:
+def _wrong_effect(correct: Rule) -> Rule:
     """Say the right thing, do another: of every fifth request the trace is written, but not the effect."""
 
     def execute_request(self: Any, request: Any) -> list[object]:
@@ -93,6 +82,18 @@ def _other_order(correct: Rule) -> Rule:
         return list(line)
 
     return execute_request
+
+
+def _hasty_commit(correct: Rule) -> Rule:
+    """Take f+1 COMMITs for a quorum."""
+
+    def check_committed(self: Any, slot: Any) -> None:
+        digest = None if slot.committed else slot.committed_digest(self.cluster.weak)
+        if digest is not None:
+            slot.committed = True
+            self.decide(slot.view, slot.seq, digest)
+
+    return check_committed
 
 
 def _no_request_timer(correct: Rule) -> Rule:
@@ -115,7 +116,7 @@ def _nothing_persisted(correct: Rule) -> Rule:
 
 
 def _dies(correct: Rule) -> Rule:
-    """The process ends itself at number 60."""
+    """The process ends by itself at number 60."""
 
     def execute(self: Any, seq: int, digest: bytes, batch: tuple[Any, ...]) -> None:
         if seq == 60:
@@ -135,9 +136,9 @@ def _function(request: Any) -> str:
 BUGS: Mapping[str, tuple[str, Callable[[Rule], Rule]]] = {
     "no client table": ("execute_request", _no_client_table),
     "unordered reads": ("on_request", _unordered_reads),
-    "state forgotten at restart": ("restore_last_state", _state_forgotten),
     "drops batches": ("execute", _drops_batches),
-    "wrong effect": ("execute_request", _other_order),
+    "wrong effect": ("execute_request", _wrong_effect),
+    "hasty commit": ("check_committed", _hasty_commit),
     "no request timer": ("watch_oldest", _no_request_timer),
     "nothing persisted": ("emit", _nothing_persisted),
     "dies": ("execute", _dies),

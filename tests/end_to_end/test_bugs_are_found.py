@@ -1,0 +1,164 @@
+"""The judge is not taken at its word: bugs are planted into real replica processes, and must be found.
+
+Each case overrides one rule of the replica (`buggy/planted_bugs.py`), runs a real cluster under faults that
+make the bug certain to show, and says which lines of the verdict must be invalid, and why. All others must
+not be.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster_runs import Done, traitor
+
+pytestmark = pytest.mark.sandbox
+
+BUGGY = Path(__file__).parent / "buggy"
+ALL = None
+FAST = {"request_timeout": "200ms", "view_change_timeout": "200ms", "K": 8}
+JUDGED = {
+    "linearizability",
+    "agreement",
+    "exactly-once",
+    "durability",
+    "liveness",
+    "recovery",
+    "coverage",
+    "harness",
+}
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, where, in which run, and what the judge must say: line -> words of its reason."""
+
+    bug: str
+    replicas: tuple[int, ...] | None
+    spec: dict[str, object]
+    found: dict[str, str]
+    coverage: tuple[str, ...] = field(default=("valid",))
+
+
+def kill(start: float, stop: float, replicas: object) -> dict[str, object]:
+    return {"kind": "kill", "start": start, "stop": stop, "params": {"replicas": replicas}}
+
+
+def cut(start: float, stop: float, shape: str, links: list[list[str]]) -> dict[str, object]:
+    params = {"shape": shape, "cut_clients": False, "links": links}
+    return {"kind": "partition", "start": start, "stop": stop, "params": params}
+
+
+def apart(some: range, others: range) -> list[list[str]]:
+    """Every link between the two groups, in both directions."""
+    pairs = [(f"r{a}", f"r{b}") for a in some for b in others]
+    return [list(pair) for pair in (*pairs, *((b, a) for a, b in pairs))]
+
+
+CASES = [
+    # Three replicas cannot tell the clients that their requests were executed, so these are sent again.
+    Planted(
+        "no client table",
+        ALL,
+        {
+            "workload": "append",
+            "time": 5,
+            "budget": "break",
+            "cluster": FAST,
+            "faults": [cut(0.5, 2, "mute", [["r0", "clients"], ["r1", "clients"], ["r2", "clients"]])],
+        },
+        {"linearizability": "append executed twice", "exactly-once": "at sequence numbers"},
+        coverage=("valid", "unknown"),
+    ),
+    # Of six replicas four are a quorum, and the two that are cut off suffice to answer a client.
+    Planted(
+        "unordered reads",
+        ALL,
+        {
+            "workload": {"name": "register", "keys": 4, "contention": 0.3},
+            "nodes": 6,
+            "time": 6,
+            "budget": "break",
+            "cluster": {"client_retry": "30ms"},
+            "faults": [cut(0.5, 5, "majority", apart(range(4), range(4, 6)))],
+        },
+        {"linearizability": "stale read", "durability": "0 correct replicas executed it"},
+    ),
+    Planted(
+        "drops batches",
+        (2,),
+        {"time": 3, "faults": "none"},
+        {"agreement": "but replica 2 executed [] at sequence number 10"},
+    ),
+    Planted(
+        "wrong effect",
+        (2,),
+        {"time": 3, "faults": "none", "cluster": {"K": 8}},
+        {"agreement": "but replica 2 had state"},
+    ),
+    Planted(
+        "hasty commit",
+        ALL,
+        {"time": 3, "faults": "none"},
+        {"agreement": "2 correct replicas had prepared it: a quorum takes 3"},
+    ),
+    Planted(
+        "no request timer",
+        ALL,
+        {"time": 8, "cluster": FAST, "faults": [kill(1, 7.5, "primary")]},
+        {"liveness": "only replicas [0] were bad"},
+    ),
+    Planted(
+        "nothing persisted",
+        ALL,
+        {"time": 5, "budget": "break", "cluster": FAST, "faults": [kill(2, 2.3, [0, 1, 2, 3])]},
+        {
+            "linearizability": "",
+            "agreement": "committed",
+            "durability": "at the end only 0 correct replicas still held it",
+        },
+    ),
+    Planted(
+        "dies",
+        (1,),
+        {"time": 3, "faults": "none"},
+        {"recovery": "RuntimeError: planted test bug: cannot go on after number 59"},
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.bug.replace(" ", "-"))
+def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
+    done = run_with(tmp_path, case)
+    assert done.code == 1, done.explain()
+    verdicts = done.verdicts()
+    assert set(verdicts) == JUDGED
+    assert verdicts.pop("coverage") in case.coverage, done.explain()
+    assert verdicts == {name: "invalid" if name in case.found else "valid" for name in verdicts}, (
+        done.explain()
+    )
+    report = html.unescape((done.folder / "report.html").read_text())
+    for line, words in case.found.items():
+        reason = done.reason(line)
+        assert words in reason, done.explain()
+        assert reason[:200] in report, f"the report does not say: {reason}"
+    if "linearizability" in case.found:
+        assert (done.folder / "counterexample.json").exists()
+    replicas = range(4) if case.replicas is None else case.replicas
+    for replica in replicas:
+        said = (done.folder / "replicas" / str(replica) / "stderr.log").read_text()
+        assert f"planted test bug: {case.bug}" in said
+
+
+def run_with(tmp_path: Path, case: Planted) -> Done:
+    """A run of real processes in some of which the bug is planted."""
+    site = tmp_path / "site"
+    site.mkdir()
+    call = f"planted_bugs.plant({case.bug!r}, {case.replicas!r})"
+    (site / "sitecustomize.py").write_text(f"import planted_bugs\n\n{call}\n")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump({"seed": 1, **case.spec}))
+    return traitor(tmp_path / "runs", str(spec), paths=(site, BUGGY))
