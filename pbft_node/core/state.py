@@ -227,6 +227,7 @@ class ReplicaState:
             return None
         return max(0, self.now_ns - self._due_ns.pop(name))
 
-    def timeout_ns(self, base_ns: int) -> int:
-        """A timeout doubled for each view in a row that failed (section 4.5.2), capped."""
-        return min(base_ns << min(self.failed_views, 20), self.cluster.max_timeout_ns)
+    def timeout_ns(self, base_ns: int, patience: int | None = None) -> int:
+        """A timeout doubled ``patience`` times, else once for each view in a row that failed; capped."""
+        doublings = self.failed_views if patience is None else patience
+        return min(base_ns << min(doublings, 20), self.cluster.max_timeout_ns)

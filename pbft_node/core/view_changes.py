@@ -110,13 +110,18 @@ class ViewChanges(StateTransfer):
             self.start_view_change(min(later), "joined f+1")
 
     def check_view_changes(self) -> None:
-        """A quorum for the view asked for: its primary announces it, the others begin to wait for that."""
+        """A quorum for the view asked for: its primary announces it, the others begin to wait for that.
+
+        T for the first view after one that worked, 2T for the one after it, and so on (section 4.5.2).
+        """
         if self.active or len(self.view_changes_for(self.view)) < self.cluster.quorum:
             return
         if self.primary == self.me:
             self.announce_new_view()
         elif not self.timer_runs(NEW_VIEW_TIMER):
-            self.set_timer(NEW_VIEW_TIMER, self.timeout_ns(self.cluster.view_change_timeout_ns))
+            patience = max(0, self.failed_views - 1)
+            timeout = self.timeout_ns(self.cluster.view_change_timeout_ns, patience)
+            self.set_timer(NEW_VIEW_TIMER, timeout)
 
     def view_changes_for(self, view: View) -> dict[ReplicaId, ViewChange]:
         """The VIEW-CHANGEs for exactly this view, by replica."""
