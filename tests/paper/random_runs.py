@@ -1,7 +1,7 @@
 """Random chaos on the in-memory cluster, and what must hold whatever happens.
 
-Every choice comes from the seed. At most f replicas are faulty at a time; the network loses, doubles and reorders.
-When the faults end, every client must get its answer.
+Every choice comes from the seed. At most f replicas are faulty at a time; the network loses, doubles and
+reorders. When the faults end, every client must get its answer.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import random
 from dataclasses import dataclass
 
 from memory_cluster import MemoryCluster, Network
+
 from pbft_node.core.cluster import MILLISECOND_NS
 from pbft_node.core.frames import MessageType, parse_frame
-from pbft_node.core.operations import decode_fields
-from pbft_node.core.types import FIRST_CLIENT_ID
+from pbft_node.core.operations import decode_fields, encode_fields
+from pbft_node.core.types import FIRST_CLIENT_ID, ClientId
 
 VOTES = {MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT, MessageType.CHECKPOINT}
 
@@ -53,7 +54,7 @@ def random_run(seed: int) -> MemoryCluster:
     network = Network(max_ns=options.max_delay_ms * MILLISECOND_NS, loss=options.loss)
     network.duplication = options.duplication
     cluster = MemoryCluster(seed, network, service="append", n=options.n, auth=options.auth)
-    left = {number: options.operations for number in range(options.clients)}
+    left = dict.fromkeys(range(options.clients), options.operations)
 
     def pump() -> None:
         for number in left:
@@ -141,9 +142,6 @@ def check_agreement(cluster: MemoryCluster, context: str) -> None:
 
 def check_exactly_once(cluster: MemoryCluster, context: str) -> None:
     replica = next(host.replica for host in cluster.hosts if host.replica is not None)
-    from pbft_node.core.operations import encode_fields
-    from pbft_node.core.types import ClientId
-
     fields = decode_fields(replica.service.execute(ClientId(FIRST_CLIENT_ID), encode_fields(b"read", b"k")))
     assert fields is not None
     elements = fields[1:]
