@@ -72,6 +72,10 @@ class Fields:
         """Whether the field is there and not null."""
         return self._value.get(name) is not None
 
+    def true_names(self) -> frozenset[str]:
+        """Names of the fields that are true."""
+        return frozenset(name for name, value in self._value.items() if value is True)
+
     def raw(self, name: str) -> object:
         """The field as it is."""
         return self._value.get(name)

@@ -121,6 +121,8 @@ class RunReport:
     phases: tuple[RunPhase, ...]
     healthy: bool | None
     """Every replica answered after the faults were undone; None if nobody asked."""
+    answered: frozenset[str]
+    """Numbers of the replicas that did, as the record has them."""
     exits: tuple[Exit, ...]
     lag_max_ns: int
     lag_over_50ms: int
@@ -255,6 +257,7 @@ def _fault_step(fields: Fields) -> FaultStep:
 
 def _run(fields: Fields) -> RunReport:
     lag = fields.inner("lag")
+    replies = fields.inner("health").inner("replies") if fields.has("health") else None
     healthy = fields.inner("health").flag("reached") if fields.has("health") else None
     return RunReport(
         phases=tuple(
@@ -268,6 +271,7 @@ def _run(fields: Fields) -> RunReport:
             for phase in fields.objects("phases")
         ),
         healthy=healthy,
+        answered=frozenset() if replies is None else replies.true_names(),
         exits=tuple(_exit(entry) for entry in fields.objects("exits")),
         lag_max_ns=lag.number("max_ns"),
         lag_over_50ms=lag.number("over_50ms"),

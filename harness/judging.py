@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import EXIT_HARNESS, EXIT_USAGE, HarnessError, UsageError
+from harness.store import read_object
 
 EXIT_VIOLATION = 1
 EXIT_UNKNOWN = 3
@@ -51,7 +52,8 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
     command = [sys.executable, "-m", "checker", str(path), "--time-limit", str(limits.search_s)]
     command += [] if out is None else ["--out", str(out)]
     command += [] if model is None else ["--model", model]
-    died: str | None = None
+    verdict = (out or path) / "verdict.json"
+    before = _stamp(verdict)
     try:
         done = subprocess.run(
             command,
@@ -76,11 +78,22 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
         if done.returncode == EXIT_USAGE:
             message = done.stderr.strip()[-_SHOWN_CHARACTERS:] or "the checker refused it"
             raise UsageError(message.removeprefix("error: "))
-        known = done.returncode in (*_WORST_FIRST,) and "Traceback (most recent call last)" not in done.stderr
-        if known:
-            return Judgement(done.returncode, done.stdout)
-        died = _how(done.returncode, done.stderr, limits)
+        if done.returncode in _WORST_FIRST and "Traceback (most recent call last)" not in done.stderr:
+            if _stamp(verdict) != before and read_object(verdict).get("exit_code") == done.returncode:
+                return Judgement(done.returncode, done.stdout)
+            died = f"it ended with exit code {done.returncode}, but wrote no verdict that says so"
+        else:
+            died = _how(done.returncode, done.stderr, limits)
     return _dead(died, out or path)
+
+
+def _stamp(verdict: Path) -> tuple[int, int] | None:
+    """Which file this is. The checker replaces it; one it did not write says nothing of this judgement."""
+    try:
+        seen = verdict.stat()
+    except OSError:
+        return None
+    return seen.st_ino, seen.st_mtime_ns
 
 
 def worst(*codes: int) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from checker.folder import FIRST_CLIENT, FaultStep, Ledger, PlanFacts, RunFolder, RunReport
 from checker.history import History
 
+HONEST_FAULTS = frozenset({"kill", "pause", "partition"})
+"""What they befall says nothing false."""
 PHASES = ("set up", "healthy", "load", "undo", "recover", "final reads", "tear down")
 
 
@@ -21,7 +23,7 @@ def contradictions(folder: RunFolder) -> Iterator[str]:
     if folder.ledger is not None and folder.faults is not None:
         yield from _ledger_and_faults(folder.ledger, folder.faults)
     if folder.ledger is not None and folder.run is not None:
-        yield from _ledger_and_phases(folder.ledger, folder.run)
+        yield from _ledger_and_run(folder.ledger, folder.run)
     if folder.plan is not None:
         yield from _plan_and_rest(folder.plan, folder)
     if folder.run is not None:
@@ -58,6 +60,10 @@ def _ledger_itself(ledger: Ledger) -> Iterator[str]:
 
 def _ledger_and_faults(ledger: Ledger, steps: tuple[FaultStep, ...]) -> Iterator[str]:
     """While a fault is proved at work some replica is bad; none is when no fault was even asked for."""
+    kinds = {step.kind for step in steps}
+    if ledger.byzantine and kinds <= HONEST_FAULTS:
+        said = ", ".join(sorted(kinds)) or "none"
+        yield f"ledger.json: replicas {sorted(ledger.byzantine)} are Byzantine, but the faults were {said}"
     end_ns = max((window.to_ns for window in ledger.windows), default=0)
     asked: dict[str, int] = {}
     at_work: dict[str, tuple[int, int]] = {}
@@ -95,9 +101,20 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _ledger_and_phases(ledger: Ledger, run: RunReport) -> Iterator[str]:
+def _ledger_and_run(ledger: Ledger, run: RunReport) -> Iterator[str]:
+    silent = [replica for replica in range(ledger.n) if str(replica) not in run.answered]
+    if run.healthy and silent:
+        yield f"run.json: health was reached, but replicas {silent} did not answer"
     if not ledger.windows or not run.phases:
         return
+    torn_down_ns = max((p.start_ns for p in run.phases if p.name == PHASES[-1]), default=0)
+    for exit_ in run.exits:
+        asked = any(w.from_ns <= exit_.time_ns <= w.to_ns and exit_.replica in w.bad for w in ledger.windows)
+        if exit_.expected and exit_.time_ns < torn_down_ns and not asked:
+            yield (
+                f"run.json: the end of replica {exit_.replica} at {exit_.time_ns} ns was expected, but "
+                "ledger.json knows of no fault that asked for it"
+            )
     begin, end = run.phases[0].start_ns, max(phase.end_ns for phase in run.phases)
     if ledger.windows[0].from_ns > begin or ledger.windows[-1].to_ns < end:
         yield f"ledger.json does not cover the run, which lasted from {begin} to {end} ns"

@@ -63,7 +63,7 @@ class RunFolderBuilder:
                 {"name": name, "start_ns": at * S, "end_ns": (at + 1) * S, "ok": True, "detail": ""}
                 for name, at in PHASES
             ],
-            "health": {"deadline_ns": 1, "reached": True, "replies": {}},
+            "health": {"deadline_ns": 1, "reached": True, "replies": {str(i): True for i in range(4)}},
             "exits": [
                 {
                     "replica": 2,

@@ -1,15 +1,20 @@
 """The checker as a process with limits: a checker that dies is an unknown, never a pass."""
 
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from checker.formats.writer import HistoryWriter
 from harness import judging
 from harness.errors import UsageError
 from harness.judging import CheckLimits, judge, worst
 
+ROOT = Path(__file__).resolve().parents[2]
 HEADER = {"schema": "traitor/history/1", "model": "kv", "initial": None}
 
 
@@ -51,6 +56,8 @@ def test_a_malformed_history_is_wrong_use_with_its_line(tmp_path: Path) -> None:
         ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
         ("x = bytearray(3 << 30)", "memory"),
         ("import time; time.sleep(60)", "not done within"),
+        ("pass", "exit code 0, but wrote no verdict"),
+        ("import sys; sys.exit(1)", "exit code 1, but wrote no verdict"),
     ],
 )
 def test_a_checker_that_dies_is_unknown(
@@ -60,12 +67,85 @@ def test_a_checker_that_dies_is_unknown(
     checker.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{program}"\n')
     checker.chmod(0o755)
     monkeypatch.setattr(judging.sys, "executable", str(checker))
+    # Of an earlier judgement, and not to be believed.
+    (tmp_path / "verdict.json").write_text('{"verdict": "valid", "exit_code": 0, "lines": []}')
     judgement = judge(tmp_path, CheckLimits(wall_s=2, memory_bytes=1 << 30))
     assert judgement.exit_code == 3
     assert judgement.died
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert {line["verdict"] for line in verdict["lines"]} == {"unknown"}
     assert words in verdict["lines"][0]["reason"]
+
+
+def busy_history(path: Path, writes: int) -> Path:
+    """One that no search decides soon: many writes at once, each read at once, and two late stale reads."""
+    with path.open("wb") as out:
+        writer = HistoryWriter(out.write, "register")
+        for i in range(writes):
+            writer.invoke(0, i, "write", "k", f"v{i}")
+            writer.invoke(0, 1000 + i, "read", "k", None)
+        for i in range(writes):
+            writer.ok(10, i, None)
+            writer.ok(10, 1000 + i, f"v{i}")
+        for time_ns, i in ((20, 1), (30, 2)):
+            writer.invoke(time_ns, i, "read", "k", None)
+            writer.ok(time_ns + 1, i, f"v{i}")
+    return path
+
+
+def checker_of(process: subprocess.Popen[str], deadline_s: float = 20) -> psutil.Process:
+    """The checker that a command started, once it is at work."""
+    end = time.monotonic() + deadline_s
+    while time.monotonic() < end:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "checker" in child.cmdline() and child.cpu_times().user > 0.5:
+                return child
+        time.sleep(0.02)
+    raise AssertionError(f"no checker at work within {deadline_s} s")
+
+
+def test_a_checker_killed_at_work_is_unknown(tmp_path: Path) -> None:
+    """The real one, under the command a user calls."""
+    path = busy_history(tmp_path / "history.jsonl", 40)
+    command = [sys.executable, "-m", "harness", "check", str(path), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            checker_of(process).kill()
+            said, complaint = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert process.returncode == 3, complaint
+    assert "the checker did not finish: it was ended by SIGKILL" in said
+    (folder,) = (tmp_path / "out").iterdir()
+    assert json.loads((folder / "verdict.json").read_text())["verdict"] == "unknown"
+    assert "it was ended by SIGKILL" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (CheckLimits(wall_s=1), "it was not done within 1 s and was killed"),
+        (CheckLimits(search_s=0.5), "time limit of 0.5 s"),
+    ],
+    ids=["wall time", "search time"],
+)
+def test_a_checker_at_its_limits_is_unknown(tmp_path: Path, limits: CheckLimits, words: str) -> None:
+    path = busy_history(tmp_path / "history.jsonl", 40)
+    judgement = judge(path, limits, tmp_path)
+    assert judgement.exit_code == 3
+    assert words in judgement.text
+    assert json.loads((tmp_path / "verdict.json").read_text())["exit_code"] == 3
+
+
+def test_a_checker_short_of_memory_is_unknown(tmp_path: Path) -> None:
+    path = history(tmp_path / "history.jsonl", "a")
+    path.write_text(path.read_text().replace('"a"', f'"{"a" * (40 << 20)}"'))
+    judgement = judge(path, CheckLimits(memory_bytes=128 << 20), tmp_path)
+    assert judgement.exit_code == 3
+    assert "it needed more than its 128 MiB of memory" in judgement.text
+    assert json.loads((tmp_path / "verdict.json").read_text())["exit_code"] == 3
 
 
 def test_the_worst_code_wins() -> None:
