@@ -1,4 +1,4 @@
-"""The same inputs give the same bytes, whatever Python's hash seed: what is promised about replay rests on it."""
+"""The same inputs give the same bytes under any hash seed: what is promised about replay rests on it."""
 
 from __future__ import annotations
 
