@@ -90,6 +90,8 @@ class Run:
             self._to_the_end()
         except Interrupted as interruption:
             self._record.interrupted = str(interruption)
+            with contextlib.suppress(HarnessError):  # now: a second signal may end the tearing down
+                self._write_record()
         except HarnessError as error:
             self._record.harness_errors.append(str(error))
         except KeyboardInterrupt:

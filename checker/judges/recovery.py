@@ -1,6 +1,12 @@
-"""Recovery: every fault was proved undone, every replica is healthy again, and none died by itself."""
+"""Recovery: every fault was proved undone, every replica is healthy again, and none died by itself.
+
+A run that was cut short (interrupted, or the harness died) never waited for its faults to be undone: a proof
+that is missing then accuses nobody.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from checker.folder import FaultStep, RunFolder, RunReport
 from checker.limits import Limits
@@ -13,9 +19,12 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     """Exits first: a replica that died by itself explains the rest."""
     if folder.run is None or folder.faults is None:
         return unknown(NAME, "run.json or faults.jsonl is missing")
-    found = _unasked_exit(folder.run) or _not_undone(folder.faults)
+    found = _unasked_exit(folder.run)
     if found is not None:
         return found
+    found = _not_undone(folder.faults)
+    if found is not None:
+        return found if _waited(folder.run) else _cut_short(found, folder.run)
     if folder.run.healthy is None:
         why = folder.run.interrupted or "no health probe was made"
         return unknown(NAME, f"nobody knows whether the cluster is healthy again: {why}")
@@ -37,6 +46,17 @@ def _unasked_exit(run: RunReport) -> Line | None:
             reason = f"replica {exit_.replica} ended {exit_.how} and nobody had asked it to{said}"
             return invalid(NAME, reason, replica=exit_.replica, last_lines=list(exit_.last_lines))
     return None
+
+
+def _waited(run: RunReport) -> bool:
+    """Whether the harness went through undoing, in its own time, to the end."""
+    return run.interrupted is None and {"undo", "tear down"} <= {phase.name for phase in run.phases}
+
+
+def _cut_short(found: Line, run: RunReport) -> Line:
+    last = run.phases[-1].name if run.phases else "none"
+    how = f"interrupted ({run.interrupted})" if run.interrupted else f"the run died in phase {last!r:.40}"
+    return replace(found, verdict="unknown", reason=f"{how} before it could be proved: {found.reason}")
 
 
 def _not_undone(steps: tuple[FaultStep, ...]) -> Line | None:

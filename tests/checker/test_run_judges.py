@@ -71,6 +71,20 @@ def test_recovery_rejects(run, tmp_path, spoil, says):
     assert says in line.reason
 
 
+@pytest.mark.parametrize("spoil", [_never_undo, _fail_to_undo])
+def test_a_run_cut_short_proves_nothing_about_undoing(run, tmp_path, spoil):
+    """SIGKILL of the harness, or Ctrl-C: nobody waited for the undoing, so nobody is accused."""
+    spoil(run)
+    whole = run.run["phases"]
+    run.run["phases"] = whole[:3]
+    line = line_of(run, tmp_path, "recovery")
+    assert (line.verdict, "died in phase 'load'" in line.reason) == ("unknown", True)
+    assert judge_run(tmp_path / "run").exit_code == 4
+    run.run.update(phases=whole, interrupted="stopped by SIGINT")
+    line = line_of(run, tmp_path, "recovery")
+    assert (line.verdict, "stopped by SIGINT" in line.reason) == ("unknown", True)
+
+
 def test_recovery_is_unknown_when_nobody_looked(run, tmp_path):
     run.run["health"] = None
     assert line_of(run, tmp_path, "recovery").verdict == "unknown"
