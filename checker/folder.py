@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from checker.fields import Fields, Unreadable, parse_object
+from checker.files import read_regular
 from checker.formats import traitor
 from checker.history import History, Operation
 from checker.patience import Timers
+from checker.seal import broken_seals
 from checker.trace import ReplicaTrace, read_trace
 
 _T = TypeVar("_T")
@@ -165,6 +167,7 @@ def read_folder(path: Path, model: str | None = None) -> RunFolder:
     replicas = range(ledger.n) if ledger else _replicas_in(path / "replicas")
     traces = {r: read_trace(path / "replicas" / str(r) / "trace.jsonl", r) for r in replicas}
     problems += [trace.missing for trace in traces.values() if trace.missing]
+    problems += broken_seals(path)
     return RunFolder(history, plan, ledger, faults, run, traces, tuple(problems))
 
 
@@ -178,7 +181,7 @@ def _replicas_in(path: Path) -> list[int]:
 
 def _read(path: Path, parse: Callable[[Fields], _T], problems: list[str]) -> _T | None:
     try:
-        value = parse_object(path.read_bytes())
+        value = parse_object(read_regular(path))
         fields = Fields(value, path.name)
         wanted = f"traitor/{path.stem}/1"
         if value.get("schema") != wanted:
@@ -193,7 +196,7 @@ def _read(path: Path, parse: Callable[[Fields], _T], problems: list[str]) -> _T 
 
 def _read_lines(path: Path, problems: list[str]) -> tuple[FaultStep, ...] | None:
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_regular(path).splitlines()
         if not lines or parse_object(lines[0]).get("schema") != "traitor/faults/1":
             raise Unreadable("line 1 is no header with schema traitor/faults/1")
         return tuple(

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checker.files import read_regular
+
 SCHEMA = "traitor/trace/1"
 _LONGEST_LINE_BYTES = 8 * 1024 * 1024
 _MOST_FLAWS = 20
@@ -156,8 +158,7 @@ class _Bad(Exception):
 def read_trace(path: Path, replica: int) -> ReplicaTrace:
     """The trace in `path`. Never raises for what the file holds."""
     try:
-        with path.open("rb") as file:
-            content = file.read()
+        content = read_regular(path)
     except OSError as error:
         return ReplicaTrace(replica, (), (), f"{path.name} of replica {replica}: {error.strerror}")
     lines = list(_lines(content))

@@ -10,11 +10,13 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from checker.files import read_regular
+from checker.seal import JUDGEMENT
 from harness.errors import HarnessError, TraitorError, UsageError
 from harness.run_record import write_json
 
@@ -102,7 +104,7 @@ def list_runs(out: Path) -> list[RunSummary]:
 def read_object(path: Path) -> Mapping[str, object]:
     """A JSON object, or an empty one when there is none to read."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -167,16 +169,38 @@ def seal(folder: Path, origin: Origin) -> None:
 
 
 def seal_again(folder: Path) -> None:
-    """After a file changed (a new verdict): the same manifest with new hashes."""
+    """When the run is over: the same manifest with the hashes of everything that is there now."""
+    _reseal(folder, lambda _: hash_files(folder))
+
+
+def seal_judgement(folder: Path) -> None:
+    """After judging again: new hashes of what a judgement writes.
+
+    What the run recorded keeps the hash it had, so that a change stays visible.
+    """
+
+    def judged(sealed: Mapping[str, object]) -> dict[str, object]:
+        recorded = {name: digest for name, digest in sealed.items() if name not in JUDGEMENT}
+        now = hash_files(folder, [folder / name for name in JUDGEMENT])
+        return dict(sorted((recorded | now).items()))
+
+    _reseal(folder, judged)
+
+
+def _reseal(folder: Path, hashes: Callable[[Mapping[str, object]], Mapping[str, object]]) -> None:
     manifest = dict(read_object(folder / "manifest.json"))
+    files = manifest.get("files")
     if manifest.get("schema") == MANIFEST_SCHEMA:
-        write_json(folder / "manifest.json", manifest | {"files": hash_files(folder)})
+        write_json(
+            folder / "manifest.json",
+            manifest | {"files": hashes(files if isinstance(files, dict) else {})},
+        )
 
 
-def hash_files(folder: Path) -> dict[str, str]:
-    """Path -> sha256, of all that is sealed, in order."""
+def hash_files(folder: Path, paths: Iterable[Path] | None = None) -> dict[str, str]:
+    """Path -> sha256, of all that is sealed, or of these, in order."""
     hashes = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob("*") if paths is None else paths):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not path.is_symlink() and name not in NOT_SEALED:
             try:

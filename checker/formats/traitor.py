@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
+from checker.files import read_regular
 from checker.history import History, HistoryError, NemesisEvent, Operation, Outcome
 from checker.models import MODEL_NAMES, initial_problem, model_named
 from checker.models.base import Model
@@ -26,7 +27,7 @@ _TYPES = ("invoke", "ok", "fail", "info")
 def read(path: Path, model: str | None = None, *, forgive_torn_tail: bool = False) -> History:
     """The history in `path`. `model` overrides the header's; a half last line is an error unless forgiven."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except OSError as error:
         advice = "Give a run folder or a history file that can be read"
         raise HistoryError(str(path), 0, f"cannot be read ({error.strerror})", advice) from None

@@ -63,6 +63,25 @@ def test_the_manifest_seals_every_file_but_itself_and_the_report(tmp_path: Path)
     assert again["command"] == manifest["command"]
 
 
+def test_judging_again_does_not_seal_what_was_changed_since(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    (tmp_path / "verdict.json").write_text("{}")
+    store.seal(tmp_path, ORIGIN)
+    (tmp_path / "plan.json").write_text('{"seed": 8}')
+    (tmp_path / "verdict.json").unlink()
+    (tmp_path / "witness.jsonl").write_text("w")
+    store.seal_judgement(tmp_path)
+    assert json.loads((tmp_path / "manifest.json").read_text())["files"] == {
+        "plan.json": hashlib.sha256(b"{}").hexdigest(),
+        "witness.jsonl": hashlib.sha256(b"w").hexdigest(),
+    }
+
+
+def test_no_fifo_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.json")
+    assert store.read_object(tmp_path / "run.json") == {}
+
+
 def test_sealing_again_without_a_manifest_makes_none(tmp_path: Path) -> None:
     store.seal_again(tmp_path)
     assert not os.listdir(tmp_path)
