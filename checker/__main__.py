@@ -27,9 +27,9 @@ WRONG_USE = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print, write; returns the exit code."""
     options = _parser().parse_args(arguments)
+    target: Path | None = options.out or (options.path if options.path.is_dir() else None)
     try:
         verdict = _judge(options.path, Limits(seconds=options.time_limit), options.model)
-        target = options.out or (options.path if options.path.is_dir() else None)
         if target is not None:
             target.mkdir(parents=True, exist_ok=True)
             write_results(verdict, target)
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except OSError as error:
         reason = (
-            f"{error.filename}: {error.strerror}. Results cannot be written; name a place with --out DIR."
+            f"{target}: {error.strerror}. The verdict cannot be written; free some space, or name a place "
+            "with --out DIR"
         )
         _say(_printable(reason) + "\n", sys.stderr)
         return WRONG_USE

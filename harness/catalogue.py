@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
-import sys
+import stat
 from pathlib import Path
 
 from harness import store
+from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, UsageError
 from harness.judging import CheckLimits, judge, worst
 from harness.run_command import render_report
@@ -18,7 +20,7 @@ def check(path: Path, model: str | None, out: Path, as_json: bool, program: str)
     if path.is_dir():
         folder = store.find_run(path)
         judgement = judge(folder, CheckLimits(), model=model)
-        store.seal_again(folder)
+        store.seal_judgement(folder)
     else:
         folder = _folder_for(path, out)
         try:
@@ -31,17 +33,20 @@ def check(path: Path, model: str | None, out: Path, as_json: bool, program: str)
     code = worst(judgement.exit_code, problem)
     if as_json:
         verdict = store.read_object(folder / "verdict.json")
-        result = {"run": str(folder), "exit_code": code, "verdict": verdict, "report": str(report_path)}
-        print(json.dumps(result))
+        written = None if report_path is None else str(report_path)
+        result = {"run": str(folder), "exit_code": code, "verdict": verdict, "report": written}
+        say(json.dumps(result))
         return code
-    sys.stdout.write(judgement.text)
-    print(f"{'report':<16} {report_path or 'none'}")
-    print(f"{'again':<16} {program} check {path}")
+    say(judgement.text.rstrip("\n"))
+    say(f"{'report':<16} {report_path or 'none'}")
+    say(f"{'again':<16} {program} check {shlex.quote(str(path))}")
     return code
 
 
 def _folder_for(path: Path, out: Path) -> Path:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is not a regular file", "Copy it into one: it is read more than once.")
         with path.open("rb"):
             pass
     except OSError as error:
@@ -56,7 +61,7 @@ def report(path: Path, as_json: bool) -> int:
     """``traitor report RUN``."""
     written, problem = render_report(store.find_run(path))
     if written is not None:
-        print(json.dumps({"report": str(written)}) if as_json else written)
+        say(json.dumps({"report": str(written)}) if as_json else str(written))
     return problem
 
 
@@ -75,15 +80,15 @@ def list_(out: Path, as_json: bool) -> int:
             }
             for run in runs
         ]
-        print(json.dumps({"runs": rows}))
+        say(json.dumps({"runs": rows}))
         return 0
     for run in runs:
         folder = store.printable(run.folder)
-        print(f"{run.started:<20}  {run.verdict:<10}  {run.operations:<28}  {folder}")
+        say(f"{run.started:<20}  {run.verdict:<10}  {run.operations:<28}  {folder}")
         if run.reason:
-            print(f"{'':<20}  {run.reason}")
+            say(f"{'':<20}  {run.reason}")
     if not runs:
-        print(f"no runs in {out}; make one: traitor run", file=sys.stderr)
+        tell(f"no runs in {out}; make one: traitor run")
     return 0
 
 
@@ -93,9 +98,9 @@ def doctor(as_json: bool) -> int:
 
     checks = examine()
     if as_json:
-        print(json.dumps(render_json(checks)))
+        say(json.dumps(render_json(checks)))
     else:
-        sys.stdout.write(render_text(checks))
+        say(render_text(checks).rstrip("\n"))
     return 0 if all(check.ok for check in checks if check.required) else EXIT_HARNESS
 
 
@@ -114,14 +119,14 @@ def faults(as_json: bool) -> int:
         for kind in KINDS.values()
     ]
     if as_json:
-        print(json.dumps({"faults": rows}))
+        say(json.dumps({"faults": rows}))
         return 0
     for row in rows:
-        print(row["name"])
-        print(f"    {row['description']}")
-        print(f"    charges  {row['charges']}")
-        print(f"    worlds   {', '.join(str(world) for world in KINDS[str(row['name'])].worlds)}")
-        print(f"    example  {json.dumps({'kind': row['name'], 'params': row['example']})}")
+        say(str(row["name"]))
+        say(f"    {row['description']}")
+        say(f"    charges  {row['charges']}")
+        say(f"    worlds   {', '.join(str(world) for world in KINDS[str(row['name'])].worlds)}")
+        say(f"    example  {json.dumps({'kind': row['name'], 'params': row['example']})}")
     return 0
 
 
@@ -149,12 +154,12 @@ def workloads(as_json: bool) -> int:
             }
             for workload in WORKLOADS.values()
         ]
-        print(json.dumps({"workloads": rows}))
+        say(json.dumps({"workloads": rows}))
         return 0
     for workload in WORKLOADS.values():
-        print(f"{workload.name}  (model {workload.model}, service {workload.service})")
-        print(f"    {workload.description}")
+        say(f"{workload.name}  (model {workload.model}, service {workload.service})")
+        say(f"    {workload.description}")
         for parameter in workload.parameters:
             setting = f"{parameter.name}={parameter.default}"
-            print(f"    {setting:<22} {parameter.meaning}; {parameter.allowed()}")
+            say(f"    {setting:<22} {parameter.meaning}; {parameter.allowed()}")
     return 0

@@ -8,45 +8,60 @@ interrupted. Everything heavy is imported by the command that needs it: ``traito
 from __future__ import annotations
 
 import argparse
-import os
+import re
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from harness import console
 from harness.errors import EXIT_HARNESS, TraitorError
 
 EXIT_INTERRUPTED = 130
 RUNS = Path("runs")
 _FLAGS = ("world", "workload", "nodes", "clients", "rate", "time", "seed", "budget", "name")
 """Of ``run``, named like the keys of a spec."""
+_NUMBER = re.compile(r"[-+]?([0-9.]+(e[-+]?[0-9]+)?|nan|inf)\Z", re.IGNORECASE)
+"""Python itself would take more for one: ``1_0``, other scripts' digits."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Problems a user can meet are told without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    console.open_missing()
     options = _parser().parse_args(words)
-    _interrupt_on_sigterm()
-    try:
-        code = _dispatch(options, words)
-        sys.stdout.flush()
+    _interrupt_on_signals()
+    code = _told(options, words)
+    lost = console.lost_results()
+    if lost is None:
         return code
+    console.tell(f"traitor: the results could not be written to stdout: {lost}")
+    return code or EXIT_HARNESS
+
+
+def _told(options: argparse.Namespace, words: list[str]) -> int:
+    try:
+        return _dispatch(options, words)
     except TraitorError as error:
-        print(f"traitor: {_safe(str(error))}", file=sys.stderr)
+        console.tell(f"traitor: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        print("traitor: interrupted", file=sys.stderr)
+        console.tell("traitor: interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print(f"traitor: {_safe(where)}{error.strerror or error}", file=sys.stderr)
-        print("The machine refused it. See: traitor doctor", file=sys.stderr)
+        console.tell(
+            f"traitor: {where}{error.strerror or error}\nThe machine refused it. See: traitor doctor"
+        )
+        return EXIT_HARNESS
+    except Exception:
+        # Not Python's own exit code for this: 1 would accuse the cluster.
+        console.tell(
+            f"{traceback.format_exc()}traitor: this is a bug of Traitor, not of the cluster under test"
+        )
         return EXIT_HARNESS
 
 
@@ -104,6 +119,8 @@ def program() -> str:
 
 def _plain(text: str) -> object:
     """Numbers as numbers; the spec checks them like those of a file."""
+    if not _NUMBER.match(text):
+        return text
     for kind in (int, float):
         try:
             return kind(text)
@@ -112,28 +129,31 @@ def _plain(text: str) -> object:
     return text
 
 
-def _safe(text: str) -> str:
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+def _interrupt_on_signals() -> None:
+    """SIGTERM and a closed terminal end a command as Ctrl-C does. ``nohup`` keeps its meaning."""
 
-
-def _interrupt_on_sigterm() -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="traitor",
+        allow_abbrev=False,
         description="Starts real PBFT replicas, breaks things under them, and judges what clients saw.",
         epilog="Exit codes: 0 all valid, 1 a violation, 2 wrong use, 3 unknown or not enough coverage, "
         "4 harness or machine failure, 130 interrupted.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _run_parser(commands.add_parser("run", help="run a cluster under faults and judge it"))
+    _run_parser(
+        commands.add_parser("run", help="run a cluster under faults and judge it", allow_abbrev=False)
+    )
 
-    check = commands.add_parser("check", help="judge a run, or a history file, again")
+    check = commands.add_parser("check", help="judge a run, or a history file, again", allow_abbrev=False)
     check.add_argument("path", type=Path, metavar="RUN|FILE", help="a run folder or a history.jsonl")
     check.add_argument("--model", help="instead of the model the history names")
     check.add_argument(

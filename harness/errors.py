@@ -6,6 +6,8 @@ exit code of the command that met it. Anything else that escapes is a bug of our
 
 from __future__ import annotations
 
+import errno
+
 EXIT_USAGE = 2
 EXIT_HARNESS = 4
 
@@ -35,3 +37,10 @@ class HarnessError(TraitorError):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, EXIT_HARNESS)
+
+
+def disk_hint(error: OSError) -> str:
+    """What to do when a file of a run cannot be written."""
+    if error.errno == errno.ENOENT:
+        return "Its folder is gone: leave a run's folder alone until the run ends."
+    return "Free some space, or choose another place with --out DIR."

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from pathlib import Path
 from types import FrameType
 
 from harness.adapter import PbftNodeAdapter
 from harness.cluster_settings import DURABILITY
+from harness.console import tell
 from harness.errors import HarnessError
 from harness.live import LiveWorld
 from harness.plan import Plan
@@ -59,7 +59,7 @@ def run_here(folder: Path, quiet: bool) -> int:
     _stop_on_signals(world)
     code = run.execute()
     for error in record.harness_errors:
-        print(f"traitor: {error}", file=sys.stderr)
+        tell(f"traitor: {error}")
     return code
 
 

@@ -6,6 +6,7 @@ closed stderr ends the progress, not the work.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -84,7 +85,8 @@ class Lines:
         """See ``Progress``."""
         self._world, self._status = world, status
         if self._live is not None:
-            self._live.start()
+            with contextlib.suppress(OSError, ValueError):
+                self._live.start()
         self._world.call_at(self._world.now_ns() + self._interval_ns, self._tick)
 
     def phase(self, name: str) -> None:
@@ -98,7 +100,8 @@ class Lines:
         """See ``Progress``."""
         self._over = True
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError, ValueError):
+                self._live.stop()
             self._live = None
 
     def _tick(self) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from checker.formats.writer import HistoryWriter
-from harness.errors import HarnessError
+from harness.errors import HarnessError, disk_hint
 from harness.world import World
 from workloads.operation import Operation, Outcome
 
@@ -45,10 +45,7 @@ class LineFile:
             self._descriptor = -1
 
     def _failed(self, error: OSError) -> HarnessError:
-        return HarnessError(
-            f"cannot write {self._path}: {error.strerror}",
-            "Free some space, or choose another place with --out DIR.",
-        )
+        return HarnessError(f"cannot write {self._path}: {error.strerror}", disk_hint(error))
 
 
 class Recorder:

@@ -229,10 +229,16 @@ class Run:
         phase.ok, phase.detail = not problems, "; ".join(problems)
         record.harness_errors += problems
         self._recorder.close()
-        windows = self._nemesis.book.windows(self._start_ns, phase.end_ns)
-        write_json(self._folder / "ledger.json", ledger_data(self._world.n, self._world.f, windows))
-        self._write_record()
+        for write in (self._write_ledger, self._write_record):
+            try:
+                write()
+            except HarnessError as error:
+                record.harness_errors.append(str(error))
         self._progress.end()
+
+    def _write_ledger(self) -> None:
+        windows = self._nemesis.book.windows(self._start_ns, self._record.phases[-1].end_ns or 0)
+        write_json(self._folder / "ledger.json", ledger_data(self._world.n, self._world.f, windows))
 
     def _write_record(self) -> None:
         self._record.exits = self._world.exits()

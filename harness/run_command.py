@@ -10,11 +10,13 @@ import os
 import random
 import shlex
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import sandbox, store
+from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, HarnessError, UsageError
 from harness.judging import CheckLimits, Judgement, judge, worst
 from harness.plan import Plan, make_plan
@@ -68,17 +70,29 @@ def run_command(asked: Asked) -> int:
     if missing:
         raise HarnessError(f"no live run on this machine: {missing}", "See: traitor doctor")
     folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())
-    write_text(folder / "spec.yaml", request.spec_text)
-    write_text(folder / "plan.json", plan_text(plan))
-    flags = (
-        request.reproduce
-        or f"run {request.again_from} {shlex.quote(str(folder / _FILE[request.again_from]))}"
-    )
-    reproduce = f"{asked.program} {flags}".replace("  ", " ")
-    print(_headline(plan, folder), file=sys.stderr, flush=True)
+    origin = store.Origin(plan.name, plan.seed, asked.command, _reproduce(asked.program, request, folder))
+    try:
+        write_text(folder / "spec.yaml", request.spec_text)
+        write_text(folder / "plan.json", plan_text(plan))
+        store.seal(folder, origin)  # now: a run that dies says what it was and how to make it again
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    tell(_headline(plan, folder))
     code = _run_inside(folder, asked.json)
-    origin = store.Origin(plan.name, plan.seed, asked.command, reproduce)
-    return _conclude(folder, origin, code, asked.json)
+    try:
+        return _conclude(folder, origin, code, asked.json)
+    except KeyboardInterrupt:
+        again = f"{asked.program} check {shlex.quote(str(folder))}"
+        tell(f"traitor: interrupted while judging; what was recorded is on disk: {again}")
+        return EXIT_INTERRUPTED
+
+
+def _reproduce(program: str, request: Request, folder: Path) -> str:
+    if request.reproduce:
+        return f"{program} {request.reproduce}"
+    file = shlex.quote(str(folder / _FILE[request.again_from]))
+    return " ".join(filter(None, (program, "run", request.again_from, file)))
 
 
 _FILE = {"": "spec.yaml", "--plan": "plan.json"}
@@ -86,14 +100,15 @@ _FILE = {"": "spec.yaml", "--plan": "plan.json"}
 
 def _request(asked: Asked) -> Request:
     if asked.plan_file is not None:
-        given = [f"--{name.replace('_', '-')}" for name in asked.flags] + ["--set"] * bool(asked.settings)
+        given = [f"--{'fault' if name == 'faults' else name}" for name in asked.flags]
+        given += ["--set"] * bool(asked.settings)
         if asked.spec_file is not None or given:
             also = given[0] if given else str(asked.spec_file)
             raise UsageError(
                 f"--plan together with {also}", "A plan has all of it: edit the plan, or leave --plan out."
             )
         plan = read_plan(asked.plan_file)
-        text = f"# This run was made from a plan, {asked.plan_file.name}: see plan.json.\n"
+        text = f"# This run was made from a plan, {asked.plan_file.name!a}: see plan.json.\n"
         return Request(plan, text, None, "--plan")
     keys = {} if asked.spec_file is None else read_spec_file(asked.spec_file)
     workload = asked.flags.get("workload")
@@ -170,9 +185,19 @@ def _run_inside(folder: Path, quiet: bool) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     if code not in (0, EXIT_HARNESS, EXIT_INTERRUPTED):
-        _note_crash(folder, f"the harness inside the sandbox ended with exit code {code}")
+        _note_crash(folder, f"the harness inside the sandbox ended with {_ended(code)}")
         return EXIT_HARNESS
+    if code == EXIT_HARNESS and not store.read_object(folder / "run.json").get("harness_errors"):
+        _note_crash(folder, "the harness inside the sandbox failed; it said why on stderr")
     return code
+
+
+def _ended(code: int) -> str:
+    """As the shell has it: 128 and more is a signal."""
+    try:
+        return f"signal {signal.Signals(code - 128).name}"
+    except ValueError:
+        return f"exit code {code}"
 
 
 def sandbox_environment() -> dict[str, str]:
@@ -184,6 +209,8 @@ def sandbox_environment() -> dict[str, str]:
 
 def _note_crash(folder: Path, what: str) -> None:
     """Into ``run.json``, which says nothing of it: the run died before it could."""
+    if not folder.is_dir():
+        return
     record = dict(store.read_object(folder / "run.json")) or RunRecord(started_utc="").data()
     errors = record.get("harness_errors")
     record["harness_errors"] = [*(errors if isinstance(errors, list) else []), what]
@@ -192,7 +219,7 @@ def _note_crash(folder: Path, what: str) -> None:
 
 def _conclude(folder: Path, origin: store.Origin, code: int, as_json: bool) -> int:
     judgement = _judged(folder)
-    store.seal(folder, origin)
+    store.seal_again(folder)
     report, problem = render_report(folder)
     final = EXIT_INTERRUPTED if code == EXIT_INTERRUPTED else worst(code, judgement.exit_code, problem)
     if as_json:
@@ -205,22 +232,26 @@ def _conclude(folder: Path, origin: store.Origin, code: int, as_json: bool) -> i
             "report": str(report) if report else None,
             "reproduce": origin.reproduce,
         }
-        print(json.dumps(result))
+        say(json.dumps(result))
         return final
-    sys.stdout.write(judgement.text)
+    lines = [judgement.text.rstrip("\n")]
     if final != judgement.exit_code:
-        print(f"{'exit code':<16} {final}" + (" (interrupted)" if final == EXIT_INTERRUPTED else ""))
-    print(f"{'report':<16} {report or 'none'}")
-    print(f"{'reproduce':<16} {origin.reproduce}")
+        lines.append(f"{'exit code':<16} {final}" + (" (interrupted)" if final == EXIT_INTERRUPTED else ""))
+    lines += [f"{'report':<16} {report or 'none'}", f"{'reproduce':<16} {origin.reproduce}"]
+    say("\n".join(lines))
     return final
 
 
 def _judged(folder: Path) -> Judgement:
-    print("judging", file=sys.stderr, flush=True)
+    tell("judging")
+    if not folder.is_dir():
+        raise HarnessError(
+            f"{folder} was removed while the run went on", "There is nothing left to judge: run it again."
+        )
     try:
         return judge(folder, CheckLimits())
     except UsageError as error:  # a history of our own that its reader refuses is our own fault
-        raise HarnessError(f"the run's own history cannot be judged: {error.message}", error.hint) from None
+        raise HarnessError(f"the run cannot be judged: {error.message}", error.hint) from None
 
 
 def render_report(folder: Path) -> tuple[Path | None, int]:
@@ -230,7 +261,7 @@ def render_report(folder: Path) -> tuple[Path | None, int]:
     try:
         return reports.render(folder), 0
     except OSError as error:
-        print(f"traitor: cannot write the report: {error.filename}: {error.strerror}", file=sys.stderr)
+        tell(f"traitor: cannot write the report: {error.filename or folder}: {error.strerror}")
     except Exception as error:
-        print(f"traitor: the report failed with {type(error).__name__}: {error}", file=sys.stderr)
+        tell(f"traitor: the report failed with {type(error).__name__}: {error}")
     return None, EXIT_HARNESS

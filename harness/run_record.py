@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, disk_hint
 from harness.probe_health import Health
 from harness.world import Exit
 from nemesis.ledger import Window
@@ -104,10 +105,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
-        raise HarnessError(
-            f"cannot write {path}: {error.strerror}",
-            "Free some space, or choose another place with --out DIR.",
-        ) from None
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise HarnessError(f"cannot write {path}: {error.strerror}", disk_hint(error)) from None
 
 
 def _health(health: Health) -> dict[str, object]:

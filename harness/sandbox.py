@@ -89,9 +89,11 @@ def _read_trouble(read_end: int) -> bytes:
 def _relaying() -> Iterator[_Inner]:
     """Pass signals on to the inner process once it is known; whatever happens, it is gone afterwards."""
     inner = _Inner()
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    relayed = [number for number in launcher.RELAYED if not (nohup and number == signal.SIGHUP)]
     before = {}
     with contextlib.suppress(ValueError):  # Not the main thread: then signals are somebody else's business.
-        before = {number: signal.signal(number, inner.on_signal) for number in launcher.RELAYED}
+        before = {number: signal.signal(number, inner.on_signal) for number in relayed}
     try:
         yield inner
     finally:

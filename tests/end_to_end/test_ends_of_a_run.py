@@ -49,7 +49,7 @@ def history_lines(out: Path) -> int:
     return len(paths[0].read_bytes().splitlines()) if paths else 0
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_run_keeps_its_history_and_is_judged(
     tmp_path: Path, settings: list[str], sign: signal.Signals
 ) -> None:

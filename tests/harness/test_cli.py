@@ -241,3 +241,27 @@ def test_the_reproduce_command_says_the_same_spec() -> None:
     assert make_spec(keys) == spec
     assert flags_of(make_spec({"faults": [{"kind": "kill", "start": 1, "stop": 2}]})) is None
     assert "--fault none" in str(flags_of(make_spec({"faults": "none"})))
+
+
+def test_a_bug_of_ours_accuses_nobody(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> int:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(cli, "_dispatch", broken)
+    code, _, err = traitor(capsys, "faults")
+    assert code == 4, "1 would be a violation"
+    assert "Traceback" in err
+    assert "bug of Traitor" in err
+
+
+@pytest.mark.parametrize("seed", ["1_0", "\N{ARABIC-INDIC DIGIT THREE}", " 5", "1\n"])
+def test_only_plain_digits_are_a_number(capsys: pytest.CaptureFixture[str], seed: str) -> None:
+    code, _, err = traitor(capsys, "run", "--seed", seed)
+    assert (code, "seed = " in err) == (2, True)
+
+
+def test_options_are_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """An abbreviation would change its meaning with the next option that begins alike."""
+    assert traitor(capsys, "run", "--tim", "5")[0] == 2

@@ -200,6 +200,21 @@ def test_a_launcher_that_fails_is_explained(monkeypatch: pytest.MonkeyPatch, tmp
     assert caught.value.exit_code == 4
 
 
+def test_nohup_keeps_its_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run started with nohup goes on when its terminal is closed."""
+    seen = []
+    monkeypatch.setattr(sandbox, "start_inside", lambda *_: seen.append(signal.getsignal(signal.SIGHUP)))
+    monkeypatch.setattr(sandbox, "_exit_code", lambda _: 0)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        sandbox.run_inside(["true"])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    sandbox.run_inside(["true"])
+    assert seen[0] is signal.SIG_IGN
+    assert seen[1] is not before
+
+
 def test_signal_handlers_are_given_back() -> None:
     before = [signal.getsignal(number) for number in launcher.RELAYED]
     sandbox.run_inside(["true"])
