@@ -1,10 +1,12 @@
 """Durability: what a client was told happened did, before it was told, and is still there at the end.
 
-A client believes f+1 equal replies, so at least f+1 less the Byzantine ones came from correct replicas, each
-of which wrote `executed` before it answered; all clocks are one. Since a replica that is killed comes back
-with what it promised, at the end so many correct replicas must again (by execution, checkpoint or state
-transfer) be at or past the sequence number of every acknowledged operation, and none of those may have put
-something else in its place. That reads show it is linearizability's question.
+A client believes f+1 equal replies, so at least f+1 less the Byzantine ones came from correct replicas. Each
+of them held the operation before it answered: it wrote `executed`, or it had taken over the state after it
+(from others, or from its own snapshot when it died between the two); all clocks are one. Since a replica
+that is killed comes back with what it promised, at the end so many correct replicas must again (by execution,
+checkpoint or state transfer) be at or past the sequence number of every acknowledged operation, and none of
+those may have put something else in its place. A first life that begins with anything executed shows nothing
+for it and is not believed. That reads show an operation is linearizability's question.
 """
 
 from __future__ import annotations
@@ -81,8 +83,8 @@ def _look_up(operations: Sequence[Operation], traces: Sequence[ReplicaTrace], le
         found = places.get(name, {})
         if op.replicas and len(set(op.replicas)) <= ledger.f:
             return _too_few_vouch(op, ledger.f)
-        if len(found) < need:
-            return _never_executed(op, found, need)
+        if not found:
+            return _never_executed(op, memories)
         seq = max(found.values())
         holders = [replica for replica, memory in memories.items() if memory.holds(name, seq)]
         if len(holders) < need:
@@ -98,7 +100,9 @@ def _look_up(operations: Sequence[Operation], traces: Sequence[ReplicaTrace], le
 
 
 def _remember(trace: ReplicaTrace) -> _Memory:
-    memory = _Memory(trace.lives[-1].position() if trace.lives else 0)
+    if not trace.lives or trace.lives[0].executed > 0:
+        return _Memory(0)
+    memory = _Memory(trace.lives[-1].position())
     for life in trace.lives:
         _reach(memory, life.t_ns, life.executed)
         for record in life.records:
@@ -144,12 +148,14 @@ def _too_few_vouch(op: Operation, f: int) -> Line:
     return invalid(NAME, reason, operation=op.index, replicas=sorted(set(op.replicas)))
 
 
-def _never_executed(op: Operation, found: dict[int, int], need: int) -> Line:
-    reason = (
-        f"operation {op.index} ({op.f}, client {op.client}, timestamp {op.timestamp}) was acknowledged, but "
-        f"{len(found)} correct replicas executed it; an acknowledgement takes at least {need}"
-    )
-    return invalid(NAME, reason, operation=op.index, replicas=sorted(found))
+def _never_executed(op: Operation, memories: dict[int, _Memory]) -> Line:
+    told = f"operation {op.index} ({op.f}, client {op.client}, timestamp {op.timestamp}) was acknowledged"
+    seen = {seq for memory in memories.values() for seq in memory.latest}
+    hidden = [s for s in range(1, max(m.position for m in memories.values()) + 1) if s not in seen]
+    if hidden:
+        reason = f"{told}; it may be at number {hidden[0]}, which no correct replica left a trace of"
+        return unknown(NAME, reason, operation=op.index)
+    return invalid(NAME, f"{told}, but no correct replica executed it", operation=op.index)
 
 
 def _forgotten(op: Operation, seq: int, holders: list[int], need: int) -> Line:
