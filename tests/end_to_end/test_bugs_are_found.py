@@ -8,7 +8,7 @@ not be.
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,8 @@ class Planted:
     replicas: tuple[int, ...] | None
     spec: dict[str, object]
     found: dict[str, str]
-    coverage: tuple[str, ...] = field(default=("valid",))
+    may: frozenset[str] = frozenset()
+    """Lines that the bug may spoil, too: not certain in every run."""
 
 
 def kill(start: float, stop: float, replicas: object) -> dict[str, object]:
@@ -59,7 +60,8 @@ def apart(some: range, others: range) -> list[list[str]]:
 
 
 CASES = [
-    # Three replicas cannot tell the clients that their requests were executed, so these are sent again.
+    # Three replicas cannot tell the clients that their requests were executed, so these are sent again. With
+    # every number a checkpoint, a new view's primary has no proposal left to recognise them by.
     Planted(
         "no client table",
         ALL,
@@ -67,11 +69,11 @@ CASES = [
             "workload": "append",
             "time": 5,
             "budget": "break",
-            "cluster": FAST,
+            "cluster": {**FAST, "K": 1, "L": 16},
             "faults": [cut(0.5, 2, "mute", [["r0", "clients"], ["r1", "clients"], ["r2", "clients"]])],
         },
         {"linearizability": "append executed twice", "exactly-once": "at sequence numbers"},
-        coverage=("valid", "unknown"),
+        may=frozenset({"coverage"}),
     ),
     # Of six replicas four are a quorum, and the two that are cut off suffice to answer a client.
     Planted(
@@ -120,6 +122,7 @@ CASES = [
             "agreement": "committed",
             "durability": "at the end only 0 correct replicas still held it",
         },
+        may=frozenset({"exactly-once"}),  # a request under way at the kill is sent to the new-born again
     ),
     Planted(
         "dies",
@@ -136,7 +139,8 @@ def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
     assert done.code == 1, done.explain()
     verdicts = done.verdicts()
     assert set(verdicts) == JUDGED
-    assert verdicts.pop("coverage") in case.coverage, done.explain()
+    for name in case.may:
+        del verdicts[name]
     assert verdicts == {name: "invalid" if name in case.found else "valid" for name in verdicts}, (
         done.explain()
     )
