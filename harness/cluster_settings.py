@@ -96,7 +96,7 @@ def _value(name: str, field: str, given: object, default: int | str) -> int | st
         if isinstance(value, str):
             return value
         raise UsageError(f"{name} = {shown(value)}", "It must be a word.")
-    allowed = "a whole number"
+    allowed = "a whole number, not negative"
     if field.endswith("_ns"):
         allowed = "a time with its unit, such as 500ms"
         needs_unit = not name.endswith("_ns")

@@ -58,7 +58,7 @@ def run_here(folder: Path, quiet: bool) -> int:
     )
     _stop_on_signals(world)
     code = run.execute()
-    for error in record.harness_errors:
+    for error in dict.fromkeys(record.harness_errors):
         tell(f"traitor: {error}")
     return code
 

@@ -7,7 +7,7 @@ unique values, the budget. Everything that is wrong is a ``UsageError`` that say
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,15 @@ from harness.cluster_settings import settle_cluster
 from harness.errors import UsageError
 from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, certify
 from harness.request import name_of_run, nearest, shown
-from harness.spec import BUDGETS, MAX_CLIENTS, MAX_NODES, MAX_OPERATIONS, WORLDS
+from harness.spec import (
+    BUDGETS,
+    MAX_CLIENTS,
+    MAX_NODES,
+    MAX_OPERATIONS,
+    MIN_NODES,
+    OPERATION_TIMEOUT_NS,
+    WORLDS,
+)
 from harness.spec_file import read_text
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
@@ -61,7 +69,7 @@ def read_plan(path: Path) -> Plan:
 def parse_plan(text: str, source: str) -> Plan:
     """A plan from the content of its file. Raises UsageError, with ``source`` in front."""
     try:
-        data = json.loads(text, parse_constant=_refuse_constant)
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{source}: line {error.lineno}, column {error.colno}: not valid JSON: {error.msg}",
@@ -73,8 +81,13 @@ def parse_plan(text: str, source: str) -> Plan:
         plan = _plan(_Place(data, "plan"))
         certify(plan)
     except UsageError as error:
-        raise UsageError(f"{source}: {error.message}", error.hint) from None
+        raise UsageError(f"{source}: {error.message}", _in_a_plan(error.hint)) from None
     return plan
+
+
+def _in_a_plan(hint: str) -> str:
+    """A plan takes no flags beside it."""
+    return hint.replace("--budget break ('budget: break')", '"budget": "break" in the plan')
 
 
 def _json(value: object) -> str:
@@ -105,6 +118,15 @@ def _fault(fault: Fault) -> dict[str, object]:
 
 def _refuse_constant(word: str) -> object:
     raise ValueError(f"{word} is not a number")
+
+
+def _no_key_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    table: dict[str, object] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"{name!r:.60} is there twice in one object")
+        table[name] = value
+    return table
 
 
 class _Place:
@@ -139,7 +161,9 @@ class _Place:
     def word(self, allowed: Iterable[str]) -> str:
         choices = list(allowed)
         if not isinstance(self.value, str) or self.value not in choices:
-            raise self.wrong("one of " + ", ".join(choices) + nearest(str(self.value)[:100], choices))
+            if len(choices) == 1:
+                raise self.wrong(repr(choices[0]))
+            raise self.wrong("one of " + ", ".join(choices) + nearest(self.value, choices))
         return self.value
 
     def yes_or_no(self) -> bool:
@@ -158,7 +182,7 @@ def _plan(data: _Place) -> Plan:
     duration_ns = data.get("duration_ns").whole(1, MAX_DURATION_NS)
     budget = data.get("budget").word(BUDGETS)
     cluster = data.get("cluster").object()
-    nodes = data.get("cluster").get("nodes").whole(4, MAX_NODES)
+    nodes = data.get("cluster").get("nodes").whole(MIN_NODES, MAX_NODES)
     workload = WORKLOADS[data.get("workload").get("name").word(WORKLOADS)]
     data.get("workload").get("model").word([workload.model])
     data.get("cluster").get("service").word([workload.service])
@@ -181,12 +205,10 @@ def _plan(data: _Place) -> Plan:
         workload=workload.name,
         model=workload.model,
         workload_settings=settings,
-        operation_timeout_ns=data.get("operation_timeout_ns").whole(1, MAX_DURATION_NS),
+        operation_timeout_ns=data.get("operation_timeout_ns").whole(*OPERATION_TIMEOUT_NS),
         clients=tuple(_client(place, workload) for place in data.get("clients").items(MAX_CLIENTS)),
         faults=tuple(_parse_fault(place, nodes, duration_ns) for place in data.get("faults").items(10_000)),
-        final_reads=tuple(
-            _parse_operation(place, workload) for place in data.get("final_reads").items(MAX_OPERATIONS)
-        ),
+        final_reads=tuple(_final_reads(data.get("final_reads"), workload)),
     )
     _check_unique(plan, workload)
     return plan
@@ -203,12 +225,24 @@ def _client(data: _Place, workload: Workload) -> PlannedClient:
 
 
 def _parse_operation(data: _Place, workload: Workload) -> Operation:
-    f, key, given = data.get("f").value, data.get("key").value, data.get("input").value
-    operation = Operation(cast(str, f), cast(str, key), cast(Value, given))
+    f = data.get("f").word(workload.functions)
+    operation = Operation(f, cast(str, data.get("key").value), cast(Value, data.get("input").value))
     problem = workload.problem(operation)
     if problem:
         raise UsageError(f"{data.where}: {problem}", f"See: traitor workloads ({workload.name})")
     return operation
+
+
+def _final_reads(data: _Place, workload: Workload) -> Iterator[Operation]:
+    seen: set[str] = set()
+    for place in data.items(MAX_OPERATIONS):
+        operation = _parse_operation(place, workload)
+        if operation != workload.final_read(operation.key):
+            raise place.get("f").wrong(f"{workload.final_read(operation.key).f}: a final read writes nothing")
+        if operation.key in seen:
+            raise place.get("key").wrong("a key that no other final read has")
+        seen.add(operation.key)
+        yield operation
 
 
 def _parse_fault(data: _Place, nodes: int, duration_ns: int) -> Fault:

@@ -16,6 +16,7 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|ms|s|m|h)")
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 80
 _SHOWN.maxlevel = 3
+_SHOWN_CHARACTERS = 200
 _UNITS_NS = {
     "ns": 1,
     "us": 1000,
@@ -28,12 +29,15 @@ _UNITS_NS = {
 
 def shown(value: object) -> str:
     """The value for a message: never long, however it is nested."""
-    return _SHOWN.repr(value)
+    text = _SHOWN.repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` or nothing, to be glued to a message."""
-    close = [] if len(word) > 200 else difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+def nearest(word: object, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` or nothing, to be glued to a message. Only a word is near to one."""
+    if not isinstance(word, str) or len(word) > 200 or word in (known := list(known)):
+        return ""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

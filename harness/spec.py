@@ -31,9 +31,10 @@ from workloads.registry import WORKLOADS
 WORLDS = ("live",)
 LATER_WORLDS = ("lockstep", "sim")
 BUDGETS = ("within", "break")
-MAX_NODES = 64
+MIN_NODES, MAX_NODES = 4, 64
 MAX_CLIENTS = 500
 MAX_OPERATIONS = 2_000_000
+OPERATION_TIMEOUT_NS = (SECOND_NS // 10, 600 * SECOND_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,13 @@ def make_spec(asked: Mapping[str, object]) -> Spec:
     for key in asked:
         if key not in DEFAULTS:
             raise UsageError(
-                f"unknown key {shown(key)} in the spec" + nearest(str(key), DEFAULTS),
+                f"unknown key {shown(key)} in the spec" + nearest(key, DEFAULTS),
                 "Known keys: " + ", ".join(DEFAULTS),
             )
     value = {key: default if asked.get(key) is None else asked[key] for key, default in DEFAULTS.items()}
     workload, workload_asked = _workload(value["workload"])
     nodes = whole("nodes", value["nodes"], 1, MAX_NODES)
-    if nodes < 4:
+    if nodes < MIN_NODES:
         raise UsageError(
             f"nodes = {nodes}: PBFT tolerates f faulty replicas out of n >= 3f+1, so {nodes} tolerate none",
             "Use --nodes 4 (f = 1), 7 (f = 2), 10 (f = 3) …",
@@ -113,7 +114,9 @@ def make_spec(asked: Mapping[str, object]) -> Spec:
         duration_ns=seconds("time", value["time"], 1, 24 * 3600),
         seed=None if value["seed"] is None else whole("seed", value["seed"], 0, 2**63 - 1),
         budget="break" if _choice("budget", value["budget"], BUDGETS) == "break" else "within",
-        operation_timeout_ns=seconds("operation_timeout", value["operation_timeout"], 0.1, 600),
+        operation_timeout_ns=seconds(
+            "operation_timeout", value["operation_timeout"], *(ns / SECOND_NS for ns in OPERATION_TIMEOUT_NS)
+        ),
         cluster=settle_cluster(mapping("cluster", value["cluster"]), nodes),
     )
     _check_together(spec)
@@ -155,7 +158,7 @@ def _choice(key: str, value: object, allowed: tuple[str, ...]) -> str:
     if isinstance(value, str) and value in allowed:
         return value
     raise UsageError(
-        f"{key} = {shown(value)}" + nearest(str(value), allowed), f"Choose one of: {', '.join(allowed)}"
+        f"{key} = {shown(value)}" + nearest(value, allowed), f"Choose one of: {', '.join(allowed)}"
     )
 
 
@@ -241,7 +244,7 @@ def _kind(where: str, value: object) -> str:
     if isinstance(value, str) and value in KINDS:
         return value
     raise UsageError(
-        f"{where} = {shown(value)}: no such fault" + nearest(str(value), KINDS),
+        f"{where} = {shown(value)}: no such fault" + nearest(value, KINDS),
         f"There are: {', '.join(KINDS)}. See: traitor faults",
     )
 

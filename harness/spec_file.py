@@ -11,16 +11,16 @@ from harness.request import mapping, nearest
 from workloads.registry import WORKLOADS
 
 MAX_SPEC_BYTES = 1 << 20
+MAX_VALUES = 100_000
+"""In a spec, aliases counted as often as they are used: a few lines of those make millions."""
 
 
 def read_spec_file(path: Path) -> dict[str, object]:
     """The keys of the file, not yet checked. Raises UsageError."""
-    import yaml
-
     text = read_text(path, MAX_SPEC_BYTES, "a spec")
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        data = _load(text)
+    except ValueError as error:
         raise UsageError(
             f"{path}: not valid YAML: {error}", "Such as:\n  workload: kv\n  faults: [kill]"
         ) from None
@@ -49,15 +49,13 @@ def read_text(path: Path, limit_bytes: int, what: str) -> str:
 def overlay_settings(asked: dict[str, object], settings: Iterable[str]) -> None:
     """Put ``--set NAME=VALUE`` over the spec: parameters of the cluster, and of the workload. Raises
     UsageError."""
-    import yaml
-
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
             raise UsageError(f"--set {setting}", "It must be NAME=VALUE, such as --set checkpoint_interval=4")
         try:
-            value = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
+            value = _load(text)
+        except ValueError:
             value = text
         if cluster_parameter(name):
             cluster = dict(mapping("cluster", asked.get("cluster") or {}))
@@ -80,3 +78,30 @@ def _workload_with(workload: object, name: str, value: object) -> Mapping[str, o
             f"Of workload {chosen.name}: {', '.join(known)}",
         )
     return given | {name: value}
+
+
+def _load(text: str) -> object:
+    """YAML without what makes a small file big or says a thing twice. Raises ValueError."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Refuses a key that is there twice; merge keys (<<) are no part of a spec."""
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for place, key in enumerate(keys):
+                if key in keys[:place]:
+                    line = node.start_mark.line + 1
+                    raise ValueError(f"the key {key!r:.60} is given twice (in the mapping of line {line})")
+
+    try:
+        data = Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{error}") from None
+    left = [data]
+    for _ in range(MAX_VALUES):
+        if not left:
+            return data
+        value = left.pop()
+        left += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    raise ValueError(f"its aliases make more than {MAX_VALUES} values of it")

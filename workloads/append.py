@@ -64,11 +64,11 @@ class Append:
     def problem(self, operation: Operation) -> str | None:
         f, given = operation.f, operation.input
         if f not in self.functions:
-            return f"f = {f!r}: {self.name} knows {', '.join(self.functions)}"
+            return f"f = {f!r:.80}: {self.name} knows {', '.join(self.functions)}"
         if f == "append":
             wrong = text_problem("input", given)
         else:
-            wrong = None if given is None else f"input = {given!r}: read takes null"
+            wrong = None if given is None else f"input = {given!r:.80}: read takes null"
         return key_problem(operation.key) or wrong or size_problem(self.encode(operation))
 
     def written(self, operation: Operation) -> str | None:

@@ -75,14 +75,14 @@ class Cells:
     def problem(self, operation: Operation) -> str | None:
         f, given = operation.f, operation.input
         if f not in self.wire:
-            return f"f = {f!r}: {self.name} knows {', '.join(self.wire)}"
+            return f"f = {f!r:.80}: {self.name} knows {', '.join(self.wire)}"
         wire = self.wire[f]
         if wire in ("get", "delete"):
-            wrong = None if given is None else f"input = {given!r}: {f} takes null"
+            wrong = None if given is None else f"input = {given!r:.80}: {f} takes null"
         elif wire == "put":
             wrong = text_problem("input", given)
         elif not isinstance(given, list) or len(given) != 2:
-            wrong = f"input = {given!r}: {f} takes [expected, new]"
+            wrong = f"input = {given!r:.80}: {f} takes [expected, new]"
         else:
             wrong = text_problem("expected", given[0]) or text_problem("new", given[1])
         return key_problem(operation.key) or wrong or size_problem(self.encode(operation))

@@ -46,7 +46,7 @@ class Parameter:
                 and self.high is not None
                 and self.low <= value <= self.high
             )
-        return None if fits else f"{self.name} = {value!r}: it must be {self.allowed()}"
+        return None if fits else f"{self.name} = {value!r:.80}: it must be {self.allowed()}"
 
 
 @dataclass(frozen=True, slots=True)

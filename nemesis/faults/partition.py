@@ -66,12 +66,12 @@ class Partition:
         """See ``FaultKind``."""
         unknown = sorted(set(params) - PARAMETERS)
         if unknown:
-            return f"unknown parameter {unknown[0]!r}: known are {', '.join(sorted(PARAMETERS))}"
+            return f"unknown parameter {unknown[0]!r:.80}: known are {', '.join(sorted(PARAMETERS))}"
         shape = params.get("shape")
         if shape not in shapes.SHAPES:
-            return f"shape = {shape!r}: choose one of {', '.join(shapes.SHAPES)}"
+            return f"shape = {shape!r:.80}: choose one of {', '.join(shapes.SHAPES)}"
         if not isinstance(params.get("cut_clients"), bool):
-            return f"cut_clients = {params.get('cut_clients')!r}: give true or false"
+            return f"cut_clients = {params.get('cut_clients')!r:.80}: give true or false"
         if shape in shapes.AIMED:
             return f"{shape} finds its links when it starts: leave 'links' out" if "links" in params else None
         return _check_links(params.get("links"), n)
@@ -159,15 +159,15 @@ def draw_shape(shape: str, cut_clients: bool, stream: random.Random, n: int, f: 
 
 def _check_links(value: object, n: int) -> str | None:
     if not isinstance(value, list) or not value:
-        return f"links = {value!r}: give a list of [source, target], such as [['r0', 'r1']]"
+        return f"links = {value!r:.80}: give a list of [source, target], such as [['r0', 'r1']]"
     hosts = {*(shapes.host(i) for i in range(n)), shapes.CLIENTS}
     for pair in value:
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(end, str) for end in pair):
-            return f"link {pair!r}: give [source, target]"
+            return f"link {pair!r:.80}: give [source, target]"
         if not set(pair) <= hosts:
-            return f"link {pair!r}: the hosts are r0 … r{n - 1} and clients"
+            return f"link {pair!r:.80}: the hosts are r0 … r{n - 1} and clients"
         if pair[0] == pair[1]:
-            return f"link {pair!r}: source and target are the same"
+            return f"link {pair!r:.80}: source and target are the same"
     return None
 
 

@@ -26,7 +26,7 @@ def check_targets(params: Params, n: int) -> str | None:
     """Why they are wrong, or None."""
     unknown = sorted(set(params) - {"replicas"})
     if unknown:
-        return f"unknown parameter {unknown[0]!r}: only 'replicas' is known"
+        return f"unknown parameter {unknown[0]!r:.80}: only 'replicas' is known"
     return check_replicas(params.get("replicas"), n)
 
 
@@ -35,12 +35,12 @@ def check_replicas(value: object, n: int) -> str | None:
     if value == PRIMARY:
         return None
     if not isinstance(value, list) or not value:
-        return f"replicas = {value!r}: give a list of replica numbers such as [0], or 'primary'"
+        return f"replicas = {value!r:.80}: give a list of replica numbers such as [0], or 'primary'"
     for replica in value:
         if not is_replica(replica, n):
-            return f"replica {replica!r} does not exist: the replicas are 0 … {n - 1}"
+            return f"replica {replica!r:.80} does not exist: the replicas are 0 … {n - 1}"
     if len(set(value)) < len(value):
-        return f"replicas = {value!r}: a replica is named twice"
+        return f"replicas = {value!r:.80}: a replica is named twice"
     return None
 
 

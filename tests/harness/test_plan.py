@@ -194,7 +194,15 @@ def test_a_good_edit_is_taken() -> None:
         (put("faults.0.params", []), ["faults[0].params"]),
         (put("faults.0.id", ""), ["faults[0].id"]),
         (lambda data: data["faults"].append(data["faults"][0]), ["another fault has it"]),
+        (put("clients.0.operations.1.f", ["put"]), ["operations[1].f", "put, cas"]),
+        (put("clients.0.operations.1.f", {}), ["operations[1].f"]),
         (put("final_reads.0.f", "put"), ["final_reads[0]"]),
+        (
+            put("final_reads.0", {"f": "put", "key": "k", "input": "v"}),
+            ["final_reads[0].f", "writes nothing"],
+        ),
+        (lambda data: data["final_reads"].append(data["final_reads"][0]), ["final_reads", "key"]),
+        (put("operation_timeout_ns", 1), ["operation_timeout_ns = 1", "100000000"]),
         (put("name", "a/b"), ["name"]),
         (put("seed", None), ["seed"]),
     ],
@@ -216,8 +224,15 @@ def test_an_edit_over_budget_is_refused() -> None:
         "stop_ns": start + 10**9,
         "params": {"replicas": [0]},
     }
-    with pytest.raises(UsageError, match="--budget break"):
+    with pytest.raises(UsageError, match='"budget": "break" in the plan'):
         parse_plan(edited(lambda data: data["faults"].append(extra)), "plan")
+
+
+def test_a_key_given_twice_is_refused() -> None:
+    """Else the one that a reader does not see would be the one that runs."""
+    text = edited(lambda data: None).replace('"seed": 7', '"seed": 7, "seed": 8')
+    with pytest.raises(UsageError, match="'seed' is there twice"):
+        parse_plan(text, "plan")
 
 
 def test_a_value_written_twice_is_refused() -> None:

@@ -120,9 +120,21 @@ def test_a_nested_value_does_not_flood_the_message() -> None:
     nested: object = "x" * 10_000
     for _ in range(30):
         nested = [nested, nested]
-    with pytest.raises(UsageError) as refusal:
-        make_spec({"nodes": nested})
-    assert len(str(refusal.value)) < 2000
+    for key in ("nodes", "world", "name", "budget", "time"):
+        with pytest.raises(UsageError) as refusal:
+            make_spec({key: nested})
+        assert len(str(refusal.value)) < 500
+
+
+def test_aliases_cannot_make_a_small_file_big(tmp_path: Path) -> None:
+    text = "&a0 [x]"
+    for level in range(1, 12):
+        text = f"&a{level} [{text}{f', *a{level - 1}' * 9}]"
+    path = tmp_path / "spec.yaml"
+    for bomb in (f"workload: {{name: kv, keys: {text}}}", "faults: &a [*a]"):
+        path.write_text(bomb)
+        with pytest.raises(UsageError, match="aliases"):
+            read_spec_file(path)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +146,9 @@ def test_a_nested_value_does_not_flood_the_message() -> None:
         (b"\xff\xfe", ["UTF-8"]),
         (b"!!python/object/apply:os.system [ls]", ["YAML"]),
         (b"a" * (1 << 21), ["bytes"]),
+        (b"seed: 1\nnodes: 4\nseed: 2", ["'seed'", "twice"]),
+        (b"cluster: {K: 4, K: 8}", ["'K'", "twice"]),
+        (b"a: &a {x: 1}\nb: {<<: *a}", ["YAML"]),
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: bytes, words: list[str]) -> None:
