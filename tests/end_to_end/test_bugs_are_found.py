@@ -87,7 +87,7 @@ CASES = [
             "cluster": {"client_retry": "30ms"},
             "faults": [cut(0.5, 5, "majority", apart(range(4), range(4, 6)))],
         },
-        {"linearizability": "stale read", "durability": "0 correct replicas executed it"},
+        {"linearizability": "stale read", "durability": "but no correct replica executed it"},
     ),
     Planted(
         "drops batches",
