@@ -10,7 +10,6 @@ import importlib.metadata
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -130,10 +129,16 @@ def _receive_buffer() -> Check:
 
 
 def _disk() -> Check:
-    folder = next((path for path in (Path("runs"), Path()) if path.exists()), Path(tempfile.gettempdir()))
-    free = shutil.disk_usage(folder).free
-    detail = f"{free / 1024**3:.1f} GiB free in {folder.resolve()}"
-    return Check("disk space", free >= DISK_BYTES, detail, "Make room: a long run writes hundreds of MiB.")
+    """Where runs go unless told otherwise. A short run needs little, so this only advises."""
+    remedy = "A long run writes hundreds of MiB: make room, or choose another place with --out DIR."
+    folder = Path("runs") if Path("runs").exists() else Path()
+    try:
+        free = shutil.disk_usage(folder).free
+        where = folder.resolve()
+    except OSError as problem:
+        return Check("disk space", False, f"this folder: {problem.strerror}", remedy, required=False)
+    detail = f"{free / 1024**3:.1f} GiB free in {where}"
+    return Check("disk space", free >= DISK_BYTES, detail, remedy, required=False)
 
 
 def _clock() -> Check:

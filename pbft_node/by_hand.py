@@ -22,6 +22,7 @@ from .core.cluster import Cluster
 from .core.effects import CancelTimer, Completed, Effect, Send, SetTimer
 from .core.events import Event, Received
 from .core.operations import MAX_OPERATION_BYTES, decode_fields, encode_fields
+from .core.services import SERVICES
 from .errors import ConfigError, MachineError, NodeError
 from .genesis import ClientBlock, make_genesis, write_json, write_replica
 from .timers import Timers
@@ -58,17 +59,24 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("folder", type=Path)
     new.add_argument("--nodes", type=int, default=4)
     new.add_argument("--base-port", type=int, default=7000, help="replica i gets this port plus i")
-    new.add_argument("--service", default="kv")
+    new.add_argument("--service", choices=sorted(SERVICES), default="kv")
     new.add_argument("--auth", default="hybrid")
     new.add_argument("--seed", type=int, default=0, help="of the test keys")
     one = commands.add_parser("call", help="one operation, for example: call client.json put k v")
     one.add_argument("config_file", type=Path)
     one.add_argument("operation", nargs="+")
-    one.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS")
+    one.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS")
     one.add_argument(
         "--client", type=int, metavar="ID", help="which of the file's clients; the first unless told"
     )
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text}: give seconds above 0, at most a day")
+    return value
 
 
 def generate(options: argparse.Namespace) -> int:

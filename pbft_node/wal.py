@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Sequence
@@ -136,13 +137,16 @@ def initialise(path: Path, cluster_id: bytes, replica: int, salt: int) -> None:
 def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Opened:
     """Lock, read and repair the log. Raises LogError, or MachineError when another process has it."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise LogError(f"{path}: the log is missing. {_ADVICE}") from None
     except OSError as error:
         raise MachineError(
             f"{path}: cannot open the log: {error.strerror}. Mend the file's owner or mode"
         ) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LogError(f"{path}: the log is no regular file. Correct 'log' in the config")
     try:
         _lock(descriptor, path)
         _temporary(path).unlink(missing_ok=True)

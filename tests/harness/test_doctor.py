@@ -75,7 +75,7 @@ def test_missing_packages_old_python_and_a_full_disk(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 0))
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage(1, 1, 1000))
     checks = examined(monkeypatch, GOOD)
-    for name, word in (("packages", "make setup"), ("python", "3.11"), ("disk space", "Make room")):
+    for name, word in (("packages", "make setup"), ("python", "3.11"), ("disk space", "make room")):
         assert not checks[name].ok
         assert word in checks[name].remedy
     assert "3.10.0" in checks["python"].detail

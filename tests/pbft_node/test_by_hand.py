@@ -257,6 +257,14 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_hand.main(["generate", str(tmp_path / "c")]) == 3, "a cluster is not overwritten"
     (tmp_path / "file").touch()
     assert by_hand.main(["generate", str(tmp_path / "file")]) == 4
+    for words in (
+        ["generate", str(tmp_path / "s"), "--service", "sql"],
+        ["call", client, "--timeout", "nan", "get", "k"],
+        ["call", client, "--timeout", "0", "get", "k"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            by_hand.main(words)
+        assert end.value.code == 2
 
 
 def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:

@@ -301,6 +301,14 @@ def test_durability_none_keeps_nothing_and_does_not_come_back(path: Path) -> Non
             open_(path, durability)
 
 
+def test_only_a_regular_file_is_a_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "full").symlink_to("/dev/full")
+    for name in ("fifo", "full"):
+        with pytest.raises(LogError, match="no regular file"):
+            open_log(tmp_path / name, CLUSTER, 1, "fsync")
+
+
 def test_unreadable_log_is_the_machines_fault(tmp_path: Path) -> None:
     (tmp_path / "wal").mkdir()
     with pytest.raises(MachineError, match="cannot open the log"):
