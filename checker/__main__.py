@@ -7,6 +7,7 @@ failed. A run folder gets its verdict and certificates written into it; a bare h
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from checker.results import write_results
 from checker.verdict import Verdict
 
 WRONG_USE = 2
+MACHINE = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,11 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     except OSError as error:
         reason = (
-            f"{target}: {error.strerror}. The verdict cannot be written; free some space, or name a place "
+            f"{error.filename or target}: {error.strerror}. The verdict cannot be written; free some space, or name a place "
             "with --out DIR"
         )
         _say(_printable(reason) + "\n", sys.stderr)
-        return WRONG_USE
+        return MACHINE if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else WRONG_USE
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
     _say(text, sys.stdout)
     return verdict.exit_code
