@@ -39,10 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(_printable(str(error)) + "\n", sys.stderr)
         return WRONG_USE
     except OSError as error:
-        reason = (
-            f"{error.filename or target}: {error.strerror}. The verdict cannot be written; free some space, or name a place "
-            "with --out DIR"
-        )
+        advice = "The verdict cannot be written; free some space, or name a place with --out DIR"
+        reason = f"{error.filename or target}: {error.strerror}. {advice}"
         _say(_printable(reason) + "\n", sys.stderr)
         return MACHINE if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else WRONG_USE
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
