@@ -126,6 +126,8 @@ class RunReport:
     answered: frozenset[str]
     """Numbers of the replicas that did, as the record has them."""
     exits: tuple[Exit, ...]
+    processor: tuple[int, int]
+    """ns that all replicas ran, and that they waited for a processor; 0, 0 if nobody counted."""
     lag_max_ns: int
     lag_over_50ms: int
     interrupted: str | None
@@ -276,11 +278,19 @@ def _run(fields: Fields) -> RunReport:
         healthy=healthy,
         answered=frozenset() if replies is None else replies.true_names(),
         exits=tuple(_exit(entry) for entry in fields.objects("exits")),
+        processor=_processor(fields),
         lag_max_ns=lag.number("max_ns"),
         lag_over_50ms=lag.number("over_50ms"),
         interrupted=fields.text("interrupted") if fields.has("interrupted") else None,
         harness_errors=tuple(str(error) for error in fields.listed("harness_errors")),
     )
+
+
+def _processor(fields: Fields) -> tuple[int, int]:
+    if not fields.has("processor"):
+        return 0, 0
+    processor = fields.inner("processor")
+    return processor.number("ran_ns"), processor.number("waited_ns")
 
 
 def _exit(fields: Fields) -> Exit:

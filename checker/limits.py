@@ -21,5 +21,8 @@ class Limits:
     """How long a cluster whose timers the plan does not tell may need after conditions change."""
     lag_ns: int = SECOND_NS
     """A harness that once was later than this with anything cannot be trusted about time."""
+    starved_share: float = 0.9
+    """Replicas that waited for a processor for this share of the time they could have run were too many for
+    the machine: that they were slow says nothing about the protocol."""
     least_ok: int = 50
     """Completed operations below which a run has tested nothing."""

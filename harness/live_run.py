@@ -47,6 +47,11 @@ def run_here(folder: Path, quiet: bool) -> int:
     programs = [adapter.prepare(replica, folder / "replicas" / str(replica)) for replica in range(plan.nodes)]
     world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs)
     watch = Watch(world, folder)
+
+    def watched() -> None:
+        watch.stop()
+        record.processor = watch.processor()
+
     run = Run(
         plan,
         world,
@@ -54,7 +59,7 @@ def run_here(folder: Path, quiet: bool) -> int:
         folder,
         record,
         make_progress(quiet),
-        Beside(watch.start, watch.stop),
+        Beside(watch.start, watched),
     )
     _stop_on_signals(world)
     code = run.execute()

@@ -29,6 +29,8 @@ from harness.spec_file import overlay_settings, read_spec_file
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
 
+MOST_PER_CORE = 8
+"""Replicas; with more of them it must be expected that they wait for one another."""
 RESULT_SCHEMA = "traitor/run-result/1"
 
 
@@ -79,6 +81,9 @@ def run_command(asked: Asked) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     tell(_headline(plan, folder))
+    cores = len(os.sched_getaffinity(0))
+    if plan.nodes > MOST_PER_CORE * cores:
+        tell(f"note: {plan.nodes} replicas on {cores} cores will be slow; timeouts may be the machine's")
     code = _run_inside(folder, asked.json)
     try:
         return _conclude(folder, origin, code, asked.json)

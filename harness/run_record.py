@@ -42,6 +42,8 @@ class RunRecord:
     """After the faults were undone; or at the start, when it was not reached then."""
     exits: tuple[Exit, ...] = ()
     lag: tuple[int, int] = (0, 0)
+    processor: tuple[int, int] = (0, 0)
+    """ns that all replicas ran, and that they waited for a processor."""
     interrupted: str | None = None
     harness_errors: list[str] = field(default_factory=list)
 
@@ -63,6 +65,7 @@ class RunRecord:
             "health": None if self.health is None else _health(self.health),
             "exits": [_exit(one) for one in self.exits],
             "lag": {"max_ns": self.lag[0], "over_50ms": self.lag[1]},
+            "processor": {"ran_ns": self.processor[0], "waited_ns": self.processor[1]},
             "interrupted": self.interrupted,
             "harness_errors": self.harness_errors,
         }

@@ -1,7 +1,9 @@
 """What each replica's process uses, once a second, into ``replicas/<i>/resources.jsonl``.
 
-A replica that eats memory or descriptors is about to fail for a reason no protocol trace shows. The watch
-is part of the event loop, so it costs nothing while nothing is due.
+A replica that eats memory or descriptors is about to fail for a reason no protocol trace shows. How long the
+replicas waited for a processor is added up: on a machine that is too small every timeout fires, and none of
+them says anything about the protocol. The watch is part of the event loop, so it costs nothing while nothing
+is due.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ class Watch:
         self._seen: dict[int, psutil.Process] = {}
         self._timer: Timer | None = None
         self._next_ns = 0
+        self._processor: dict[int, tuple[int, int]] = {}
+
+    def processor(self) -> tuple[int, int]:
+        """(ns run, ns waited while able to run), of all replicas in all their lives; 0 if the kernel does not
+        tell."""
+        lives = self._processor.values()
+        return sum(ran for ran, _ in lives), sum(waited for _, waited in lives)
 
     def start(self) -> None:
         """From now on."""
@@ -55,6 +64,9 @@ class Watch:
         self._timer = self._world.call_at(self._next_ns, self._tick)
 
     def _sample(self, replica: int, pid: int, file: TextIO) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+            self._processor[pid] = (int(ran), int(waited))
         process = self._seen.get(replica)
         if process is None or process.pid != pid:
             process = self._seen[replica] = psutil.Process(pid)

@@ -8,16 +8,18 @@ ends none. Judged are, of clients that retransmit,
 - droughts: no operation completing for that long, with some open all along, however short each was;
 - final reads: every key, within budget, however often it was asked for;
 - primaries: not one of several windows long enough to go on without the primary was used (`view_changes`).
-A harness that lagged cannot tell slow from stuck: then an invalid becomes unknown.
+A harness that lagged, or a machine too small for the replicas, cannot tell slow from stuck: then an invalid
+becomes unknown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from checker.folder import Ledger, PlanFacts, RunFolder
 from checker.history import Operation
+from checker.judges.slowness import void_if_slow
 from checker.judges.spells import Breach, Spells
 from checker.judges.view_changes import never_replaced
 from checker.limits import SECOND_NS, Limits
@@ -60,9 +62,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         operations, folder.ledger, folder.correct_traces(), bounds, limits, folder.run
     )
     if found is not None:
-        return _void_if_lagged(found, folder, limits)
+        return void_if_slow(found, folder.run, limits)
     if unread:
-        return unknown(NAME, f"{len(unread)} of {len(case.plan.final_reads)} final reads were not made")
+        return unknown(NAME, f"{len(unread)} of {len(case.plan.final_reads)} final reads did not complete")
     if not any(op.type == "ok" for op in operations):
         reason = "no operation completed, and no window within budget was long enough to demand it"
         return unknown(NAME, reason)
@@ -77,15 +79,6 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
 
 def _last_moment(op: Operation) -> int:
     return max(op.call_ns, op.return_ns or 0, op.gave_up_ns or 0)
-
-
-def _void_if_lagged(line: Line, folder: RunFolder, limits: Limits) -> Line:
-    lag_ns = folder.run.lag_max_ns if folder.run else None
-    if lag_ns is not None and lag_ns <= limits.lag_ns:
-        return line
-    said = "nobody knows how far" if lag_ns is None else f"{lag_ns / SECOND_NS:.1f} s"
-    reason = f"void, because the harness lagged ({said}): {line.reason}"
-    return replace(line, verdict="unknown", reason=reason)
 
 
 def _unread(case: _Case) -> list[str]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from checker.folder import FaultStep, RunFolder, RunReport
+from checker.judges.slowness import void_if_slow
 from checker.limits import Limits
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "recovery"
 
 
-def judge(folder: RunFolder, _: Limits) -> Line:
+def judge(folder: RunFolder, limits: Limits) -> Line:
     """Exits first: a replica that died by itself explains the rest."""
     if folder.run is None or folder.faults is None:
         return unknown(NAME, "run.json or faults.jsonl is missing")
@@ -33,7 +34,8 @@ def judge(folder: RunFolder, _: Limits) -> Line:
             return unknown(
                 NAME, f"interrupted ({folder.run.interrupted}) before the cluster was healthy again"
             )
-        return invalid(NAME, "not every replica answered its health probe before the deadline")
+        ill = invalid(NAME, "not every replica answered its health probe before the deadline")
+        return void_if_slow(ill, folder.run, limits)
     undone = len({step.fault for step in folder.faults if step.step == "undone"})
     return valid(NAME, f"{undone} faults proved undone, every replica healthy again", undone=undone)
 

@@ -75,6 +75,7 @@ class RunFolderBuilder:
                 }
             ],
             "lag": {"max_ns": 3 * MS, "over_50ms": 0},
+            "processor": {"ran_ns": 20 * S, "waited_ns": 5 * S},
             "interrupted": None,
             "harness_errors": [],
         }

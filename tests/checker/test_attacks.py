@@ -99,7 +99,7 @@ def _interrupted_at_once(run):
         (_undone_but_never_in_effect, "coverage", "no receipt that kill-1 took effect"),
         (_an_empty_receipt, "coverage", "no receipt that kill-1 took effect"),
         (_faults_nobody_recorded, "coverage", "no receipt that kill-1 took effect"),
-        (_no_final_reads, "liveness", "1 of 1 final reads were not made"),
+        (_no_final_reads, "liveness", "1 of 1 final reads did not complete"),
         (_interrupted_at_once, "coverage", "the run was interrupted"),
     ],
 )

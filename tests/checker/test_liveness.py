@@ -210,13 +210,13 @@ def test_is_unknown_when_a_key_was_not_read_and_hardly_asked_for(run, tmp_path, 
     _never_read(run, tries)
     line = liveness(run, tmp_path)
     assert line.verdict == "unknown"
-    assert "1 of 1 final reads were not made" in line.reason
+    assert "1 of 1 final reads did not complete" in line.reason
 
 
 def test_another_key_read_twice_does_not_make_up_for_it(run, tmp_path):
     run.operation(1, "get", None, "v57", 21 * S, 21 * S + MS, 1001, 501, "final")
     run.plan["final_reads"].append({"f": "get", "key": "k2", "input": None})
-    assert "1 of 2 final reads were not made" in liveness(run, tmp_path).reason
+    assert "1 of 2 final reads did not complete" in liveness(run, tmp_path).reason
 
 
 # ------------------------------------------------------------------ primaries

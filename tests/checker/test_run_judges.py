@@ -85,6 +85,17 @@ def test_a_run_cut_short_proves_nothing_about_undoing(run, tmp_path, spoil):
     assert (line.verdict, "stopped by SIGINT" in line.reason) == ("unknown", True)
 
 
+def test_a_machine_too_small_accuses_nobody(run, tmp_path):
+    _stay_ill(run)
+    run.run["processor"] = {"ran_ns": 9 * S, "waited_ns": 91 * S}
+    line = line_of(run, tmp_path, "recovery")
+    assert (line.verdict, "91 % of the time" in line.reason) == ("unknown", True)
+    run.run["processor"] = {"ran_ns": 20 * S, "waited_ns": 80 * S}
+    assert line_of(run, tmp_path, "recovery").verdict == "invalid"
+    del run.run["processor"]
+    assert line_of(run, tmp_path, "recovery").verdict == "invalid"
+
+
 def test_recovery_is_unknown_when_nobody_looked(run, tmp_path):
     run.run["health"] = None
     assert line_of(run, tmp_path, "recovery").verdict == "unknown"

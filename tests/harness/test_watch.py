@@ -70,6 +70,20 @@ def test_one_sample_a_second_of_those_that_live(tmp_path: Path) -> None:
     assert len(lines(tmp_path, 0)) == 2
 
 
+def test_waiting_for_a_processor_is_added_up(tmp_path: Path) -> None:
+    clock = Clock()
+    watch = Watch(cast(World, clock), tmp_path)
+    assert watch.processor() == (0, 0)
+    watch.start()
+    ran, waited = watch.processor()
+    assert ran > 0
+    assert waited >= 0
+    clock.pids[1] = os.getppid()
+    clock.tick()
+    assert watch.processor() > (ran, waited), "of both, and it only grows"
+    watch.stop()
+
+
 def test_a_process_that_is_gone_or_new_is_no_trouble(tmp_path: Path) -> None:
     clock = Clock()
     gone = subprocess.Popen(["true"])
