@@ -18,6 +18,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     troubles = list(folder.problems)
     run = folder.run
     if run is not None:
+        if run.phases and run.phases[-1].name != "tear down":
+            died = f"the run died in phase {run.phases[-1].name!r:.40}: killed, or the machine went down"
+            troubles.insert(0, died)
         troubles += [f"the harness reported: {error:.300}" for error in run.harness_errors]
         troubles += [
             f"phase {phase.name!r} failed: {phase.detail:.300}"

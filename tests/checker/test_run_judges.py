@@ -79,7 +79,9 @@ def test_a_run_cut_short_proves_nothing_about_undoing(run, tmp_path, spoil):
     run.run["phases"] = whole[:3]
     line = line_of(run, tmp_path, "recovery")
     assert (line.verdict, "died in phase 'load'" in line.reason) == ("unknown", True)
-    assert judge_run(tmp_path / "run").exit_code == 4
+    verdict = judge_run(tmp_path / "run")
+    assert verdict.exit_code == 4
+    assert verdict.line("harness").reason.startswith("the run died in phase 'load'")
     run.run.update(phases=whole, interrupted="stopped by SIGINT")
     line = line_of(run, tmp_path, "recovery")
     assert (line.verdict, "stopped by SIGINT" in line.reason) == ("unknown", True)
