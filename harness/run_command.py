@@ -177,7 +177,7 @@ def _headline(plan: Plan, folder: Path) -> str:
     operations = sum(len(client.operations) for client in plan.clients)
     return (
         f"seed {plan.seed}: {plan.workload} on {plan.nodes} replicas for {plan.duration_ns / SECOND_NS:g} s, "
-        f"{len(plan.clients)} clients, {operations} operations, {counted}\n{folder}"
+        f"{len(plan.clients)} clients, at most {operations} operations, {counted}\n{folder}"
     )
 
 

@@ -17,11 +17,11 @@ _READS = ("read", "get")
 def judge(folder: RunFolder, limits: Limits) -> Line:
     """All that is missing, in one line."""
     missing: list[str] = []
-    operations = folder.history.operations if folder.history else ()
+    operations = _of_the_load(folder.history)
     done = [op for op in operations if op.type == "ok"]
     reads = sum(op.f in _READS for op in done)
     if len(done) < limits.least_ok:
-        missing.append(f"{len(done)} operations completed, fewer than {limits.least_ok}")
+        missing.append(f"{len(done)} operations of the load completed, fewer than {limits.least_ok}")
     if not reads or reads == len(done):
         missing.append("no read completed" if not reads else "no write completed")
     contended = contended_keys(operations)
@@ -40,8 +40,13 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     if missing:
         return unknown(NAME, "; ".join(missing), **details)
     faults = f"{len(receipts)} faults with receipts"
-    reason = f"{len(done)} operations completed, contention on {contended} keys, {faults}"
+    reason = f"{len(done)} operations of the load completed, contention on {contended} keys, {faults}"
     return valid(NAME, reason, **details)
+
+
+def _of_the_load(history: History | None) -> tuple[Operation, ...]:
+    """The final reads come when all is over: they test nothing under faults."""
+    return tuple(op for op in history.operations if op.phase != "final") if history else ()
 
 
 def judge_bare(history: History) -> Line:

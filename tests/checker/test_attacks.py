@@ -93,7 +93,7 @@ def _interrupted_at_once(run):
     ("spoil", "line", "says"),
     [
         (_no_operation, "linearizability", "no operation to judge"),
-        (_nothing_completed, "coverage", "0 operations completed"),
+        (_nothing_completed, "coverage", "0 operations of the load completed"),
         (_one_client, "coverage", "no two operations on one key overlapped"),
         (_no_fault_took_effect, "coverage", "no receipt that kill-1 took effect (it was down)"),
         (_undone_but_never_in_effect, "coverage", "no receipt that kill-1 took effect"),

@@ -110,6 +110,13 @@ def _do_little(run):
     run.events = [event for event in run.events if event[0] < 2 * S]
 
 
+def _read_at_the_end_only(run):
+    """As a cluster does that was dead for the whole load and answered afterwards."""
+    end = [event for event in run.events if event[8] == "final"]
+    more = [(t + i * MS, 10 + i, kind, *rest) for i in range(60) for t, _, kind, *rest in end]
+    run.events = [event for event in run.events if event[0] < 2 * S] + more
+
+
 def _only_write(run):
     run.events = [event for event in run.events if event[3] == "put"]
 
@@ -131,6 +138,7 @@ def _interrupt(run):
     ("spoil", "says"),
     [
         (_do_little, "fewer than 50"),
+        (_read_at_the_end_only, "fewer than 50"),
         (_only_write, "no read completed"),
         (_no_effect, "no receipt that kill-1 took effect (replica 2 was down already)"),
         (_interrupt, "interrupted (SIGINT)"),
