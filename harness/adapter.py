@@ -76,5 +76,5 @@ class PbftNodeAdapter:
     def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
         """See ``Adapter``."""
         path = write_replica(self.genesis, replica, folder, durability=self._durability)
-        argv = (sys.executable, "-m", "pbft_node", "--config", str(path.resolve()))
+        argv = (sys.executable, "-P", "-m", "pbft_node", "--config", str(path.resolve()))
         return ReplicaProgram(argv, folder, self._env, folder)

@@ -49,9 +49,11 @@ class Judgement:
 
 def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str | None = None) -> Judgement:
     """Judge a run folder, or a history file into the folder ``out``. UsageError when it cannot be."""
-    command = [sys.executable, "-m", "checker", str(path), "--time-limit", str(limits.search_s)]
+    # -P: a folder called checker where the user happens to be is not ours.
+    command = [sys.executable, "-P", "-m", "checker", "--time-limit", str(limits.search_s)]
     command += [] if out is None else ["--out", str(out)]
     command += [] if model is None else ["--model", model]
+    command += ["--", str(path)]
     verdict = (out or path) / "verdict.json"
     before = _stamp(verdict)
     try:

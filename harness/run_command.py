@@ -183,7 +183,7 @@ def _headline(plan: Plan, folder: Path) -> str:
 
 def _run_inside(folder: Path, quiet: bool) -> int:
     """The run itself. A sandbox that cannot be built leaves no folder behind."""
-    command = [sys.executable, "-m", "harness", "inside", str(folder.resolve())]
+    command = [sys.executable, "-P", "-m", "harness", "inside", str(folder.resolve())]
     try:
         code = sandbox.run_inside([*command, *(["--quiet"] if quiet else [])], sandbox_environment())
     except HarnessError:

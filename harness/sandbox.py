@@ -177,7 +177,9 @@ def probe() -> Mapping[str, str | None]:
     paths = os.pathsep.join(filter(None, (_ROOT, os.environ.get("PYTHONPATH"))))
     variables = {**os.environ, "PYTHONPATH": paths}
     try:
-        process = start_inside([sys.executable, "-m", "harness.probe"], variables, stdout=subprocess.PIPE)
+        process = start_inside(
+            [sys.executable, "-P", "-m", "harness.probe"], variables, stdout=subprocess.PIPE
+        )
     except HarnessError as problem:
         return {"sandbox": str(problem)}
     try:

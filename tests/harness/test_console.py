@@ -51,3 +51,24 @@ def test_a_closed_standard_error_is_no_place_for_files(tmp_path: Path) -> None:
     done = shell(f"$T check {HISTORY} --out {tmp_path} 2>&-", tmp_path)
     assert "verdict          invalid" in done.stdout
     assert "code 1" in done.stderr
+
+
+def test_what_lies_about_in_the_current_folder_is_not_run(tmp_path: Path) -> None:
+    """A folder of another checkout, say: the packages there are called as ours are."""
+    for name in ("checker", "harness", "reports", "pbft_node"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('shadowed')")
+    (tmp_path / "random.py").write_text("raise SystemExit('shadowed')")
+    traitor = [sys.executable, "-P", "-m", "harness"]
+    for words in (["check", HISTORY], ["doctor"]):
+        done = subprocess.run(
+            [*traitor, *map(str, words)],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "shadowed" not in done.stdout + done.stderr
+        assert ("verdict          invalid" in done.stdout) == (words[0] == "check")
