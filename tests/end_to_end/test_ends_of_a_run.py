@@ -32,7 +32,13 @@ def start(out: Path, settings: list[str]) -> subprocess.Popen[bytes]:
     command = [*TRAITOR, "run", "--time", "60", "--seed", "2", "--out", str(out), *settings]
     with (out.parent / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=ROOT, env=environment(), start_new_session=True
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=ROOT,
+            env=environment(),
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run with nohup
         )
     try:
         wait_for(lambda: history_lines(out) > 100 or process.poll() is not None, "a hundred lines of history")
@@ -57,7 +63,11 @@ def test_interrupted_run_keeps_its_history_and_is_judged(
     process = start(out, settings)
     before = history_lines(out)
     process.send_signal(sign)
-    assert process.wait(60) == 130
+    try:
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+        process.wait()
     (folder,) = out.iterdir()
     assert history_lines(out) >= before
     assert json.loads((folder / "run.json").read_text())["interrupted"]

@@ -208,11 +208,12 @@ def test_nohup_keeps_its_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         sandbox.run_inside(["true"])
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        sandbox.run_inside(["true"])
     finally:
         signal.signal(signal.SIGHUP, before)
-    sandbox.run_inside(["true"])
     assert seen[0] is signal.SIG_IGN
-    assert seen[1] is not before
+    assert callable(seen[1])
 
 
 def test_signal_handlers_are_given_back() -> None:
