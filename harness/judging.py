@@ -6,6 +6,7 @@ A checker that dies (out of memory, out of time, a bug) has found nothing out: e
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
@@ -22,6 +23,9 @@ EXIT_UNKNOWN = 3
 _WORST_FIRST = (EXIT_VIOLATION, EXIT_HARNESS, EXIT_UNKNOWN, 0)
 _ROOT = Path(__file__).resolve().parents[1]
 _SHOWN_CHARACTERS = 2000
+_PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,7 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
             timeout=limits.wall_s,
             check=False,
             env=os.environ | {"PYTHONPATH": str(_ROOT)},
-            preexec_fn=lambda: resource.setrlimit(
-                resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes)
-            ),
+            preexec_fn=lambda: _in_the_child(limits.memory_bytes),
         )
     except subprocess.TimeoutExpired:
         died = f"it was not done within {limits.wall_s:g} s and was killed"
@@ -87,6 +89,12 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
         else:
             died = _how(done.returncode, done.stderr, limits)
     return _dead(died, out or path)
+
+
+def _in_the_child(memory_bytes: int) -> None:
+    """It dies with us, however we die: nobody would read what it finds."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
 def _stamp(verdict: Path) -> tuple[int, int] | None:

@@ -153,3 +153,17 @@ def test_the_worst_code_wins() -> None:
     assert worst(0, 3, 4) == 4
     assert worst(0, 3) == 3
     assert worst(0, 0) == 0
+
+
+def test_a_killed_command_leaves_no_checker(tmp_path: Path) -> None:
+    path = busy_history(tmp_path / "history.jsonl", 40)
+    command = [sys.executable, "-m", "harness", "check", str(path), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, cwd=ROOT
+    ) as process:
+        try:
+            checker = checker_of(process)
+        finally:
+            process.kill()
+    _, alive = psutil.wait_procs([checker], timeout=10)
+    assert not alive
