@@ -20,8 +20,6 @@ from .types import Digest, SeqNum
 class Execution(NormalCase):
     """What a decision does to the service."""
 
-    state_is_wrong: bool = False
-    """A quorum vouches for another state: nothing is executed on ours (see ``state_transfer``)."""
     asked_batch: Digest | None = None
     """The batch asked for since the last STATUS."""
 

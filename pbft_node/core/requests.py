@@ -22,6 +22,10 @@ MAX_PENDING = 10_000
 class Requests(ReplicaState):
     """From a client's REQUEST to the primary's PRE-PREPARE."""
 
+    state_is_wrong: bool = False
+    """A quorum vouches for another state than ours: nothing is executed on it or answered from it (see
+    ``state_transfer``)."""
+
     def on_request(self, request: Request) -> None:
         """Exactly once: an older one is dropped, the last one answered again, a newer one ordered."""
         last = self.clients.get(request.client)
@@ -51,7 +55,7 @@ class Requests(ReplicaState):
 
     def send_reply(self, client: ClientId, last: LastReply) -> None:
         """<REPLY, v, t, c, i, r>."""
-        if not self.silent:
+        if not self.silent and not self.state_is_wrong:
             self.send_raw(client, self.seal.reply(client, self.view, last.timestamp, last.result))
 
     # ------------------------------------------------------------ the primary proposes

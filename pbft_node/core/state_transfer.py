@@ -3,7 +3,7 @@
 A replica that lacks messages others have dropped asks for a stable checkpoint. What it gets is trusted as
 far as the quorum of signatures on its digest: the offer (STATE-META) must match the digest, each chunk must
 match the offer. Any source will do, and another is tried with every STATUS tick; chunks already verified
-are kept.
+are kept as long as their offer is.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class StateTransfer(Checkpoints):
     transfer: Transfer | None = None
 
     def fetching_state(self) -> bool:
-        """Execution and suspicion of the primary rest meanwhile."""
+        """Suspicion of the primary rests meanwhile; what is decided is executed all the same."""
         return self.transfer is not None
 
     def own_state_is_wrong(self, seq: SeqNum, own: Digest, proved: Digest) -> None:

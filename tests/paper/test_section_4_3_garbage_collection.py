@@ -189,6 +189,7 @@ def test_a_quorum_for_another_digest_raises_the_alarm(playbook: Make) -> None:
     proposal = play.cast.pre_prepare(5, play.cast.request(5))
     decide(play, proposal)
     play.not_traced("executed")
+    play.receives(play.cast.request(4)).does_nothing()  # its reply is one of the wrong state
 
 
 # ---------------------------------------------------------------- watermarks
