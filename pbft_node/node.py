@@ -7,6 +7,7 @@ or the core halted · 4 the machine is at fault (port, rights, space) · 70 a bu
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 from .config import ReplicaConfig, load_replica
@@ -60,7 +61,7 @@ def _run(config: ReplicaConfig) -> None:
     )
     runtime = Runtime(Replica(cluster, me, config.keyring, make_service()), opened.log, transport, trace)
     try:
-        runtime.run(opened.records)
+        runtime.run(opened.records, time.time_ns() - time.monotonic_ns())
     finally:
         runtime.close()
         if transport.lost:

@@ -71,8 +71,11 @@ class Runtime:
         self._halt: str | None = None
         self._stopping = False
 
-    def run(self, records: tuple[bytes, ...]) -> None:
-        """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises."""
+    def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0) -> None:
+        """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
+
+        ``wall_offset_ns``: wall clock minus this driver's clock.
+        """
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         before = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -80,7 +83,7 @@ class Runtime:
         try:
             poll.register(wake_reader, select.EPOLLIN)
             poll.register(self._transport.fileno(), select.EPOLLIN)
-            self.turn([Started(records)])
+            self.turn([Started(records, wall_offset_ns)])
             while not self._stopping:
                 poll.poll(self._wait_seconds())
                 self.turn(map(Received, self._transport.receive(MAX_DATAGRAMS_PER_TURN)))

@@ -44,6 +44,8 @@ class Cluster:
     view_change_timeout_ns: int = 1000 * MILLISECOND_NS
     """How long a NEW-VIEW may take; doubles with each view that does not work (section 4.5.2)."""
     max_timeout_ns: int = 30_000 * MILLISECOND_NS
+    clock_tolerance_ns: int = 1000 * MILLISECOND_NS
+    """How far ahead of a backup's wall clock the time of a batch may be (section 4.6)."""
     status_busy_ns: int = 150 * MILLISECOND_NS
     """Interval of STATUS messages while something is missing."""
     status_idle_ns: int = 1000 * MILLISECOND_NS
@@ -106,6 +108,7 @@ class Cluster:
             "status_busy_ns": self.status_busy_ns,
             "status_idle_ns": self.status_idle_ns,
             "client_retry_ns": self.client_retry_ns,
+            "clock_tolerance_ns": self.clock_tolerance_ns,
         }
         for name, value in numbers.items():
             if value < 1:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Sequence
 
 from .cluster import MAX_BATCH
-from .digests import DIGEST_BYTES, batch_digest, request_digest
+from .digests import DIGEST_BYTES, request_digest
 from .frames import Frame, Malformed, MessageType, parse_frame
 from .messages import (
     Batch,
@@ -36,13 +36,24 @@ from .messages import (
 )
 from .operations import MAX_OPERATION_BYTES
 from .reader import U16, BodyReader
-from .types import FIRST_CLIENT_ID, ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
+from .types import (
+    FIRST_CLIENT_ID,
+    MAX_TIME_NS,
+    ClientId,
+    Digest,
+    Principal,
+    ReplicaId,
+    SeqNum,
+    Timestamp,
+    View,
+)
 
 MAX_REPLICAS = FIRST_CLIENT_ID
 MAX_CERTIFICATES = 8192
 MAX_CHUNKS = 1 << 16
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
+_BATCH = struct.Struct(">QH")
 _STATUS = struct.Struct(">BQQ")
 _META = struct.Struct(">QI")
 
@@ -52,7 +63,8 @@ _META = struct.Struct(">QI")
 
 def encode_batch(batch: Batch) -> bytes:
     """The attachment of a PRE-PREPARE, also the body of BATCH."""
-    return U16.pack(len(batch)) + b"".join(request.raw for request in batch)
+    head = _BATCH.pack(batch.time_ns, len(batch.requests))
+    return head + b"".join(request.raw for request in batch.requests)
 
 
 def encode_certificate(certificate: PreparedCertificate) -> bytes:
@@ -130,9 +142,13 @@ def decode_pre_prepare(data: bytes) -> PrePrepare:
 def decode_batch(data: bytes) -> Batch:
     """Inverse of ``encode_batch``. Raises Malformed."""
     reader = BodyReader(data)
-    batch = tuple(_request(reader.frame(MessageType.REQUEST)) for _ in range(reader.count(MAX_BATCH)))
+    time_ns = reader.number(_U64)
+    count = reader.count(MAX_BATCH)
+    if time_ns > MAX_TIME_NS or (time_ns and not count):
+        raise Malformed(f"a batch of {count} requests at time {time_ns}")
+    requests = tuple(_request(reader.frame(MessageType.REQUEST)) for _ in range(count))
     reader.end()
-    return batch
+    return Batch(requests, time_ns)
 
 
 def decode_certificate(data: bytes) -> PreparedCertificate:
@@ -202,7 +218,7 @@ def _pre_prepare_with_batch(frame: Frame, attachment: bytes) -> PrePrepare:
     if not attachment:
         return bare
     batch = decode_batch(attachment)
-    if batch_digest([request.digest for request in batch]) != bare.digest:
+    if batch.digest != bare.digest:
         raise Malformed("PRE-PREPARE whose digest is not that of its batch")
     return PrePrepare(bare.view, bare.seq, bare.digest, bare.primary, bare.raw, batch)
 

@@ -24,10 +24,10 @@ def request_digest(raw: bytes) -> Digest:
     return digest_of(b"request", raw)
 
 
-def batch_digest(request_digests: Sequence[Digest]) -> Digest:
-    """d of a PRE-PREPARE: order and content of its requests."""
-    return digest_of(b"batch", *request_digests)
+def batch_digest(time_ns: int, request_digests: Sequence[Digest]) -> Digest:
+    """d of a PRE-PREPARE: its time, order and content of its requests."""
+    return digest_of(b"batch", time_ns.to_bytes(8, "big"), *request_digests)
 
 
-NULL_DIGEST = batch_digest(())
+NULL_DIGEST = batch_digest(0, ())
 """Of the null request of section 4.4: an empty batch."""

@@ -10,6 +10,8 @@ class Started:
     """The first event of a life. ``records``: the log's records, oldest first; empty when it never ran."""
 
     records: tuple[bytes, ...] = ()
+    wall_offset_ns: int = 0
+    """Wall-clock time minus ``now_ns``, for the times that primaries choose (section 4.6)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ fetched by its digest.
 from __future__ import annotations
 
 from .codec import encode_batch
-from .digests import NULL_DIGEST, batch_digest
+from .digests import NULL_DIGEST
 from .frames import MessageType
-from .messages import Batch, BatchBody, FetchBatch, Request
+from .messages import NULL_BATCH, Batch, BatchBody, FetchBatch, Request
 from .normal_case import NormalCase
 from .records import RecordType
 from .snapshots import LastReply
@@ -38,12 +38,13 @@ class Execution(NormalCase):
 
     def batch_of(self, digest: Digest) -> Batch | None:
         """The batch, if its content is known; the null request always is."""
-        return () if digest == NULL_DIGEST else self.batches.get(digest)
+        return NULL_BATCH if digest == NULL_DIGEST else self.batches.get(digest)
 
     def execute(self, seq: SeqNum, digest: Digest, batch: Batch) -> None:
         """Apply one batch."""
         assert seq == self.executed + 1, f"number {seq} after {self.executed}"
-        outcomes = [self.execute_request(request) for request in batch]
+        self.time_ns = max(self.time_ns, batch.time_ns)
+        outcomes = [self.execute_request(request) for request in batch.requests]
         self.executed = seq
         self.trace("executed", seq=seq, digest=digest.hex(), requests=outcomes)
         if seq % self.cluster.checkpoint_interval == 0:
@@ -88,9 +89,9 @@ class Execution(NormalCase):
 
     def on_batch(self, message: BatchBody) -> None:
         """A batch is worth its digest: take it only if some slot or decision waits for it."""
-        digest = batch_digest([request.digest for request in message.requests])
+        digest = message.batch.digest
         if digest not in self.batches and self.wants_batch(digest):
-            self.learn_batch(digest, message.requests)
+            self.learn_batch(digest, message.batch)
 
     def wants_batch(self, digest: Digest) -> bool:
         """The digest was decided, or the NEW-VIEW proposed it."""

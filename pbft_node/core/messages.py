@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .digests import batch_digest
 from .types import ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
 
 
@@ -24,8 +25,24 @@ class Request:
     """SHA-256 over the signed frame."""
 
 
-Batch = tuple[Request, ...]
-"""What one sequence number orders; the empty batch is the null request."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one sequence number orders; without requests (and at time 0) it is the null request.
+
+    ``time_ns``: wall-clock time as its primary chose it, the non-deterministic value of section 4.6. It is
+    part of the digest, so that all replicas execute with the same one.
+    """
+
+    requests: tuple[Request, ...] = ()
+    time_ns: int = 0
+
+    @property
+    def digest(self) -> Digest:
+        """d: order and content of its requests, and its time."""
+        return batch_digest(self.time_ns, [request.digest for request in self.requests])
+
+
+NULL_BATCH = Batch()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +185,7 @@ class BatchBody:
     """The answer; worth what its digest says."""
 
     replica: ReplicaId
-    requests: Batch
+    batch: Batch
 
 
 @dataclass(frozen=True, slots=True)

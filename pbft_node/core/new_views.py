@@ -96,8 +96,8 @@ class NewViews(ViewChanges):
         )
         slot = self.slot(proposal.seq)
         slot.pre_prepare = message
-        self.trace_accepted(message, len(batch or ()))
-        for request in batch or ():
+        self.trace_accepted(message, 0 if batch is None else len(batch.requests))
+        for request in () if batch is None else batch.requests:
             self.proposed[request.client] = max(
                 self.proposed.get(request.client, request.timestamp), request.timestamp
             )

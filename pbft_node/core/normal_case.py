@@ -52,10 +52,11 @@ class NormalCase(Requests):
             return f"from replica {message.primary}, but the primary of view {message.view} is {primary}"
         if message.batch is None:
             return "without its batch"
-        if len(message.batch) > limit:
-            return f"a batch of {len(message.batch)} requests: the limit is {limit}"
-        size = sum(len(request.raw) for request in message.batch)
-        if len(message.batch) > 1 and size > self.cluster.batch_bytes:
+        requests = message.batch.requests
+        if len(requests) > limit:
+            return f"a batch of {len(requests)} requests: the limit is {limit}"
+        size = sum(len(request.raw) for request in requests)
+        if len(requests) > 1 and size > self.cluster.batch_bytes:
             return f"a batch of {size} bytes: the limit is {self.cluster.batch_bytes}"
         return None
 
@@ -67,7 +68,10 @@ class NormalCase(Requests):
         if not self.follows_new_view(message):
             return f"number {message.seq} is settled otherwise by the NEW-VIEW of view {message.view}"
         assert message.batch is not None
-        for request in message.batch:
+        ahead_ns = message.batch.time_ns - self.wall_ns()
+        if ahead_ns > self.cluster.clock_tolerance_ns:
+            return f"its time is {ahead_ns} ns ahead of ours"
+        for request in message.batch.requests:
             if not self.seal.verify_raw(request.client, request.raw):
                 return f"a request that client {request.client} did not sign"
         return None
@@ -89,10 +93,10 @@ class NormalCase(Requests):
         if message.primary == self.me:  # its own, shown to it again by others: that number is taken
             self.next_seq = max(self.next_seq, SeqNum(message.seq + 1))
         self.keep_batch(message.digest, message.batch, message.seq)
-        for request in message.batch:
+        for request in message.batch.requests:
             self.note_pending(request)
         self.persist(RecordType.PRE_PREPARE, message.raw + encode_batch(message.batch))
-        self.trace_accepted(message, len(message.batch))
+        self.trace_accepted(message, len(message.batch.requests))
         self.send_prepare(slot)
         self.check_prepared(slot)
         self.check_committed(slot)

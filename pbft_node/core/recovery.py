@@ -9,7 +9,6 @@ back by STATUS.
 from __future__ import annotations
 
 from .codec import decode, decode_batch, decode_certificate, decode_checkpoints, decode_pre_prepare
-from .digests import batch_digest
 from .effects import Halt
 from .frames import Malformed
 from .messages import NewView, ViewChange
@@ -83,8 +82,7 @@ class Recovery(Retransmission):
                 self.stable = self.stable_proof[0].seq
             case RecordType.BATCH:
                 batch = decode_batch(found.payload)
-                digest = batch_digest([request.digest for request in batch])
-                self.keep_batch(digest, batch, self.high_watermark)
+                self.keep_batch(batch.digest, batch, self.high_watermark)
 
     def read_pre_prepare(self, payload: bytes) -> None:
         """A proposal made or accepted; of an earlier view only its batch still matters."""

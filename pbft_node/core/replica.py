@@ -53,7 +53,8 @@ class Replica(Recovery):
         """What to do about an event, in order (see ``effects`` for the contract)."""
         self.now_ns = now_ns
         match event:
-            case Started(records):
+            case Started(records, wall_offset_ns):
+                self.wall_offset_ns = wall_offset_ns
                 assert not self.started, "a replica starts once in its life"
                 self.started = True
                 self.on_started(records)

@@ -8,7 +8,6 @@ request, so a primary cannot starve one client while it serves the others.
 from __future__ import annotations
 
 from .codec import encode_batch
-from .digests import batch_digest
 from .frames import MessageType
 from .messages import Batch, PrePrepare, Request
 from .records import RecordType
@@ -64,7 +63,7 @@ class Requests(ReplicaState):
         """As primary, order what waits: as many batches as the pipeline and the watermarks allow."""
         while self.is_active_primary and self.may_propose():
             batch = self.next_batch()
-            if not batch:
+            if not batch.requests:
                 return
             self.pre_prepare(batch)
 
@@ -85,19 +84,24 @@ class Requests(ReplicaState):
             if batch and (size > self.cluster.batch_bytes or len(batch) >= self.cluster.batch_limit):
                 break
             batch.append(request)
-        return tuple(batch)
+        return Batch(tuple(batch), self.proposed_time_ns())
+
+    def proposed_time_ns(self) -> int:
+        """Section 4.6: the primary chooses the time; never before one it chose or executed with."""
+        self.latest_time_ns = max(self.latest_time_ns, self.time_ns, self.wall_ns())
+        return self.latest_time_ns
 
     def pre_prepare(self, batch: Batch) -> None:
         """Assign the next number to a batch and multicast <<PRE-PREPARE, v, n, d>, m>."""
         seq = self.next_seq
-        digest = batch_digest([request.digest for request in batch])
+        digest = batch.digest
         raw = self.seal.signed(MessageType.PRE_PREPARE, self.view, seq, digest)
         message = PrePrepare(self.view, seq, digest, self.me, raw, batch)
         slot = self.slot(seq)
         assert slot.pre_prepare is None, f"number {seq} was assigned already in view {self.view}"
         slot.pre_prepare = message
         self.keep_batch(digest, batch, seq)
-        for request in batch:
+        for request in batch.requests:
             self.proposed[request.client] = request.timestamp
         self.next_seq = SeqNum(seq + 1)
         data = raw + encode_batch(batch)
@@ -107,7 +111,7 @@ class Requests(ReplicaState):
             view=self.view,
             seq=seq,
             digest=digest.hex(),
-            requests=len(batch),
+            requests=len(batch.requests),
             role="primary",
         )
         self.broadcast_raw(data)

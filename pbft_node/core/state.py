@@ -57,6 +57,8 @@ class ReplicaState:
         self.service = service
         self.seal = Seal(cluster, me, keys)
         self.now_ns = 0
+        self.wall_offset_ns = 0
+        """What to add to ``now_ns`` for the wall clock."""
         self.silent = False
         """While the log is read back: nothing is sent, persisted or traced."""
 
@@ -93,6 +95,10 @@ class ReplicaState:
         """DECIDED messages for numbers not decided here."""
 
         self.executed = SeqNum(0)
+        self.time_ns = 0
+        """The time of section 4.6 that operations are executed with: agreed on, never going back."""
+        self.latest_time_ns = 0
+        """Primary: the latest time it chose."""
         self.clients: dict[ClientId, LastReply] = {}
         self.pending: dict[ClientId, Waiting] = {}
         """By client, oldest first."""
@@ -126,6 +132,10 @@ class ReplicaState:
     def is_active_primary(self) -> bool:
         """This replica orders requests now."""
         return self.active and self.primary == self.me
+
+    def wall_ns(self) -> int:
+        """This replica's wall clock."""
+        return self.now_ns + self.wall_offset_ns
 
     @property
     def high_watermark(self) -> SeqNum:

@@ -23,6 +23,8 @@ FIRST_CLIENT_ID = 1000
 MAX_VIEW = 2**62
 MAX_SEQUENCE = 2**62
 MAX_TIMESTAMP = 2**63 - 1
+MAX_TIME_NS = 2**63 - 1
+"""Wall-clock times count from 1970 and end in 2262."""
 
 
 def is_client(principal: Principal) -> bool:

@@ -18,7 +18,7 @@ from pbft_node.core.digests import NULL_DIGEST
 from pbft_node.core.effects import Effect, Send
 from pbft_node.core.events import Event
 from pbft_node.core.frames import HEADER_BYTES, MessageType, parse_frame
-from pbft_node.core.messages import NewView, PrePrepare, ViewChange
+from pbft_node.core.messages import Batch, NewView, PrePrepare, ViewChange
 from pbft_node.core.replica import Replica
 
 VOTES = {MessageType.PREPARE, MessageType.COMMIT, MessageType.CHECKPOINT, MessageType.DECIDED}
@@ -104,12 +104,12 @@ class Liar:
         assert isinstance(message, PrePrepare)
         if frame.sender != self.index or message.batch is None:
             return data
-        batch = list(message.batch)
+        batch = list(message.batch.requests)
         self.stream.shuffle(batch)
         batch = batch[: self.stream.randint(0, len(batch))]
         seq = message.seq + (self.stream.random() < 0.2)
         other = self.cast.pre_prepare(seq, *batch, view=message.view, by=self.index)
-        return other.raw + encode_batch(tuple(batch))
+        return other.raw + encode_batch(Batch(tuple(batch)))
 
     def other_view_change(self, message: ViewChange) -> ViewChange:
         """Leaves prepared numbers out, or forgets its stable checkpoint."""

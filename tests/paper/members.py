@@ -21,9 +21,10 @@ from pbft_node.core.codec import (
     encode_status,
     encode_view_change,
 )
-from pbft_node.core.digests import batch_digest, digest_of, request_digest
+from pbft_node.core.digests import digest_of, request_digest
 from pbft_node.core.frames import MessageType
 from pbft_node.core.messages import (
+    Batch,
     Checkpoint,
     NewView,
     Prepare,
@@ -76,9 +77,9 @@ class Members:
         digest: Digest | None = None,
     ) -> PrePrepare:
         by = self.cluster.primary(View(view)) if by is None else by
-        digest = batch_digest([request.digest for request in batch]) if digest is None else digest
+        digest = Batch(batch).digest if digest is None else digest
         raw = self.seal(by).signed(MessageType.PRE_PREPARE, view, seq, digest)
-        return PrePrepare(View(view), SeqNum(seq), digest, ReplicaId(by), raw, batch)
+        return PrePrepare(View(view), SeqNum(seq), digest, ReplicaId(by), raw, Batch(batch))
 
     def prepare(self, proposal: PrePrepare, by: int, **lies: int | bytes) -> Prepare:
         view, seq = int(lies.get("view", proposal.view)), int(lies.get("seq", proposal.seq))
@@ -168,7 +169,7 @@ class Members:
         return self.sealed(by, MessageType.FETCH_BATCH, 0, 0, digest)
 
     def batch_body(self, by: int, *batch: Request) -> bytes:
-        return self.sealed(by, MessageType.BATCH, 0, 0, encode_batch(batch))
+        return self.sealed(by, MessageType.BATCH, 0, 0, encode_batch(Batch(batch)))
 
     def fetch_state(self, by: int, above: int = 0) -> bytes:
         return self.sealed(by, MessageType.FETCH_STATE, 0, above)

@@ -159,7 +159,7 @@ def test_a_primary_keeps_to_the_limits_its_backups_check(playbook: Make) -> None
     batches = []
     while len(play.replica.pending):
         proposal = play.replica.slots[play.replica.executed + 1].pre_prepare
-        batches.append(len(proposal.batch))
+        batches.append(len(proposal.batch.requests))
         backup.receives(proposal).persists("PRE_PREPARE").sends("PREPARE", to=backup.others)
         decide(play, proposal)
     assert batches == [1, 2, 3, 2, 1, 1]

@@ -10,7 +10,7 @@ from playbook import Playbook
 from pbft_node.core.codec import encode_batch
 from pbft_node.core.digests import NULL_DIGEST, batch_digest, request_digest
 from pbft_node.core.frames import MACED, MessageType, header_and_body
-from pbft_node.core.messages import PrePrepare
+from pbft_node.core.messages import NULL_BATCH, PrePrepare
 from pbft_node.core.operations import encode_fields
 
 Make = Callable[..., Playbook]
@@ -168,7 +168,7 @@ def test_a_request_with_a_mac_instead_of_a_signature_is_rejected(playbook: Make)
     signature = cast.seal(1000)._keys.sign(cast.seal(1000)._signed_domain + content[:-48])
     request = content[:-48] + signature
     batch = (1).to_bytes(2, "big") + request
-    digest = batch_digest([request_digest(request)])
+    digest = batch_digest(0, [request_digest(request)])
     play.receives(cast.pre_prepare(1, digest=digest).raw + batch).rejects("datagram")
 
 
@@ -196,7 +196,7 @@ def test_a_proposal_by_a_wrong_key_or_for_another_cluster_is_rejected(playbook: 
     cast = play.cast
     proposal = cast.pre_prepare(1, cast.request(1))
     forged = proposal.raw[:-64] + cast.pre_prepare(1, cast.request(1), by=2).raw[-64:]
-    play.receives(forged + encode_batch(proposal.batch or ())).rejects("PRE_PREPARE", "not authentic")
+    play.receives(forged + encode_batch(proposal.batch or NULL_BATCH)).rejects("PRE_PREPARE", "not authentic")
     foreign = Playbook(n=5).cast
     foreign.cluster = type(play.cluster)(cluster_id=b"another cluster!", n=4)
     play.receives(foreign.pre_prepare(1, cast.request(1))).rejects("PRE_PREPARE", "not authentic")

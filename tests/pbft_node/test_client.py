@@ -300,7 +300,7 @@ def test_fragments_of_others_are_rejected(hybrid: World) -> None:
     assert reason(junk[-1])[1] == "wrong magic"
     request = hybrid.client(last_timestamp=3).invoke(bytes(30_000), 0)[0]
     assert isinstance(request, Send)
-    batch = hybrid.seals[0].signed(MessageType.BATCH, 0, 0, b"\x00\x03" + request.data * 3)
+    batch = hybrid.seals[0].signed(MessageType.BATCH, 0, 0, bytes(8) + b"\x00\x03" + request.data * 3)
     foreign = [client.handle(Received(piece), 0) for piece in hybrid.seals[1].fragments(ME, batch)]
     assert "no authentic reply" in reason(foreign[-1])[1]
 
