@@ -16,7 +16,7 @@ from pathlib import Path
 
 from harness import sandbox
 
-PACKAGES = ("psutil", "cryptography", "scapy", "pyyaml", "jinja2", "rich")
+PACKAGES = ("psutil", "cryptography", "pynacl", "scapy", "pyyaml", "jinja2", "rich")
 OLDEST_PYTHON = (3, 11)
 RMEM_BYTES = 4 * 1024 * 1024
 DISK_BYTES = 1024**3

@@ -5,6 +5,9 @@ agree on MAC keys. The MAC key of two holders is BLAKE2b over their X25519 secre
 public keys, one key per direction; no secret is shared by more than two. A keyring holds the secrets of its
 owner only, so whoever steals it can lie in one name. Everything here is deterministic, and hostile bytes of
 any length give False, never an exception.
+
+libsodium verifies in half the time of OpenSSL here. All replicas must agree on what a signature is: it takes
+the canonical ones only, and what it takes every strict verifier takes, too (a test shows both).
 """
 
 from __future__ import annotations
@@ -15,9 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from nacl import bindings as sodium
+from nacl.exceptions import BadSignatureError, CryptoError
 
 from .core.authentication import MAC_BYTES, SIGNATURE_BYTES
 from .core.types import FIRST_CLIENT_ID, Principal
@@ -47,9 +49,8 @@ class SecretKeys:
 
     def public(self) -> PublicKeys:
         """The public half."""
-        signing = Ed25519PrivateKey.from_private_bytes(self.sign)
-        exchange = X25519PrivateKey.from_private_bytes(self.exchange)
-        return PublicKeys(signing.public_key().public_bytes_raw(), exchange.public_key().public_bytes_raw())
+        verify, _ = sodium.crypto_sign_seed_keypair(self.sign)
+        return PublicKeys(verify, sodium.crypto_scalarmult_base(self.exchange))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +112,15 @@ class NodeKeys:
     ) -> None:
         self.directory = directory
         self.public = secret.public()
-        self._signing = Ed25519PrivateKey.from_private_bytes(secret.sign)
-        self._exchange = X25519PrivateKey.from_private_bytes(secret.exchange)
-        self._verifiers: dict[bytes, Ed25519PublicKey] = {}
-        self._mac_keys: dict[bytes, tuple[bytes, bytes] | None] = {}
+        _, self._signing = sodium.crypto_sign_seed_keypair(secret.sign)
+        self._exchange = secret.exchange
+        self._mac_states: dict[bytes, tuple[blake2b, blake2b] | None] = {}
         self._cache_entries = cache_entries
         self._verified: dict[bytes, None] = {}
 
     def sign(self, message: bytes) -> bytes:
         """64 bytes, deterministic."""
-        return self._signing.sign(message)
+        return sodium.crypto_sign(message, self._signing)[:SIGNATURE_BYTES]
 
     def verify(self, signer: Principal, message: bytes, signature: bytes) -> bool:
         """True iff the signature is ``signer``'s. Remembers the last good ones, by a hash of all three."""
@@ -132,12 +132,9 @@ class NodeKeys:
         entry = seen.digest()
         if entry in self._verified:
             return True
-        verifier = self._verifiers.get(holder.verify)
-        if verifier is None:
-            verifier = self._verifiers[holder.verify] = Ed25519PublicKey.from_public_bytes(holder.verify)
         try:
-            verifier.verify(signature, message)
-        except InvalidSignature:
+            sodium.crypto_sign_open(signature + message, holder.verify)
+        except BadSignatureError:
             return False
         if len(self._verified) >= self._cache_entries:
             del self._verified[next(iter(self._verified))]
@@ -146,33 +143,40 @@ class NodeKeys:
 
     def mac(self, peer: Principal, message: bytes) -> bytes:
         """16 bytes that only the two holders can make; b"" for an unknown peer."""
-        keys = self._pair(peer)
-        return b"" if keys is None else blake2b(message, digest_size=MAC_BYTES, key=keys[0]).digest()
+        states = self._pair(peer)
+        return b"" if states is None else _tag(states[0], message)
 
     def verify_mac(self, peer: Principal, message: bytes, tag: bytes) -> bool:
         """True iff ``peer``'s holder made the tag for this one. Constant time."""
-        keys = self._pair(peer)
-        if keys is None:
-            return False
-        return hmac.compare_digest(blake2b(message, digest_size=MAC_BYTES, key=keys[1]).digest(), tag)
+        states = self._pair(peer)
+        return states is not None and hmac.compare_digest(_tag(states[1], message), tag)
 
-    def _pair(self, peer: Principal) -> tuple[bytes, bytes] | None:
-        """The keys (to the peer, from the peer), agreed on at first use."""
+    def _pair(self, peer: Principal) -> tuple[blake2b, blake2b] | None:
+        """The keyed hashes (to the peer, from the peer), agreed on at first use."""
         holder = self.directory.holder(peer)
         if holder is None:
             return None
-        if holder.exchange not in self._mac_keys:
-            self._mac_keys[holder.exchange] = self._agree(holder.exchange)
-        return self._mac_keys[holder.exchange]
+        if holder.exchange not in self._mac_states:
+            self._mac_states[holder.exchange] = self._agree(holder.exchange)
+        return self._mac_states[holder.exchange]
 
-    def _agree(self, theirs: bytes) -> tuple[bytes, bytes] | None:
+    def _agree(self, theirs: bytes) -> tuple[blake2b, blake2b] | None:
         try:
-            secret = self._exchange.exchange(X25519PublicKey.from_public_bytes(theirs))
-        except ValueError:  # a point of low order: there is no secret to agree on
+            secret = sodium.crypto_scalarmult(self._exchange, theirs)
+        except CryptoError:  # a point of low order: there is no secret to agree on
             return None
         mine = self.public.exchange
         context = b"traitor-pbft/1/mac-key\x00" + self.directory.cluster_id
-        return (
-            blake2b(context + mine + theirs, digest_size=KEY_BYTES, key=secret).digest(),
-            blake2b(context + theirs + mine, digest_size=KEY_BYTES, key=secret).digest(),
-        )
+        return _keyed(context + mine + theirs, secret), _keyed(context + theirs + mine, secret)
+
+
+def _keyed(context: bytes, secret: bytes) -> blake2b:
+    """A hash that has swallowed its key: a copy of it costs half of starting anew."""
+    key = blake2b(context, digest_size=KEY_BYTES, key=secret).digest()
+    return blake2b(key=key, digest_size=MAC_BYTES)
+
+
+def _tag(keyed: blake2b, message: bytes) -> bytes:
+    state = keyed.copy()
+    state.update(message)
+    return state.digest()
