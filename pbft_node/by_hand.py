@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import json
 import os
 import select
 import sys
@@ -17,6 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from .config import ClientConfig, load_client, read_json
+from .core import trace_events
 from .core.client import Client
 from .core.cluster import Cluster
 from .core.effects import CancelTimer, Completed, Effect, Send, SetTimer
@@ -43,6 +45,11 @@ def main(arguments: list[str]) -> int:
             return generate(options)
         if options.command == "call":
             return call(options)
+        if options.command == "trace-events":
+            print(
+                json.dumps(trace_events.as_data(), indent=2) if options.json else trace_events.as_markdown()
+            )
+            return 0
     except NodeError as error:
         print(f"pbft_node: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--client", type=int, metavar="ID", help="which of the file's clients; the first unless told"
     )
+    events = commands.add_parser("trace-events", help="every kind of event in trace.jsonl, with its fields")
+    events.add_argument("--json", action="store_true", help="instead of a Markdown table")
     return parser
 
 

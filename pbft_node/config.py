@@ -24,6 +24,8 @@ from .keys import KEY_BYTES, ClientRange, Directory, NodeKeys, PublicKeys, Secre
 REPLICA_SCHEMA = "traitor/replica-config/1"
 CLIENT_SCHEMA = "traitor/client-config/1"
 DURABILITIES = ("none", "write", "fsync")
+TRACE_LEVELS = ("normal", "debug")
+"""``debug``: also the events that ``core/trace_events`` lists at that level."""
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
 
 Address = tuple[str, int]
@@ -52,6 +54,7 @@ class ReplicaConfig:
     durability: str
     log: Path
     trace: Path | None
+    trace_level: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,9 @@ def load_replica(path: Path) -> ReplicaConfig:
         raise table.error("durability", durability, f"choose one of {', '.join(DURABILITIES)}")
     log = table.text("log", "wal")
     trace = table.optional_text("trace", "trace.jsonl")
+    trace_level = table.text("trace_level", "normal")
+    if trace_level not in TRACE_LEVELS:
+        raise table.error("trace_level", trace_level, f"choose one of {', '.join(TRACE_LEVELS)}")
     table.end()
     directory = _directory(table, cluster, replica_keys, ranges)
     keyring = _keyring(table, directory, secret, replica_keys[replica], f"replicas[{replica}]")
@@ -95,6 +101,7 @@ def load_replica(path: Path) -> ReplicaConfig:
         durability,
         folder / log,
         None if trace is None else folder / trace,
+        trace_level,
     )
 
 

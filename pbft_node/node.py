@@ -59,7 +59,9 @@ def _run(config: ReplicaConfig) -> None:
     _say(
         f"replica {me} of {cluster.n} at {address[0]}:{address[1]}, {len(opened.records)} records in its log"
     )
-    runtime = Runtime(Replica(cluster, me, config.keyring, make_service()), opened.log, transport, trace)
+    replica = Replica(cluster, me, config.keyring, make_service())
+    replica.traces_debug = config.trace_level == "debug"
+    runtime = Runtime(replica, opened.log, transport, trace)
     try:
         runtime.run(opened.records, time.time_ns() - time.monotonic_ns())
     finally:

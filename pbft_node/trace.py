@@ -3,7 +3,8 @@
 Lines wait in memory until ``flush`` writes them with one call. ``rejected`` lines are what an attacker
 makes us write, so they are limited: alike ones (same sender, message and reason) are written ``BURST``
 times an interval, the rest is counted and written as one line with a ``count``; beyond ``MAX_KINDS`` kinds
-an interval they are counted together.
+an interval they are counted together. Lines of level ``debug`` are limited to ``MAX_DEBUG_LINES`` an
+interval, the rest is counted, too.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from json import JSONEncoder
 from pathlib import Path
 
 from .core.effects import Rejected
+from .core.trace_events import DEBUG_KINDS
 from .errors import MachineError
 
 BURST = 5
 MAX_KINDS = 64
+MAX_DEBUG_LINES = 20_000
 INTERVAL_NS = 1_000_000_000
 MAX_REASON_CHARACTERS = 200
 _EVERYTHING_ELSE = Rejected(None, "datagram", f"of more than {MAX_KINDS} kinds in one second: the rest")
@@ -31,6 +34,7 @@ class TraceFile:
         self._path = path
         self._waiting: list[str] = []
         self._rejected: dict[Rejected, int] = {}
+        self._debug_lines = 0
         self._interval_end_ns = 0
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -43,6 +47,10 @@ class TraceFile:
 
     def add(self, now_ns: int, kind: str, fields: Mapping[str, object]) -> None:
         """One protocol fact."""
+        if kind in DEBUG_KINDS:
+            self._debug_lines += 1
+            if self._debug_lines > MAX_DEBUG_LINES:
+                return
         self._waiting.append(_encode({"t_ns": now_ns, "e": kind, **fields}))
 
     def rejected(self, now_ns: int, effect: Rejected) -> None:
@@ -64,6 +72,9 @@ class TraceFile:
             if count > written:
                 self._add_rejected(now_ns, effect, count - written)
         self._rejected.clear()
+        dropped, self._debug_lines = self._debug_lines - MAX_DEBUG_LINES, 0
+        if dropped > 0:
+            self.add(now_ns, "debug-dropped", {"count": dropped})
         self._interval_end_ns = now_ns + INTERVAL_NS
 
     def flush(self) -> None:

@@ -103,7 +103,8 @@ class Checkpoints(Execution):
         self.snapshots = {n: s for n, s in self.snapshots.items() if n >= seq or n == previous}
         self.next_seq = max(self.next_seq, SeqNum(seq + 1))
         self.drop_unused_batches()
-        self.trace("stable", seq=seq, digest=self.snapshots[seq].digest.hex())
+        digest = self.snapshots[seq].digest.hex()
+        self.trace("stable", seq=seq, digest=digest, high=self.high_watermark)
         self.emit(Compact(self.log_records()))
 
     def drop_unused_batches(self) -> None:

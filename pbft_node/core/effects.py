@@ -56,7 +56,7 @@ class CancelTimer:
 @dataclass(frozen=True, slots=True)
 class Trace:
     """A protocol fact for the trace: JSON values only (digests in hex). The kinds are listed in
-    ARCHITECTURE.md."""
+    ``trace_events``."""
 
     kind: str
     fields: Mapping[str, object]

@@ -79,6 +79,8 @@ class Execution(NormalCase):
         if self.asked_batch == digest:
             return
         self.asked_batch = digest
+        if self.traces_debug:
+            self.trace("batch-fetch", digest=digest.hex(), step="asked")
         self.broadcast(MessageType.FETCH_BATCH, 0, 0, digest)
 
     def on_fetch_batch(self, message: FetchBatch) -> None:
@@ -103,6 +105,8 @@ class Execution(NormalCase):
         """Keep a batch, whatever number in the window it belongs to, and go on executing."""
         self.keep_batch(digest, batch, self.high_watermark)
         self.persist(RecordType.BATCH, encode_batch(batch))
+        if self.traces_debug:
+            self.trace("batch-fetch", digest=digest.hex(), step="learned")
         self.execute_ready()
 
     def missing_batch(self) -> Digest | None:

@@ -8,6 +8,7 @@ back by STATUS.
 
 from __future__ import annotations
 
+from . import trace_events
 from .codec import decode, decode_batch, decode_certificate, decode_checkpoints, decode_pre_prepare
 from .effects import Halt
 from .frames import Malformed
@@ -35,7 +36,9 @@ class Recovery(Retransmission):
             return
         self.trace(
             "started",
-            schema="traitor/trace/1",
+            schema=trace_events.SCHEMA,
+            minor=trace_events.MINOR,
+            level="debug" if self.traces_debug else "normal",
             replica=self.me,
             view=self.view,
             active=self.active,

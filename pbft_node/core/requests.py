@@ -27,14 +27,24 @@ class Requests(ReplicaState):
 
     def on_request(self, request: Request) -> None:
         """Exactly once: an older one is dropped, the last one answered again, a newer one ordered."""
+        step = self.take_request(request)
+        if self.traces_debug:
+            self.trace("request", client=request.client, timestamp=request.timestamp, step=step)
+
+    def take_request(self, request: Request) -> str:
+        """What was done with it, a word for the trace."""
         last = self.clients.get(request.client)
         if last is not None and request.timestamp < last.timestamp:
-            return
+            return "dropped"
         if last is not None and request.timestamp == last.timestamp:
             self.send_reply(request.client, last)
-            return
-        if self.note_pending(request) and not self.is_active_primary and self.active:
+            return "answered again"
+        if not self.note_pending(request):
+            return "dropped"
+        if not self.is_active_primary and self.active:
             self.send_raw(self.primary, request.raw)
+            return "relayed"
+        return "kept"
 
     def note_pending(self, request: Request) -> bool:
         """Remember a request until it is executed. False when a later one of the client is known, or none

@@ -90,12 +90,23 @@ class Retransmission(NewViews):
         self.peers[message.replica] = message
         if not self.may_help(message.replica):
             return
+        before = self.effects_so_far()
         self.help_with_view(message)
         if message.stable < self.stable and self.is_my_turn(message.replica):
             for vote in self.stable_proof:
                 self.send_raw(message.replica, vote.raw)
         self.help_with_slots(message)
         self.help_with_checkpoints(message)
+        if self.traces_debug:
+            self.trace(
+                "helped",
+                replica=message.replica,
+                view=message.view,
+                active=message.active,
+                stable=message.stable,
+                executed=message.executed,
+                datagrams=self.effects_so_far() - before,
+            )
 
     def may_help(self, peer: ReplicaId) -> bool:
         """At most one answer to a peer in half a busy interval."""

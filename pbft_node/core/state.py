@@ -61,6 +61,9 @@ class ReplicaState:
         """What to add to ``now_ns`` for the wall clock."""
         self.silent = False
         """While the log is read back: nothing is sent, persisted or traced."""
+        self.traces_debug = False
+        """Set by the driver before ``Started``: events of level ``debug`` are traced, too. Nothing else rests
+        on it."""
 
         self.view = View(0)
         self.active = True
@@ -170,12 +173,16 @@ class ReplicaState:
         effects, self._effects = self._effects, []
         return effects
 
+    def effects_so_far(self) -> int:
+        """Of the event under way."""
+        return len(self._effects)
+
     def persist(self, type_: RecordType, payload: bytes) -> None:
         """Durable before anything sent after it."""
         self.emit(Persist(record(type_, payload)))
 
-    def trace(self, kind: str, **fields: object) -> None:
-        """A protocol fact."""
+    def trace(self, kind: str, /, **fields: object) -> None:
+        """A protocol fact, of a kind and with fields as in ``trace_events``."""
         self.emit(Trace(kind, fields))
 
     def reject(self, sender: Principal | None, message: str, reason: str) -> None:
@@ -220,12 +227,16 @@ class ReplicaState:
         self._generations[name] = generation
         self._due_ns[name] = self.now_ns + delay_ns
         self.emit(SetTimer(name, generation, delay_ns))
+        if self.traces_debug:
+            self.trace("timer", timer=name, step="set", delay_ns=delay_ns)
 
     def cancel_timer(self, name: str) -> None:
         """Stop a timer, if it runs."""
         if name in self._due_ns:
             del self._due_ns[name]
             self.emit(CancelTimer(name))
+            if self.traces_debug:
+                self.trace("timer", timer=name, step="cancelled")
 
     def timer_runs(self, name: str) -> bool:
         """It is set and has not fired."""
@@ -235,7 +246,10 @@ class ReplicaState:
         """How late it fired in ns; None when it is stale."""
         if self._generations.get(name) != generation or name not in self._due_ns:
             return None
-        return max(0, self.now_ns - self._due_ns.pop(name))
+        late_ns = max(0, self.now_ns - self._due_ns.pop(name))
+        if self.traces_debug:
+            self.trace("timer", timer=name, step="fired", late_ns=late_ns)
+        return late_ns
 
     def timeout_ns(self, base_ns: int, patience: int | None = None) -> int:
         """A timeout doubled ``patience`` times, else once for each view in a row that failed; capped."""

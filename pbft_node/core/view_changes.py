@@ -70,7 +70,7 @@ class ViewChanges(StateTransfer):
         message = self.own_view_change(view)
         self.view_changes[self.me] = message
         self.persist(RecordType.VIEW_CHANGE, message.raw)
-        self.trace("view-change", view=view, reason=reason)
+        self.trace("view-change", view=view, reason=reason, failed_views=self.failed_views)
         self.broadcast_raw(message.raw)
         self.join_view_change()
         self.check_view_changes()
@@ -96,8 +96,21 @@ class ViewChanges(StateTransfer):
             self.reject(message.replica, "VIEW-CHANGE", problem)
             return
         self.view_changes[message.replica] = message
+        if self.traces_debug:
+            self.trace_received(message)
         self.join_view_change()
         self.check_view_changes()
+
+    def trace_received(self, message: ViewChange) -> None:
+        """The receiver's side of ``view-change``."""
+        self.trace(
+            "view-change-received",
+            view=message.view,
+            replica=message.replica,
+            stable=message.stable,
+            prepared=len(message.prepared),
+            held=len(self.view_changes_for(message.view)),
+        )
 
     def join_view_change(self) -> None:
         """f+1 replicas left for later views: at least one is correct, so follow them to the smallest."""

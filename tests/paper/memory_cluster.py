@@ -30,6 +30,7 @@ from pbft_node.core.events import Event, Received, Started, TimerFired
 from pbft_node.core.operations import encode_fields
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
+from pbft_node.core.trace_events import problem
 from pbft_node.core.types import FIRST_CLIENT_ID, ClientId, ReplicaId
 
 
@@ -79,7 +80,12 @@ class MemoryCluster:
     """n replicas, clients, a network, a clock."""
 
     def __init__(
-        self, seed: int = 0, network: Network | None = None, replica: type = Replica, **cluster: object
+        self,
+        seed: int = 0,
+        network: Network | None = None,
+        replica: type = Replica,
+        traces_debug: bool = False,
+        **cluster: object,
     ):
         settings: dict[str, object] = {"n": 4, "checkpoint_interval": 4, "window": 8, "pipeline": 4}
         settings |= {
@@ -92,6 +98,7 @@ class MemoryCluster:
         self.random = random.Random(seed)
         self.network = network or Network()
         self.make_replica = replica
+        self.traces_debug = traces_debug
         self.now_ns = 0
         self.hosts = [Host() for _ in range(self.cluster.n)]
         self.clients: dict[int, Client] = {}
@@ -116,6 +123,7 @@ class MemoryCluster:
         host.backlog = []
         service = SERVICES[self.cluster.service]()
         host.replica = self.make_replica(self.cluster, ReplicaId(index), SimulatedKeys(index), service)
+        host.replica.traces_debug = self.traces_debug
         self.deliver(index, Started(tuple(host.records)))
 
     def crash(self, index: int) -> None:
@@ -203,7 +211,8 @@ class MemoryCluster:
                 case SetTimer(name, generation, delay_ns):
                     life = self.hosts[source].life if source < self.cluster.n else 0
                     self.push(self.now_ns + delay_ns, source, life, TimerFired(name, generation))
-                case Trace():
+                case Trace(kind, fields):
+                    assert problem(kind, fields) is None, problem(kind, fields)
                     life = self.hosts[source].life if source < self.cluster.n else 0
                     self.traces.append((self.now_ns, source, life, effect))
                 case Rejected():

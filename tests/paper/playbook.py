@@ -34,6 +34,7 @@ from pbft_node.core.frames import parse_frame
 from pbft_node.core.records import RecordType, decode_seq, parse_record
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
+from pbft_node.core.trace_events import problem
 from pbft_node.core.types import FIRST_CLIENT_ID, ReplicaId
 
 
@@ -143,6 +144,7 @@ class Playbook:
             case Halt(reason):
                 self.lines.append(Line("halt", "", {"reason": reason}))
             case Trace():
+                assert problem(effect.kind, effect.fields) is None, problem(effect.kind, effect.fields)
                 self.traces.append(effect)
             case SetTimer(name, generation, delay_ns):
                 self.timers[name] = (generation, self.now_ns + delay_ns)

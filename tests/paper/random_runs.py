@@ -47,13 +47,15 @@ def draw(seed: int) -> Options:
     )
 
 
-def random_run(seed: int) -> MemoryCluster:
+def random_run(seed: int, traces_debug: bool = False) -> MemoryCluster:
     """One run under faults within the budget, then calm; every check at its end."""
     options = draw(seed)
     stream = random.Random(seed + 1_000_000)
     network = Network(max_ns=options.max_delay_ms * MILLISECOND_NS, loss=options.loss)
     network.duplication = options.duplication
-    cluster = MemoryCluster(seed, network, service="append", n=options.n, auth=options.auth)
+    cluster = MemoryCluster(
+        seed, network, traces_debug=traces_debug, service="append", n=options.n, auth=options.auth
+    )
     left = dict.fromkeys(range(options.clients), options.operations)
 
     def pump() -> None:

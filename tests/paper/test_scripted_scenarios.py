@@ -112,7 +112,7 @@ def test_two_certificates_for_one_number_from_two_views(cluster: MemoryCluster) 
     cluster.client(0).abandon()
     cluster.invoke(1, b"append", b"k", b"B")
     for index in (0, 2):
-        cluster.replica(index).start_view_change(1, "test")
+        cluster.replica(index).start_view_change(1, "request timeout")
         cluster.carry_out(index, cluster.replica(index).take_effects())
     dropping(cluster, lambda source, to, type_, view, seq: type_ is MessageType.COMMIT)
     assert cluster.run(2_000, until=lambda: all(2 in cluster.replica(i).certificates for i in (0, 1, 2)))
@@ -188,7 +188,7 @@ def test_a_new_primary_that_sends_two_valid_new_views() -> None:
     cluster.crash(1)  # the liar, whose keys are used below
     with_it = [cast.view_change(1, by, one, certificate) for by in (0, 1)]
     for index in (0, 2, 3):
-        cluster.replica(index).start_view_change(1, "test")
+        cluster.replica(index).start_view_change(1, "request timeout")
         cluster.carry_out(index, cluster.replica(index).take_effects())
     honest = {i: cluster.replica(i).view_changes[i] for i in (0, 2, 3)}
     first = cast.new_view(1, honest[0], with_it[1], honest[2])

@@ -84,7 +84,7 @@ def test_a_liar_that_lets_one_backup_alone_commit_is_overcome() -> None:
     cluster.invoke(0, b"put", b"k", b"1")
     assert cluster.run(1_000, until=lambda: cluster.replica(3).executed == 2)
     cluster.crash(2)
-    cluster.replica(1).start_view_change(1, "test")
+    cluster.replica(1).start_view_change(1, "request timeout")
     cluster.carry_out(1, cluster.replica(1).take_effects())
     cluster.on_send = lambda source, send: [] if send.data[5] == MessageType.DECIDED else [send]
     assert cluster.run(20_000, until=lambda: len(cluster.completed[FIRST_CLIENT_ID]) == 2)
@@ -295,7 +295,7 @@ def test_a_primary_that_starves_one_client_is_replaced() -> None:
 def test_a_lone_suspect_learns_what_the_others_decide_and_comes_back() -> None:
     cluster = MemoryCluster()
     cluster.call(0, b"put", b"k", b"0")
-    cluster.replica(3).start_view_change(1, "test")
+    cluster.replica(3).start_view_change(1, "request timeout")
     cluster.carry_out(3, cluster.replica(3).take_effects())
     for number in range(1, 20):
         cluster.call(0, b"put", b"k", b"%d" % number)

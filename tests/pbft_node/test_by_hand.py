@@ -22,6 +22,7 @@ from pbft_node.config import load_client, read_json
 from pbft_node.core.client import Client
 from pbft_node.core.effects import Send
 from pbft_node.core.operations import encode_fields
+from pbft_node.core.trace_events import DEBUG_KINDS, problem
 from pbft_node.errors import ConfigError, MachineError
 
 COMMAND = [sys.executable, "-m", "pbft_node"]
@@ -69,6 +70,16 @@ class Cluster:
         lines = path.read_text().split("\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
+    def problem(self, line: dict[str, object]) -> str | None:
+        """Every line of every trace is as ``trace_events`` says."""
+        fields = {name: value for name, value in line.items() if name not in ("t_ns", "e")}
+        return None if type(line["t_ns"]) is int and problem(str(line["e"]), fields) is None else str(line)
+
+    def set(self, number: int, **keys: object) -> None:
+        """Change the configuration of a replica."""
+        config = self.replica(number) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | keys))
+
     def start(self, *numbers: int) -> None:
         lives = {number: self.lives(number) for number in numbers}
         for number in numbers:
@@ -105,9 +116,13 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     for process in made.processes.values():
         process.kill()
         process.wait()
+    for number in range(4):
+        for line in made.trace(number):
+            assert made.problem(line) is None
 
 
 def test_calls_survive_the_kill_of_one_and_of_all(cluster: Cluster) -> None:
+    cluster.set(3, trace_level="debug")
     cluster.start(0, 1, 2, 3)
     assert cluster.call("put", "k", "v1") == (0, "ok")
     assert cluster.call("get", "k") == (0, "ok v1")
@@ -124,6 +139,7 @@ def test_calls_survive_the_kill_of_one_and_of_all(cluster: Cluster) -> None:
     assert all(cluster.stderr(i).endswith("stopped by a signal\n") for i in range(4))
     executed = [[(x["seq"], x["digest"]) for x in cluster.trace(i) if x["e"] == "executed"] for i in range(4)]
     assert len({digest for one in executed for seq, digest in one if seq == 1}) == 1
+    assert [number for number in range(4) if {x["e"] for x in cluster.trace(number)} & DEBUG_KINDS] == [3]
 
 
 def test_restart_is_quick(cluster: Cluster) -> None:

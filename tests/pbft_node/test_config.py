@@ -92,6 +92,7 @@ REPLICA_CASES: list[tuple[Spoil, str]] = [
     (put("clients", 0, "first", value=999), "client ids 999 to 1099"),
     (put("secret", "sign", value=OTHER.replica_secrets[1].sign.hex()), "'secret' does not belong"),
     (put("durability", value="sometimes"), "durability = 'sometimes': choose one of none, write, fsync"),
+    (put("trace_level", value="all"), "trace_level = 'all': choose one of normal, debug"),
     (put("log", value=""), "log = ''"),
     (put("log", value=None), "log = None"),
     (put("log", value="\ud800"), "log = "),
@@ -182,6 +183,7 @@ def test_defaults_and_relative_paths(tmp_path: Path) -> None:
     loaded = load_replica(path)
     assert loaded.cluster == Cluster(cluster_id=bytes(16), n=4)
     assert loaded.durability == "fsync"
+    assert loaded.trace_level == "normal"
     assert (loaded.log, loaded.trace) == (tmp_path / "wal", tmp_path / "trace.jsonl")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pbft_node.core.effects import Rejected
 from pbft_node.errors import MachineError
-from pbft_node.trace import BURST, INTERVAL_NS, MAX_KINDS, MAX_REASON_CHARACTERS, TraceFile
+from pbft_node.trace import BURST, INTERVAL_NS, MAX_DEBUG_LINES, MAX_KINDS, MAX_REASON_CHARACTERS, TraceFile
 
 
 @pytest.fixture
@@ -130,3 +130,19 @@ def test_full_disk_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_trace_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="cannot open the trace"):
         TraceFile(tmp_path / "no" / "trace.jsonl")
+
+
+def test_flood_of_debug_lines_is_bounded_and_counted(path: Path) -> None:
+    trace = TraceFile(path)
+    for number in range(MAX_DEBUG_LINES + 7):
+        trace.add(number, "timer", {"timer": "status", "step": "cancelled"})
+    trace.add(1, "committed", {"view": 0, "seq": 1, "digest": "ab"})
+    trace.end_interval(INTERVAL_NS)
+    trace.add(INTERVAL_NS, "timer", {"timer": "status", "step": "cancelled"})
+    trace.end_interval(2 * INTERVAL_NS)
+    trace.flush()
+    trace.close()
+    written = lines(path)
+    assert [line["e"] for line in written[-3:]] == ["committed", "debug-dropped", "timer"]
+    assert written[-2]["count"] == 7
+    assert len(written) == MAX_DEBUG_LINES + 3
