@@ -50,6 +50,10 @@ class Waiting:
 class ReplicaState:
     """The state of section 4: view, log, service, client table."""
 
+    traces_debug: bool = False
+    """Set by the driver before ``Started``: events of level ``debug`` are traced, too. Nothing else rests on
+    it."""
+
     def __init__(self, cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> None:
         assert 0 <= me < cluster.n, f"replica {me} of {cluster.n}"
         self.cluster = cluster
@@ -61,9 +65,6 @@ class ReplicaState:
         """What to add to ``now_ns`` for the wall clock."""
         self.silent = False
         """While the log is read back: nothing is sent, persisted or traced."""
-        self.traces_debug = False
-        """Set by the driver before ``Started``: events of level ``debug`` are traced, too. Nothing else rests
-        on it."""
 
         self.view = View(0)
         self.active = True
