@@ -5,15 +5,16 @@ Quorums are general: ``ceil((n+f+1)/2)``, which is 2f+1 exactly when n = 3f+1 an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from .authentication import SIGNATURE_BYTES
-from .digests import DIGEST_BYTES
+from .digests import DIGEST_BYTES, digest_of
 from .frames import HEADER_BYTES, MAX_MESSAGE_BYTES
 from .types import FIRST_CLIENT_ID, ReplicaId, View
 
 MILLISECOND_NS = 1_000_000
 MAX_WINDOW = 4096
+FINGERPRINT_BYTES = 8
 MAX_BATCH = 4096
 """Requests in a batch that a decoder still takes."""
 
@@ -132,6 +133,11 @@ class Cluster:
     def weak(self) -> int:
         """f+1: at least one of them is correct."""
         return self.f + 1
+
+    def fingerprint(self) -> bytes:
+        """8 bytes that differ when any parameter does; every STATUS carries them."""
+        values = [f"{field.name}={getattr(self, field.name)!r}".encode() for field in fields(self)]
+        return digest_of(b"parameters", *values)[:FINGERPRINT_BYTES]
 
     def primary(self, view: View) -> ReplicaId:
         """p = v mod n (section 4.1)."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from .cluster import MAX_BATCH
+from .cluster import FINGERPRINT_BYTES, MAX_BATCH
 from .digests import DIGEST_BYTES, request_digest
 from .frames import Frame, Malformed, MessageType, parse_frame
 from .messages import (
@@ -90,11 +90,16 @@ def encode_new_view(view_changes: Sequence[ViewChange], pre_prepares: Sequence[P
 
 
 def encode_status(
-    active: bool, log_view: View, executed: SeqNum, view_changes: Sequence[ReplicaId], slots: bytes
+    parameters: bytes,
+    active: bool,
+    log_view: View,
+    executed: SeqNum,
+    view_changes: Sequence[ReplicaId],
+    slots: bytes,
 ) -> bytes:
-    """Body of STATUS; view and stable are in the header."""
+    """Body of STATUS; view and stable are in the header. ``parameters``: ``Cluster.fingerprint``."""
     held = b"".join(U16.pack(replica) for replica in view_changes)
-    return _STATUS.pack(active, log_view, executed) + U16.pack(len(view_changes)) + held + slots
+    return parameters + _STATUS.pack(active, log_view, executed) + U16.pack(len(view_changes)) + held + slots
 
 
 def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
@@ -290,6 +295,7 @@ def _new_view(frame: Frame) -> NewView:
 def _status(frame: Frame) -> Status:
     _plain(frame)
     reader = BodyReader(frame.body)
+    parameters = reader.take(FINGERPRINT_BYTES)
     active, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
     held = tuple(ReplicaId(reader.number(U16)) for _ in range(reader.count(MAX_REPLICAS)))
     slots = frame.body[reader.position :]
@@ -297,6 +303,7 @@ def _status(frame: Frame) -> Status:
         raise Malformed("STATUS that no replica sends")
     return Status(
         _replica(frame),
+        parameters,
         View(frame.view),
         bool(active),
         View(log_view),

@@ -154,6 +154,8 @@ class Status:
     5.2."""
 
     replica: ReplicaId
+    parameters: bytes
+    """Its ``Cluster.fingerprint``."""
     view: View
     active: bool
     """In the view; False while it waits for the NEW-VIEW of ``view``."""

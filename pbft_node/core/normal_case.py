@@ -38,6 +38,7 @@ class NormalCase(Requests):
             self.reject(message.primary, "PRE-PREPARE", problem)
             return
         if not self.in_window(message.seq):
+            self.beyond_window(message.seq)
             return
         slot = self.slot(message.seq)
         if slot.pre_prepare is None:
@@ -141,7 +142,10 @@ class NormalCase(Requests):
         if self.is_early(message.view):
             self.keep_early(message.replica, message)
             return
-        if message.view != self.view or not self.active or not self.in_window(message.seq):
+        if message.view != self.view or not self.active:
+            return
+        if not self.in_window(message.seq):
+            self.beyond_window(message.seq)
             return
         if message.replica == self.primary:
             self.reject(message.replica, "PREPARE", "from the primary, whose PRE-PREPARE is its vote")
@@ -182,7 +186,10 @@ class NormalCase(Requests):
         if self.is_early(message.view):
             self.keep_early(message.replica, message)
             return
-        if message.view != self.log_view or not self.in_window(message.seq):
+        if message.view != self.log_view:
+            return
+        if not self.in_window(message.seq):
+            self.beyond_window(message.seq)
             return
         slot = self.slot(message.seq)
         known = slot.commits.get(message.replica)
@@ -262,6 +269,10 @@ class NormalCase(Requests):
                         self.on_commit(message)
 
     # ------------------------------------------------------------ later phases
+
+    def beyond_window(self, seq: SeqNum) -> None:
+        """See ``retransmission``."""
+        raise NotImplementedError
 
     def execute_ready(self) -> None:
         """See ``execution``."""

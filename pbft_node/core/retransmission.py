@@ -17,6 +17,7 @@ from .state import STATUS_TIMER
 from .types import ReplicaId, SeqNum
 
 SLOTS_SHOWN = 64
+OTHER_PARAMETERS = "its cluster parameters differ from ours: compare 'cluster' in the two configurations"
 SLOTS_SENT = 16
 """Sequence numbers helped with in answer to one STATUS."""
 
@@ -24,6 +25,8 @@ SLOTS_SENT = 16
 class Retransmission(NewViews):
     """STATUS and the answers to it."""
 
+    asked_ns: int = 0
+    """When STATUS was last sent."""
     stuck_at: SeqNum | None = None
     """Where execution stood at the last tick, if it was behind then."""
 
@@ -63,10 +66,19 @@ class Retransmission(NewViews):
 
     # ------------------------------------------------------------ STATUS
 
+    def beyond_window(self, seq: SeqNum) -> None:
+        """An authentic message for a number above H: others are ahead, so say what we lack, once an
+        interval."""
+        if seq > self.high_watermark and self.now_ns - self.asked_ns >= self.cluster.status_busy_ns:
+            self.ask_status()
+
     def ask_status(self) -> None:
         """Multicast STATUS."""
+        self.asked_ns = self.now_ns
         held = [] if self.active else list(self.view_changes_for(self.view))
-        body = encode_status(self.active, self.log_view, self.executed, held, self.slot_flags())
+        body = encode_status(
+            self.parameters, self.active, self.log_view, self.executed, held, self.slot_flags()
+        )
         self.broadcast(MessageType.STATUS, self.view, self.stable, body)
 
     def slot_flags(self) -> bytes:
@@ -87,6 +99,9 @@ class Retransmission(NewViews):
 
     def on_status(self, message: Status) -> None:
         """Send a peer what it lacks and we have."""
+        if message.parameters != self.parameters:
+            self.reject(message.replica, "STATUS", OTHER_PARAMETERS)
+            return
         self.peers[message.replica] = message
         if not self.may_help(message.replica):
             return

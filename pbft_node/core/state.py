@@ -57,6 +57,7 @@ class ReplicaState:
     def __init__(self, cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> None:
         assert 0 <= me < cluster.n, f"replica {me} of {cluster.n}"
         self.cluster = cluster
+        self.parameters = cluster.fingerprint()
         self.me = me
         self.service = service
         self.seal = Seal(cluster, me, keys)

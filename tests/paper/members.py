@@ -159,7 +159,9 @@ class Members:
         view_changes: Sequence[ReplicaId] = (),
     ) -> bytes:
         log_view = view if log_view is None else log_view
-        body = encode_status(active, View(log_view), SeqNum(executed), view_changes, slots)
+        body = encode_status(
+            self.cluster.fingerprint(), active, View(log_view), SeqNum(executed), view_changes, slots
+        )
         return self.sealed(by, MessageType.STATUS, view, stable, body)
 
     def decided(self, by: int, seq: int, digest: bytes) -> bytes:

@@ -6,11 +6,14 @@ The replica is 0, primary of view 0, so that it is always its turn to send what 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from members import Members
 from memory_cluster import MemoryCluster, Network
 from playbook import Playbook
 
+from pbft_node.core.cluster import MILLISECOND_NS
 from pbft_node.core.messages import HAS_BATCH, IS_COMMITTED, IS_PREPARED, PrePrepare
 from pbft_node.core.retransmission import SLOTS_SENT
 
@@ -62,6 +65,29 @@ def test_status_shows_what_is_held_of_each_number_above_the_last_executed(playbo
     fourth = play.cast.pre_prepare(4, play.cast.request(4))
     play.after(*[play.cast.commit(fourth, by) for by in (1, 2, 3)])
     assert play.replica.slot_flags() == bytes([HAS_BATCH | IS_PREPARED, HAS_BATCH, IS_COMMITTED])
+
+
+def test_a_number_above_the_high_watermark_makes_it_ask(playbook: Make) -> None:
+    """Others have a stable checkpoint that this replica lacks; it asks once an interval, not more."""
+    play = playbook(me=1, noise=False)
+    far = [play.cast.pre_prepare(seq, play.cast.request(seq)) for seq in (9, 10, 11)]
+    play.now_ns = 200 * MILLISECOND_NS
+    play.receives(far[0]).sends("STATUS", to=play.others)
+    play.receives(far[1]).does_nothing()
+    play.receives(play.cast.prepare(far[0], 2)).does_nothing()
+    play.now_ns += 150 * MILLISECOND_NS
+    play.receives(play.cast.commit(far[2], 2)).sends("STATUS", to=play.others)
+    play.now_ns += 150 * MILLISECOND_NS
+    play.receives(play.cast.prepare(far[2], 2)).sends("STATUS", to=play.others)
+
+
+def test_a_member_with_other_parameters_is_told_apart(playbook: Make) -> None:
+    play = playbook(me=0)
+    other = Members(replace(play.cluster, pipeline=5), 0)
+    propose(play)
+    play.receives(other.status(2)).rejects("STATUS", "its cluster parameters differ from ours")
+    assert not play.replica.peers
+    play.receives(play.cast.status(2)).sends("PRE_PREPARE", to=2)
 
 
 # ---------------------------------------------------------------- answering: the log
