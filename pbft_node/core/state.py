@@ -66,7 +66,15 @@ class ReplicaState:
         """What to add to ``now_ns`` for the wall clock."""
         self.silent = False
         """While the log is read back: nothing is sent, persisted or traced."""
+        self._effects: list[Effect] = []
+        self._generations: dict[str, int] = {}
+        self._due_ns: dict[str, int] = {}
+        self.begin_in_view_0()
+        self.begin_with_an_empty_log()
+        self.begin_with_the_initial_state()
 
+    def begin_in_view_0(self) -> None:
+        """The view, and how to leave it."""
         self.view = View(0)
         self.active = True
         """False between VIEW-CHANGE and NEW-VIEW."""
@@ -80,6 +88,8 @@ class ReplicaState:
         self.failed_views = 0
         """View changes in a row that brought no progress; every timeout doubles with each."""
 
+    def begin_with_an_empty_log(self) -> None:
+        """What section 4.2 gathers of each number."""
         self.slots: dict[SeqNum, Slot] = {}
         self.certificates: dict[SeqNum, PreparedCertificate] = {}
         """P: of each number above the stable checkpoint the certificate of the highest view, executed ones
@@ -99,6 +109,8 @@ class ReplicaState:
         self.decision_claims: dict[SeqNum, dict[ReplicaId, Digest]] = {}
         """DECIDED messages for numbers not decided here."""
 
+    def begin_with_the_initial_state(self) -> None:
+        """What was executed, who waits, and the checkpoints of section 4.3."""
         self.executed = SeqNum(0)
         self.time_ns = 0
         """The time of section 4.6 that operations are executed with: agreed on, never going back."""
@@ -121,10 +133,6 @@ class ReplicaState:
         """When each peer's STATUS was last answered."""
         self.helped_times: dict[ReplicaId, int] = {}
         """How many were."""
-
-        self._effects: list[Effect] = []
-        self._generations: dict[str, int] = {}
-        self._due_ns: dict[str, int] = {}
 
     # ------------------------------------------------------------ predicates
 
