@@ -96,6 +96,10 @@ def _value(name: str, field: str, given: object, default: int | str) -> int | st
         if isinstance(value, str):
             return value
         raise UsageError(f"{name} = {shown(value)}", "It must be a word.")
+    if isinstance(default, bool):
+        if isinstance(value, bool):
+            return value
+        raise UsageError(f"{name} = {shown(value)}", "It must be true or false.")
     allowed = "a whole number, not negative"
     if field.endswith("_ns"):
         allowed = "a time with its unit, such as 500ms"

@@ -191,6 +191,12 @@ class _Table:
             raise self.error(key, value, f"give an integer from {low} to {high}")
         return value
 
+    def boolean(self, key: str, default: bool) -> bool:
+        value = self.take(key, default, required=False)
+        if not isinstance(value, bool):
+            raise self.error(key, value, "give true or false")
+        return value
+
     def text(self, key: str, default: object = None) -> str:
         value = self.take(key, default, required=default is None)
         if not isinstance(value, str) or not value or not value.isprintable():
@@ -238,6 +244,8 @@ def _cluster(table: _Table) -> Cluster:
             values[field.name] = table.key(field.name, 16)
         elif field.type == "int":
             values[field.name] = table.integer(field.name, 1, 2**62, default)
+        elif field.type == "bool":
+            values[field.name] = table.boolean(field.name, default is True)
         else:
             values[field.name] = table.text(field.name, default)
     table.end()

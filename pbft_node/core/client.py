@@ -3,8 +3,9 @@
 A request goes to the believed primary; unanswered, the same bytes go to all replicas, again and again with
 doubling pauses. A reply counts for the replica whose key made it, once per operation; what a liar sends
 beyond that is ``Rejected``. The client believes in the highest view that f+1 replicas say they reached: one
-of them is correct. Drivers: ``invoke``, ``handle`` and ``abandon`` return effects of the same kinds as a
-replica's, plus ``Completed``.
+of them is correct. Section 5.1: the request names one replica, each time another one, that sends a long
+result; the others' digests vouch for it, and a request that comes again is answered in full by all. Drivers:
+``invoke``, ``handle`` and ``abandon`` return effects of the same kinds as a replica's, plus ``Completed``.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .frames import Malformed
 from .messages import Fragment, Reply
 from .operations import MAX_OPERATION_BYTES
 from .seal import Seal
-from .types import FIRST_CLIENT_ID, MAX_TIMESTAMP, ClientId, ReplicaId, Timestamp, View
+from .types import FIRST_CLIENT_ID, MAX_TIMESTAMP, ClientId, Digest, ReplicaId, Timestamp, View
 
 RETRY_TIMER = "client-retry"
 
@@ -46,6 +47,10 @@ class Client:
         self._needed = cluster.weak
         self._completed = False
         self._replies: dict[int, Reply] = {}
+        self._replier: ReplicaId | None = None
+        """Who was named to send the whole result."""
+        self._unreliable: list[ReplicaId] = []
+        """The last f that were named and failed, the latest last."""
         self._views = [View(0)] * cluster.n
         self._generation = 0
         self._pause_ns = cluster.client_retry_ns
@@ -73,7 +78,7 @@ class Client:
 
     @property
     def replies(self) -> tuple[Reply, ...]:
-        """To the latest operation: the first of each replica, in order of arrival, late ones too."""
+        """To the latest operation: one of each replica, in order of their arrival, late ones too."""
         return tuple(self._replies.values())
 
     def invoke(self, operation: bytes, now_ns: int, *, needed: int | None = None) -> list[Effect]:
@@ -88,7 +93,8 @@ class Client:
         self._needed = self._cluster.weak if needed is None else needed
         assert 1 <= self._needed <= self._cluster.n, f"needed = {needed} of {self._cluster.n} replicas"
         self._timestamp = Timestamp(self._timestamp + 1)
-        self._request = self._seal.request(self._timestamp, operation)
+        self._replier = self._name_replier()
+        self._request = self._seal.request(self._timestamp, operation, self._replier)
         self._completed = False
         self._replies = {}
         self._pause_ns = self._cluster.client_retry_ns
@@ -96,6 +102,20 @@ class Client:
         if self._retry:
             effects.append(self._start_timer())
         return effects
+
+    def _name_replier(self) -> ReplicaId | None:
+        """Each replica in its turn, except who failed lately. Who does not retransmit needs all results."""
+        if not self._retry or not self._cluster.digest_replies:
+            return None
+        reliable = [ReplicaId(i) for i in range(self._cluster.n) if i not in self._unreliable]
+        return reliable[(self._id + self._timestamp) % len(reliable)]
+
+    def _blame_replier(self) -> None:
+        """It was named, and the whole result did not come in time or is not what the others vouch for."""
+        assert self._replier is not None
+        others = [replica for replica in self._unreliable if replica != self._replier]
+        self._unreliable = [*others, self._replier][-self._cluster.f :]
+        self._replier = None
 
     def abandon(self) -> list[Effect]:
         """Forget the operation. It may still take effect, once, at any later time."""
@@ -116,8 +136,14 @@ class Client:
     def _timer_fired(self, name: str, generation: int) -> list[Effect]:
         if name != RETRY_TIMER or generation != self._generation or not self.busy:
             return []
-        assert self._request is not None
+        if self._replier is not None and self._replier not in self._replies:
+            self._blame_replier()
         self._pause_ns = min(2 * self._pause_ns, self._cluster.client_retry_max_ns)
+        return self._ask_all()
+
+    def _ask_all(self) -> list[Effect]:
+        """The same bytes to everybody, and again after the next pause."""
+        assert self._request is not None
         effects: list[Effect] = [Send(ReplicaId(i), self._request) for i in range(self._cluster.n)]
         effects.append(self._start_timer())
         return effects
@@ -167,15 +193,36 @@ class Client:
         if reply.timestamp < self._timestamp or self._request is None:
             return []
         first = self._replies.setdefault(reply.replica, reply)
-        if first.result != reply.result:
+        if first.digest != reply.digest:
             return [Rejected(reply.replica, "REPLY", "two results for one operation; the first stands")]
-        return self._complete_if_vouched(reply.result)
+        if first.result is None:
+            self._replies[reply.replica] = reply
+        return self._complete_if_vouched()
 
-    def _complete_if_vouched(self, result: bytes) -> list[Effect]:
+    def _complete_if_vouched(self) -> list[Effect]:
+        """Enough replicas vouch for one digest, and one of them sent the result that has it."""
         if self._completed:
             return []
-        vouching = tuple(sorted(r.replica for r in self._replies.values() if r.result == result))
-        if len(vouching) < self._needed:
+        votes = [reply.digest for reply in self._replies.values()]
+        digest = max(votes, key=votes.count)
+        if votes.count(digest) < self._needed:
             return []
+        result = self._whole_result(digest)
+        if result is None:
+            return self._ask_all_if_replier_failed()
+        vouching = tuple(sorted(r.replica for r in self._replies.values() if r.digest == digest))
         self._completed = True
         return [*self._stop_timer(), Completed(self._timestamp, result, vouching)]
+
+    def _whole_result(self, digest: Digest) -> bytes | None:
+        for reply in self._replies.values():
+            if reply.digest == digest and reply.result is not None:
+                return reply.result
+        return None
+
+    def _ask_all_if_replier_failed(self) -> list[Effect]:
+        """It answered, but not with the result that enough others vouch for: no need to wait any longer."""
+        if self._replier is None or self._replier not in self._replies:
+            return []
+        self._blame_replier()
+        return self._ask_all()

@@ -52,6 +52,8 @@ class Cluster:
     status_idle_ns: int = 1000 * MILLISECOND_NS
     client_retry_ns: int = 300 * MILLISECOND_NS
     client_retry_max_ns: int = 3000 * MILLISECOND_NS
+    digest_replies: bool = True
+    """Section 5.1: one replica, named by the client, sends a long result, the others its digest."""
 
     def __post_init__(self) -> None:
         problem = self.problem()

@@ -10,8 +10,8 @@ import struct
 from collections.abc import Callable, Sequence
 
 from .cluster import FINGERPRINT_BYTES, MAX_BATCH
-from .digests import DIGEST_BYTES, request_digest
-from .frames import Frame, Malformed, MessageType, parse_frame
+from .digests import DIGEST_BYTES, request_digest, result_digest
+from .frames import NAMES_REPLIER, RESULT_DIGEST, Frame, Malformed, MessageType, parse_frame
 from .messages import (
     Batch,
     BatchBody,
@@ -109,7 +109,7 @@ def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: S
 
 
 def encode_reply(client: ClientId, result: bytes) -> bytes:
-    """Body of REPLY; view and timestamp are in the header."""
+    """Body of REPLY; view and timestamp are in the header. ``result``: or its digest, as the flags say."""
     return _U32.pack(client) + result
 
 
@@ -203,15 +203,18 @@ def _digest(frame: Frame) -> Digest:
 
 
 def _request(frame: Frame) -> Request:
-    _plain(frame)
+    if frame.flags & ~NAMES_REPLIER:
+        raise Malformed(f"REQUEST with flags {frame.flags}")
     if frame.sender < FIRST_CLIENT_ID:
         raise Malformed(f"REQUEST from {frame.sender}, which is no client")
-    if frame.view != 0 or frame.seq < 1:
+    replier = ReplicaId(frame.view) if frame.flags & NAMES_REPLIER else None
+    if frame.view >= (1 if replier is None else MAX_REPLICAS) or frame.seq < 1:
         raise Malformed(f"REQUEST with view {frame.view}, timestamp {frame.seq}")
     if len(frame.body) > MAX_OPERATION_BYTES:
         raise Malformed(f"operation of {len(frame.body)} bytes: the limit is {MAX_OPERATION_BYTES}")
     raw = frame.raw
-    return Request(ClientId(frame.sender), Timestamp(frame.seq), frame.body, raw, request_digest(raw))
+    client, timestamp = ClientId(frame.sender), Timestamp(frame.seq)
+    return Request(client, timestamp, frame.body, raw, request_digest(raw), replier)
 
 
 def _pre_prepare(frame: Frame) -> PrePrepare:
@@ -261,11 +264,18 @@ def _certificate(reader: BodyReader) -> PreparedCertificate:
 
 
 def _reply(frame: Frame) -> Reply:
-    _plain(frame)
     reader = BodyReader(frame.body)
     client = ClientId(reader.number(_U32))
-    result = frame.body[4:]
-    return Reply(View(frame.view), Timestamp(frame.seq), client, _replica(frame), result, frame.raw)
+    result: bytes | None = frame.body[4:]
+    assert result is not None
+    digest = result_digest(result)
+    if frame.flags == RESULT_DIGEST:
+        digest = Digest(reader.take(DIGEST_BYTES))
+        reader.end()
+        result = None
+    elif frame.flags:
+        raise Malformed(f"REPLY with flags {frame.flags}")
+    return Reply(View(frame.view), Timestamp(frame.seq), client, _replica(frame), result, digest, frame.raw)
 
 
 def _view_change(frame: Frame) -> ViewChange:

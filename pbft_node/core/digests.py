@@ -24,6 +24,11 @@ def request_digest(raw: bytes) -> Digest:
     return digest_of(b"request", raw)
 
 
+def result_digest(result: bytes) -> Digest:
+    """What a REPLY carries instead of a long result (section 5.1)."""
+    return digest_of(b"result", result)
+
+
 def batch_digest(time_ns: int, request_digests: Sequence[Digest]) -> Digest:
     """d of a PRE-PREPARE: its time, order and content of its requests."""
     return digest_of(b"batch", time_ns.to_bytes(8, "big"), *request_digests)

@@ -58,7 +58,7 @@ class Execution(NormalCase):
             result = self.service.execute(request.client, request.operation)
             reply = LastReply(request.timestamp, result)
             self.clients[request.client] = reply
-            self.send_reply(request.client, reply)
+            self.send_reply(request.client, reply, whole=self.sends_whole(request, result))
             self.progress_made(request)
         outcome = "executed" if fresh else "duplicate"
         return [request.client, request.timestamp, request.digest.hex(), outcome]

@@ -4,15 +4,19 @@
            4   B   version
            5   B   type (MessageType)
            6   B   authentication: 1 signature (64 bytes), 2 MAC (16 bytes)
-           7   B   flags
+           7   B   flags, see below; 0 in every other message
            8   I   sender (a replica, or the client of a REQUEST)
-          12   Q   view
+          12   Q   view (REQUEST: the replica it names)
           20   Q   sequence number (REQUEST, REPLY: the timestamp)
           28   I   length of the body
           32       body, then the signature or MAC, then (PRE-PREPARE only) the batch
 
 All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The
 batch of a PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
+
+Flags of a REQUEST: NAMES_REPLIER (2), ``view`` is the replica that is to send the whole result (section
+5.1); without it ``view`` is 0. Of a REPLY: RESULT_DIGEST (1), the body ends in the result's digest instead of
+the result.
 """
 
 from __future__ import annotations
@@ -34,6 +38,8 @@ MAX_DATAGRAM_BYTES = 60_000
 
 SIGNED = 1
 MACED = 2
+NAMES_REPLIER = 2
+RESULT_DIGEST = 1
 TAG_BYTES = {SIGNED: SIGNATURE_BYTES, MACED: MAC_BYTES}
 
 

@@ -23,6 +23,8 @@ class Request:
     raw: bytes
     digest: Digest = field(repr=False)
     """SHA-256 over the signed frame."""
+    replier: ReplicaId | None = None
+    """Who sends the whole result; everybody when None (section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,16 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """<REPLY, v, t, c, i, r>: section 4.1."""
+    """<REPLY, v, t, c, i, r>: section 4.1; or the digest of r in its place, section 5.1."""
 
     view: View
     timestamp: Timestamp
     client: ClientId
     replica: ReplicaId
-    result: bytes
+    result: bytes | None
+    """None: only its digest was sent."""
+    digest: Digest
+    """Of the result."""
     raw: bytes = field(repr=False, default=b"")
 
 

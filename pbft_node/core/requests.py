@@ -8,6 +8,7 @@ request, so a primary cannot starve one client while it serves the others.
 from __future__ import annotations
 
 from .codec import encode_batch
+from .digests import DIGEST_BYTES
 from .frames import MessageType
 from .messages import Batch, PrePrepare, Request
 from .records import RecordType
@@ -37,7 +38,7 @@ class Requests(ReplicaState):
         if last is not None and request.timestamp < last.timestamp:
             return "dropped"
         if last is not None and request.timestamp == last.timestamp:
-            self.send_reply(request.client, last)
+            self.send_reply(request.client, last)  # whole: whoever should have sent it may have failed
             return "answered again"
         if not self.note_pending(request):
             return "dropped"
@@ -62,10 +63,17 @@ class Requests(ReplicaState):
         self.pending[request.client] = Waiting(request, self.now_ns)
         return True
 
-    def send_reply(self, client: ClientId, last: LastReply) -> None:
-        """<REPLY, v, t, c, i, r>."""
+    def send_reply(self, client: ClientId, last: LastReply, *, whole: bool = True) -> None:
+        """<REPLY, v, t, c, i, r>, the result itself or its digest."""
         if not self.silent and not self.state_is_wrong:
-            self.send_raw(client, self.seal.reply(client, self.view, last.timestamp, last.result))
+            reply = self.seal.reply(client, self.view, last.timestamp, last.result, whole=whole)
+            self.send_raw(client, reply)
+
+    def sends_whole(self, request: Request, result: bytes) -> bool:
+        """Section 5.1, digest replies: one replica sends a long result, the others what it must agree
+        with."""
+        named = request.replier in (None, self.me)
+        return named or len(result) <= DIGEST_BYTES or not self.cluster.digest_replies
 
     # ------------------------------------------------------------ the primary proposes
 

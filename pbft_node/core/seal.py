@@ -10,9 +10,18 @@ from __future__ import annotations
 from .authentication import Keyring
 from .cluster import Cluster
 from .codec import encode_fragment_head, encode_reply
-from .digests import digest_of
-from .frames import MACED, MAX_DATAGRAM_BYTES, SIGNED, Frame, MessageType, header_and_body
-from .types import ClientId, Principal, Timestamp, View
+from .digests import digest_of, result_digest
+from .frames import (
+    MACED,
+    MAX_DATAGRAM_BYTES,
+    NAMES_REPLIER,
+    RESULT_DIGEST,
+    SIGNED,
+    Frame,
+    MessageType,
+    header_and_body,
+)
+from .types import ClientId, Principal, ReplicaId, Timestamp, View
 
 ALWAYS_SIGNED = frozenset(
     {
@@ -42,16 +51,18 @@ class Seal:
         """Whether messages of this type carry a signature in this cluster."""
         return type_ in ALWAYS_SIGNED or (self._sign_all and type_ is not MessageType.FRAGMENT)
 
-    def signed(self, type_: MessageType, view: int, seq: int, body: bytes) -> bytes:
+    def signed(self, type_: MessageType, view: int, seq: int, body: bytes, flags: int = 0) -> bytes:
         """A signed frame: the same bytes for everyone."""
-        content = header_and_body(type_, SIGNED, 0, self._me, view, seq, body)
+        content = header_and_body(type_, SIGNED, flags, self._me, view, seq, body)
         return content + self._keys.sign(self._signed_domain + content)
 
-    def for_peer(self, peer: Principal, type_: MessageType, view: int, seq: int, body: bytes) -> bytes:
+    def for_peer(
+        self, peer: Principal, type_: MessageType, view: int, seq: int, body: bytes, flags: int = 0
+    ) -> bytes:
         """A frame for one receiver, MAC'd with the pairwise key, or signed in ``auth: sign``."""
         if self.signs(type_):
-            return self.signed(type_, view, seq, body)
-        content = header_and_body(type_, MACED, 0, self._me, view, seq, body)
+            return self.signed(type_, view, seq, body, flags)
+        content = header_and_body(type_, MACED, flags, self._me, view, seq, body)
         return content + self._keys.mac(peer, self._maced_content(peer, content))
 
     def authentic(self, frame: Frame) -> bool:
@@ -91,13 +102,19 @@ class Seal:
             for index in range(count)
         ]
 
-    def request(self, timestamp: Timestamp, operation: bytes) -> bytes:
-        """<REQUEST, o, t, c> by this client."""
-        return self.signed(MessageType.REQUEST, 0, timestamp, operation)
+    def request(self, timestamp: Timestamp, operation: bytes, replier: ReplicaId | None = None) -> bytes:
+        """<REQUEST, o, t, c> by this client; ``replier`` is to send the whole result, everybody if None."""
+        if replier is None:
+            return self.signed(MessageType.REQUEST, 0, timestamp, operation)
+        return self.signed(MessageType.REQUEST, replier, timestamp, operation, NAMES_REPLIER)
 
-    def reply(self, client: ClientId, view: View, timestamp: Timestamp, result: bytes) -> bytes:
-        """<REPLY, v, t, c, i, r> by this replica."""
-        return self.for_peer(client, MessageType.REPLY, view, timestamp, encode_reply(client, result))
+    def reply(
+        self, client: ClientId, view: View, timestamp: Timestamp, result: bytes, *, whole: bool = True
+    ) -> bytes:
+        """<REPLY, v, t, c, i, r> by this replica, or with the digest of r (section 5.1)."""
+        flags = 0 if whole else RESULT_DIGEST
+        body = encode_reply(client, result if whole else result_digest(result))
+        return self.for_peer(client, MessageType.REPLY, view, timestamp, body, flags)
 
     def _maced_content(self, receiver: Principal, content: bytes) -> bytes:
         return self._maced_domain + receiver.to_bytes(4, "big") + content

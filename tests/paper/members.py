@@ -58,13 +58,19 @@ class Members:
     # ------------------------------------------------------------ 4.1
 
     def request(
-        self, timestamp: int = 1, *fields: bytes, client: int = 1000, by: int | None = None
+        self,
+        timestamp: int = 1,
+        *fields: bytes,
+        client: int = 1000,
+        by: int | None = None,
+        replier: ReplicaId | None = None,
     ) -> Request:
         operation = encode_fields(*(fields or PUT))
-        raw = self.seal(client).request(Timestamp(timestamp), operation)
+        raw = self.seal(client).request(Timestamp(timestamp), operation, replier)
         if by is not None:
             raw = raw[:-64] + self.seal(by).request(Timestamp(timestamp), operation)[-64:]
-        return Request(ClientId(client), Timestamp(timestamp), operation, raw, request_digest(raw))
+        digest = request_digest(raw)
+        return Request(ClientId(client), Timestamp(timestamp), operation, raw, digest, replier)
 
     # ------------------------------------------------------------ 4.2
 

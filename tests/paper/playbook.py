@@ -268,7 +268,7 @@ def describe_send(to: int, data: bytes) -> Line:
     if frame.type.name in ("PRE_PREPARE", "PREPARE", "COMMIT", "CHECKPOINT", "FETCH_BATCH", "DECIDED"):
         fields["digest"] = frame.body
     if frame.type.name == "REPLY":
-        fields["result"] = frame.body[4:]
+        fields["digest" if frame.flags else "result"] = frame.body[4:]
     if frame.type.name == "REQUEST":
         fields["client"] = frame.sender
     if frame.type.name in ("FETCH_CHUNK", "STATE_CHUNK"):
