@@ -14,7 +14,7 @@ from .execution import Execution
 from .frames import MessageType
 from .messages import Checkpoint
 from .records import RecordType, committed_record, encode_seq, record
-from .snapshots import Snapshot, encode_state, take_snapshot
+from .snapshots import Snapshot, encode_snapshot, take_snapshot
 from .types import Digest, SeqNum
 
 
@@ -23,9 +23,9 @@ class Checkpoints(Execution):
 
     def take_checkpoint(self, seq: SeqNum) -> None:
         """Digest the state after ``seq`` and announce it."""
-        snapshot = take_snapshot(seq, encode_state(self.clients, self.service.snapshot()))
+        snapshot = take_snapshot(seq, self.store.image(), self.clients.image(self.time_ns))
         self.snapshots[seq] = snapshot
-        self.persist(RecordType.SNAPSHOT, encode_seq(seq, snapshot.data))
+        self.persist(RecordType.SNAPSHOT, encode_seq(seq, encode_snapshot(snapshot)))
         self.announce_checkpoint(snapshot)
         self.check_stable(seq)
 
@@ -120,7 +120,7 @@ class Checkpoints(Execution):
         """The log, rewritten: every promise still open, from the stable checkpoint on."""
         records: list[bytes] = []
         for seq in sorted(n for n in self.snapshots if n >= self.stable):
-            data = self.snapshots[seq].data
+            data = encode_snapshot(self.snapshots[seq])
             records.append(record(RecordType.SNAPSHOT, encode_seq(seq, data)))
         if self.stable_proof:
             proof = encode_frames([vote.raw for vote in self.stable_proof])

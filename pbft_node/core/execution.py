@@ -44,6 +44,7 @@ class Execution(NormalCase):
         """Apply one batch."""
         assert seq == self.executed + 1, f"number {seq} after {self.executed}"
         self.time_ns = max(self.time_ns, batch.time_ns)
+        self.store.time_ns = self.time_ns
         outcomes = [self.execute_request(request) for request in batch.requests]
         self.executed = seq
         self.trace("executed", seq=seq, digest=digest.hex(), requests=outcomes)
@@ -55,7 +56,7 @@ class Execution(NormalCase):
         last = self.clients.get(request.client)
         fresh = last is None or request.timestamp > last.timestamp
         if fresh:
-            result = self.service.execute(request.client, request.operation)
+            result = self.service.execute(self.store, request.client, request.operation)
             reply = LastReply(request.timestamp, result)
             self.clients[request.client] = reply
             self.send_reply(request.client, reply, whole=self.sends_whole(request, result))

@@ -15,7 +15,7 @@ from .frames import Malformed
 from .messages import NewView, ViewChange
 from .records import Record, RecordType, decode_seq, parse_record
 from .retransmission import Retransmission
-from .snapshots import decode_state, take_snapshot
+from .snapshots import decode_snapshot
 from .types import Digest, SeqNum
 
 
@@ -25,9 +25,8 @@ class Recovery(Retransmission):
     def on_started(self, records: tuple[bytes, ...]) -> None:
         """Take up the log, then ask the others what happened since."""
         self.silent = True
-        problem = self.read_log(records)
+        problem = self.read_log(records) or self.restore_last_state()
         if problem is None:
-            self.restore_last_state()
             self.make_own_votes_again()
             self.number_after_the_log()
         self.silent = False
@@ -77,7 +76,7 @@ class Recovery(Retransmission):
                 self.read_view(found.payload)
             case RecordType.SNAPSHOT:
                 seq, state = decode_seq(found.payload)
-                self.snapshots[seq] = take_snapshot(seq, state)
+                self.snapshots[seq] = decode_snapshot(seq, state)
             case RecordType.STABLE:
                 self.stable_proof = decode_checkpoints(found.payload)
                 if not self.stable_proof:
@@ -126,15 +125,17 @@ class Recovery(Retransmission):
         highest = max([self.stable, *self.slots])
         self.next_seq = max(self.next_seq, SeqNum(highest + 1))
 
-    def restore_last_state(self) -> None:
-        """The latest state this replica vouched for."""
+    def restore_last_state(self) -> str | None:
+        """Become the latest state this replica vouched for; why it is none, or None."""
         self.transfer = None
         if not self.snapshots:
-            return
-        seq = max(self.snapshots)
-        self.clients, service = decode_state(self.snapshots[seq].data)
-        self.service.restore(service)
-        self.executed = seq
+            return None
+        snapshot = self.snapshots[max(self.snapshots)]
+        try:
+            self.become(snapshot)
+        except Malformed as problem:
+            return f"the state at {snapshot.seq} in the log does not decode: {problem}"
+        return None
 
     def make_own_votes_again(self) -> None:
         """PREPARE, COMMIT and CHECKPOINT votes follow from what they stood for."""

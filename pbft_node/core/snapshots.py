@@ -1,22 +1,27 @@
-"""The checkpointed state: service and client table in one byte string, proved chunk by chunk.
+"""The checkpointed state: what the service keeps in its store, and the client table in another.
 
-The digest of a checkpoint covers the length and the digests of fixed-size chunks, so that a replica
-fetching the state can check each chunk by itself against the 2f+1 signatures on the digest (section 5.3
-with a flat tree).
+The agreed time of section 4.6 goes with the table. Replies change with every request, so the table is a
+plain dictionary between checkpoints; at a checkpoint the entries touched since the last one are written into
+its store. Both stores then give their images, which share every page that did not change.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .digests import digest_of
-from .types import ClientId, Digest, SeqNum, Timestamp
+from .frames import Malformed
+from .pages import Image, image_of
+from .store import Store
+from .types import FIRST_CLIENT_ID, ClientId, Digest, SeqNum, Timestamp
 
-CHUNK_BYTES = 32 * 1024
-_HEAD = struct.Struct(">I")
-_ENTRY = struct.Struct(">IQI")
+_CLIENT = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+_TIME = b""
+"""The key of the agreed time; the others are client ids."""
+_COUNTS = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,47 +37,85 @@ class Snapshot:
     """The state after executing ``seq``."""
 
     seq: SeqNum
-    data: bytes
+    service: Image
+    clients: Image
     digest: Digest
-    chunk_digests: tuple[Digest, ...]
-
-    def chunk(self, index: int) -> bytes:
-        """Chunk ``index``; empty past the end."""
-        return self.data[index * CHUNK_BYTES : (index + 1) * CHUNK_BYTES]
+    """d of its CHECKPOINT."""
 
 
-def take_snapshot(seq: SeqNum, data: bytes) -> Snapshot:
-    """Cut and digest a state."""
-    chunks = tuple(
-        digest_of(b"chunk", data[start : start + CHUNK_BYTES]) for start in range(0, len(data), CHUNK_BYTES)
-    )
-    return Snapshot(seq, data, state_digest(len(data), chunks), chunks)
+def take_snapshot(seq: SeqNum, service: Image, clients: Image) -> Snapshot:
+    """The images of both stores, under one digest."""
+    return Snapshot(seq, service, clients, state_digest(service.digest, clients.digest))
 
 
-def state_digest(length_bytes: int, chunk_digests: Sequence[Digest]) -> Digest:
-    """d of a CHECKPOINT."""
-    return digest_of(b"state", length_bytes.to_bytes(8, "big"), *chunk_digests)
+def state_digest(service: Digest, clients: Digest) -> Digest:
+    """d of a CHECKPOINT, from the root digests of the two stores."""
+    return digest_of(b"state", service, clients)
 
 
-def encode_state(clients: Mapping[ClientId, LastReply], service: bytes) -> bytes:
-    """Client table (ascending ids) and service state."""
-    parts = [_HEAD.pack(len(clients))]
-    for client in sorted(clients):
-        entry = clients[client]
-        parts.append(_ENTRY.pack(client, entry.timestamp, len(entry.result)))
-        parts.append(entry.result)
-    parts.append(service)
+class ClientTable(dict[ClientId, LastReply]):
+    """The last reply of every client (section 4.1), and the store it is checkpointed in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._store = Store()
+        self._touched: dict[ClientId, None] = {}
+
+    def __setitem__(self, client: ClientId, reply: LastReply) -> None:
+        super().__setitem__(client, reply)
+        self._touched[client] = None
+
+    def image(self, time_ns: int) -> Image:
+        """The table as it is now, with the agreed time of section 4.6; costs what was touched since the last
+        image."""
+        if time_ns:
+            self._store.put(_TIME, _U64.pack(time_ns))
+        for client in self._touched:
+            reply = self[client]
+            self._store.put(_CLIENT.pack(client), _U64.pack(reply.timestamp) + reply.result)
+        self._touched.clear()
+        return self._store.image()
+
+    def become(self, image: Image) -> int:
+        """Take over the table of an image; gives its agreed time. Raises Malformed."""
+        store = Store(image)
+        self.clear()
+        time_ns = 0
+        for key, value in store.scan():
+            if key == _TIME and len(value) == _U64.size:
+                (time_ns,) = _U64.unpack(value)
+                continue
+            if len(key) != _CLIENT.size or len(value) < _U64.size:
+                raise Malformed("an entry of the client table that is none")
+            (client,), (timestamp,) = _CLIENT.unpack(key), _U64.unpack_from(value)
+            if client < FIRST_CLIENT_ID:
+                raise Malformed(f"{client} in the client table, which is no client")
+            self[ClientId(client)] = LastReply(Timestamp(timestamp), value[_U64.size :])
+        self._store = store
+        self._touched.clear()
+        return time_ns
+
+
+def encode_snapshot(snapshot: Snapshot) -> bytes:
+    """Every page of both stores."""
+    pages = (*snapshot.service.pages, *snapshot.clients.pages)
+    parts = [_COUNTS.pack(len(snapshot.service.pages), len(snapshot.clients.pages))]
+    for page in pages:
+        parts += (_LENGTH.pack(len(page)), page)
     return b"".join(parts)
 
 
-def decode_state(data: bytes) -> tuple[dict[ClientId, LastReply], bytes]:
-    """Inverse of ``encode_state``; only ever given bytes that match a proved digest, or our own log."""
-    (count,) = _HEAD.unpack_from(data)
-    position = _HEAD.size
-    clients: dict[ClientId, LastReply] = {}
-    for _ in range(count):
-        client, timestamp, length = _ENTRY.unpack_from(data, position)
-        position += _ENTRY.size
-        clients[ClientId(client)] = LastReply(Timestamp(timestamp), data[position : position + length])
-        position += length
-    return clients, data[position:]
+def decode_snapshot(seq: SeqNum, data: bytes) -> Snapshot:
+    """Inverse of ``encode_snapshot``. Raises Malformed."""
+    if len(data) < _COUNTS.size:
+        raise Malformed("a snapshot without its counts")
+    service, clients = _COUNTS.unpack_from(data)
+    position = _COUNTS.size
+    pages: list[bytes] = []
+    while position + _LENGTH.size <= len(data):
+        (length,) = _LENGTH.unpack_from(data, position)
+        position += _LENGTH.size + length
+        pages.append(data[position - length : position])
+    if position != len(data) or len(pages) != service + clients or not service or not clients:
+        raise Malformed(f"a snapshot of {len(pages)} pages where {service} + {clients} belong")
+    return take_snapshot(seq, image_of(pages[:service]), image_of(pages[service:]))

@@ -31,7 +31,8 @@ from .records import RecordType, record
 from .seal import Seal
 from .services import Service
 from .slots import Slot
-from .snapshots import LastReply, Snapshot
+from .snapshots import ClientTable, Snapshot
+from .store import Store
 from .types import ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, View
 
 REQUEST_TIMER = "request"
@@ -116,7 +117,9 @@ class ReplicaState:
         """The time of section 4.6 that operations are executed with: agreed on, never going back."""
         self.latest_time_ns = 0
         """Primary: the latest time it chose."""
-        self.clients: dict[ClientId, LastReply] = {}
+        self.store = Store()
+        """All of the service's state."""
+        self.clients = ClientTable()
         self.pending: dict[ClientId, Waiting] = {}
         """By client, oldest first."""
         self.watched: tuple[ClientId, Timestamp] | None = None

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from .certificates import checkpoint_proof_problem
 from .checkpoints import Checkpoints
 from .codec import encode_index, encode_state_meta
-from .digests import digest_of
 from .frames import MessageType
 from .messages import FetchChunk, FetchState, StateChunk, StateMeta
-from .snapshots import CHUNK_BYTES, decode_state, state_digest, take_snapshot
+from .pages import digest_of_page, image_of, store_digest
+from .snapshots import Snapshot, state_digest, take_snapshot
 from .types import Digest, ReplicaId, SeqNum
 
 CHUNKS_UNDER_WAY = 8
@@ -80,7 +80,8 @@ class StateTransfer(Checkpoints):
     def offer_state(self, peer: ReplicaId) -> None:
         """STATE-META: proof and chunk digests."""
         snapshot = self.snapshots[self.stable]
-        body = encode_state_meta(self.stable_proof, len(snapshot.data), snapshot.chunk_digests)
+        digests = (*snapshot.service.page_digests, *snapshot.clients.page_digests)
+        body = encode_state_meta(self.stable_proof, len(snapshot.service.pages), digests)
         self.send(peer, MessageType.STATE_META, 0, self.stable, body)
 
     def on_fetch_chunk(self, message: FetchChunk) -> None:
@@ -90,9 +91,9 @@ class StateTransfer(Checkpoints):
             if self.stable > message.seq and not self.state_is_wrong:
                 self.offer_state(message.replica)
             return
-        data = snapshot.chunk(message.index)
-        if data:
-            body = encode_index(message.index, data)
+        pages = (*snapshot.service.pages, *snapshot.clients.pages)
+        if message.index < len(pages):
+            body = encode_index(message.index, pages[message.index])
             self.send(message.replica, MessageType.STATE_CHUNK, 0, message.seq, body)
 
     # ------------------------------------------------------------ fetching
@@ -116,10 +117,8 @@ class StateTransfer(Checkpoints):
         problem = checkpoint_proof_problem(self.cluster, self.seal, message.seq, message.proof)
         if problem is not None:
             return problem
-        if not message.proof or message.proof[0].digest != state_digest(
-            message.length_bytes, message.chunk_digests
-        ):
-            return "chunk digests that are not those of the proof"
+        if not message.proof or message.proof[0].digest != offered_digest(message):
+            return "page digests that are not those of the proof"
         return None
 
     def ask_for_chunks(self) -> None:
@@ -148,7 +147,7 @@ class StateTransfer(Checkpoints):
             return
         if message.index in transfer.chunks or message.index >= len(transfer.offer.chunk_digests):
             return
-        if digest_of(b"chunk", message.data) != transfer.offer.chunk_digests[message.index]:
+        if digest_of_page(message.data) != transfer.offer.chunk_digests[message.index]:
             self.reject(message.replica, "STATE-CHUNK", f"chunk {message.index} is not the one proved")
             return
         transfer.chunks[message.index] = message.data
@@ -187,13 +186,11 @@ class StateTransfer(Checkpoints):
         if offer.seq <= self.wanted_above():
             self.end_transfer()
             return
-        data = b"".join(transfer.chunks[i] for i in range(len(offer.chunk_digests)))
-        snapshot = take_snapshot(offer.seq, data)
-        assert len(data) <= len(offer.chunk_digests) * CHUNK_BYTES, "chunks are no larger than proved"
-        assert snapshot.digest == offer.proof[0].digest, "chunks that match one by one match together"
-        self.clients, service = decode_state(data)
-        self.service.restore(service)
-        self.executed = offer.seq
+        pages = [transfer.chunks[i] for i in range(len(offer.chunk_digests))]
+        service, clients = pages[: offer.length_bytes], pages[offer.length_bytes :]
+        snapshot = take_snapshot(offer.seq, image_of(service), image_of(clients))
+        assert snapshot.digest == offer.proof[0].digest, "pages that match one by one match together"
+        self.become(snapshot)
         self.snapshots = {
             n: s for n, s in self.snapshots.items() if n > offer.seq and not self.state_is_wrong
         }
@@ -203,6 +200,12 @@ class StateTransfer(Checkpoints):
         self.make_stable(offer.seq, offer.proof)
         self.announce_checkpoint(snapshot)
         self.end_transfer()
+
+    def become(self, snapshot: Snapshot) -> None:
+        """Go on from that state. Raises Malformed when its pages are none."""
+        self.store.become(snapshot.service)
+        self.time_ns = self.store.time_ns = self.clients.become(snapshot.clients)
+        self.executed = snapshot.seq
 
     def end_transfer(self) -> None:
         """Back to normal: drop what the new state answered, execute what is known above it."""
@@ -217,3 +220,11 @@ class StateTransfer(Checkpoints):
     def still_behind(self) -> bool:
         """See ``retransmission``."""
         raise NotImplementedError
+
+
+def offered_digest(offer: StateMeta) -> Digest | None:
+    """The digest of the state these pages make up."""
+    digests, count = offer.chunk_digests, offer.length_bytes
+    if not 0 < count < len(digests):
+        return None
+    return state_digest(store_digest(digests[:count]), store_digest(digests[count:]))

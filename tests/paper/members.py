@@ -35,7 +35,8 @@ from pbft_node.core.messages import (
 )
 from pbft_node.core.operations import encode_fields
 from pbft_node.core.seal import Seal
-from pbft_node.core.snapshots import LastReply, Snapshot, encode_state, take_snapshot
+from pbft_node.core.snapshots import ClientTable, LastReply, Snapshot, take_snapshot
+from pbft_node.core.store import Store
 from pbft_node.core.types import ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
 
 PUT = (b"put", b"k", b"v")
@@ -113,9 +114,12 @@ class Members:
 
     def state(self, seq: int, clients: dict[int, tuple[int, bytes]], **values: bytes) -> Snapshot:
         """The checkpointed state of a kv service with these clients and values."""
-        table = {ClientId(c): LastReply(Timestamp(t), result) for c, (t, result) in clients.items()}
-        service = b"".join(encode_fields(key.encode(), values[key]) for key in sorted(values))
-        return take_snapshot(SeqNum(seq), encode_state(table, service))
+        store, table = Store(), ClientTable()
+        for client, (timestamp, result) in clients.items():
+            table[ClientId(client)] = LastReply(Timestamp(timestamp), result)
+        for key, value in values.items():
+            store.put(key.encode(), value)
+        return take_snapshot(SeqNum(seq), store.image(), table.image(time_ns=0))
 
     # ------------------------------------------------------------ 4.4
 
@@ -184,7 +188,8 @@ class Members:
 
     def state_meta(self, state: Snapshot, by: int, proof: Sequence[Checkpoint] | None = None) -> bytes:
         proof = self.proof(state.seq, state.digest) if proof is None else proof
-        body = encode_state_meta(proof, len(state.data), state.chunk_digests)
+        digests = (*state.service.page_digests, *state.clients.page_digests)
+        body = encode_state_meta(proof, len(state.service.pages), digests)
         return self.sealed(by, MessageType.STATE_META, 0, state.seq, body)
 
     def fetch_chunk(self, seq: int, index: int, by: int) -> bytes:
@@ -192,6 +197,11 @@ class Members:
 
     def state_chunk(self, seq: int, index: int, data: bytes, by: int) -> bytes:
         return self.sealed(by, MessageType.STATE_CHUNK, 0, seq, encode_index(index, data))
+
+    def state_chunks(self, state: Snapshot, by: int) -> list[bytes]:
+        """All of it."""
+        pages = (*state.service.pages, *state.clients.pages)
+        return [self.state_chunk(state.seq, index, page, by) for index, page in enumerate(pages)]
 
     def fragment(self, by: int, data: bytes, index: int = 0, count: int = 1, digest: bytes = b"") -> bytes:
         whole = Digest(digest) or digest_of(b"message", data)

@@ -144,7 +144,9 @@ def check_agreement(cluster: MemoryCluster, context: str) -> None:
 
 def check_exactly_once(cluster: MemoryCluster, context: str) -> None:
     replica = next(host.replica for host in cluster.hosts if host.replica is not None)
-    fields = decode_fields(replica.service.execute(ClientId(FIRST_CLIENT_ID), encode_fields(b"read", b"k")))
+    fields = decode_fields(
+        replica.service.execute(replica.store, ClientId(FIRST_CLIENT_ID), encode_fields(b"read", b"k"))
+    )
     assert fields is not None
     elements = fields[1:]
     expected = sum(len(done) for done in cluster.completed.values())

@@ -184,7 +184,7 @@ def test_what_comes_back_to_its_sender_changes_nothing() -> None:
         assert not cluster.trace("alarm")
         assert not cluster.halted
         assert cluster.run(5_000, until=lambda c=cluster: c.replica(0).executed == c.replica(1).executed)
-        assert len({cluster.replica(i).service.snapshot() for i in range(4)}) == 1
+        assert len({cluster.replica(i).store.image().digest for i in range(4)}) == 1
 
 
 def test_a_client_survives_any_datagrams() -> None:

@@ -136,10 +136,10 @@ def test_what_was_decided_is_executed_again_and_replies_are_kept(playbook: Make)
     cast = play.cast
     for seq in range(1, 7):
         decide(play, cast.pre_prepare(seq, cast.request(seq, b"append", b"k", b"%d" % seq)))
-    state = play.replica.service.snapshot()
+    state = play.replica.store.image().digest
     play.restarts()
     assert play.replica.executed == 6
-    assert play.replica.service.snapshot() == state
+    assert play.replica.store.image().digest == state
     play.receives(cast.request(6, b"append", b"k", b"6")).sends("REPLY", to=1000, seq=6)
     play.receives(cast.request(5, b"append", b"k", b"5")).does_nothing()
 
@@ -284,7 +284,7 @@ def test_a_crash_anywhere_in_a_run_breaks_no_promise() -> None:
         while effects <= total:
             play, total = run_with_crash(datagrams, index, effects)
             assert play.replica.executed == 7, f"cut in event {index} after effect {effects}"
-            assert play.replica.service.snapshot() == whole.replica.service.snapshot()
+            assert play.replica.store.image().digest == whole.replica.store.image().digest
             effects, cuts = effects + 1, cuts + 1
     assert cuts > 150
 
@@ -334,10 +334,10 @@ def test_all_four_crash_at_once_and_no_acknowledged_write_is_lost() -> None:
             cluster.run(20_000, until=lambda c=client, d=done: len(cluster.completed[c]) > d)
     result = cluster.call(0, b"read", b"k")
     assert all(element in result for element in acknowledged)
-    assert cluster.replica(0).service.snapshot() == cluster.replica(3).service.snapshot()
+    assert cluster.replica(0).store.image().digest == cluster.replica(3).store.image().digest
     assert not cluster.halted
     cluster.run(1_000)
-    states = {cluster.replica(i).service.snapshot() for i in range(4)}
+    states = {cluster.replica(i).store.image().digest for i in range(4)}
     assert len(states) == 1
 
 

@@ -266,7 +266,7 @@ def test_a_lossy_doubling_reordering_network(loss: float) -> None:
         cluster.call(number % 2, b"append", b"k", b"%d" % number, within_ms=60_000)
     network.loss = 0.0
     assert cluster.run(5_000, until=lambda: len({cluster.replica(i).executed for i in range(4)}) == 1)
-    assert len({cluster.replica(i).service.snapshot() for i in range(4)}) == 1
+    assert len({cluster.replica(i).store.image().digest for i in range(4)}) == 1
     assert not cluster.trace("alarm")
 
 

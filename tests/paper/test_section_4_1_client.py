@@ -234,12 +234,12 @@ def test_a_reply_tells_the_view_the_replica_is_in(playbook: Make) -> None:
 @pytest.mark.parametrize("operation", [b"", b"\x00", b"\xff" * 100, encode_fields(b"put"), encode_fields()])
 def test_an_operation_nobody_knows_has_one_answer_and_no_effect(playbook: Make, operation: bytes) -> None:
     play = playbook(me=1)
-    before = play.replica.service.snapshot()
+    before = play.replica.store.image().digest
     raw = play.cast.seal(1000).request(1, operation)
     request = Request(1000, 1, operation, raw, request_digest(raw))
     decide(play, play.cast.pre_prepare(1, request))
     assert play.replica.clients[1000].result.startswith(b"\x00\x02\x00\x00\x00\x05error")
-    assert play.replica.service.snapshot() == before
+    assert play.replica.store.image().digest == before
 
 
 # ---------------------------------------------------------------- the client

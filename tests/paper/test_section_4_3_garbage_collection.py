@@ -10,7 +10,7 @@ from playbook import Playbook
 
 from pbft_node.core.messages import PrePrepare
 from pbft_node.core.operations import encode_fields
-from pbft_node.core.snapshots import CHUNK_BYTES, LastReply, decode_state, encode_state, take_snapshot
+from pbft_node.core.snapshots import ClientTable, decode_snapshot, encode_snapshot
 
 Make = Callable[..., Playbook]
 OK = encode_fields(b"ok")
@@ -56,31 +56,24 @@ def test_null_requests_count_for_checkpoints(playbook: Make) -> None:
     play.traced("checkpoint", seq=4, digest=play.cast.state(4, {}).digest.hex())
 
 
-def test_the_digest_covers_the_client_table() -> None:
+def test_the_digest_covers_the_client_table(playbook: Make) -> None:
     """Or a replica that fetched the state would execute a retransmission again."""
-    client, service = 1000, b"state"
-    digests = {
-        take_snapshot(4, encode_state(table, service)).digest
-        for table in (
-            {},
-            {client: LastReply(1, OK)},
-            {client: LastReply(2, OK)},
-            {client: LastReply(1, b"other")},
-            {client + 1: LastReply(1, OK)},
-        )
-    }
+    cast = playbook().cast
+    tables = ({}, {1000: (1, OK)}, {1000: (2, OK)}, {1000: (1, b"other")}, {1001: (1, OK)})
+    digests = {cast.state(4, table, k=b"v").digest for table in tables}
     assert len(digests) == 5
-    assert take_snapshot(4, encode_state({}, b"other")).digest not in digests
+    assert cast.state(4, {}, k=b"other").digest not in digests
 
 
-def test_a_state_comes_back_from_its_encoding_and_chunks_tile_it() -> None:
-    table = {1000 + i: LastReply(i, b"r" * i) for i in range(50)}
-    data = encode_state(table, b"s" * 3 * CHUNK_BYTES)
-    assert decode_state(data) == (table, b"s" * 3 * CHUNK_BYTES)
-    snapshot = take_snapshot(4, data)
-    chunks = [snapshot.chunk(i) for i in range(len(snapshot.chunk_digests))]
-    assert b"".join(chunks) == data
-    assert snapshot.chunk(len(chunks)) == b""
+def test_a_state_comes_back_from_its_encoding(playbook: Make) -> None:
+    table = {1000 + i: (i, b"r" * i) for i in range(200)}
+    state = playbook().cast.state(4, table, **{f"k{i}": b"%d" % i * i for i in range(200)})
+    assert min(len(state.service.pages), len(state.clients.pages)) > 3
+    assert decode_snapshot(4, encode_snapshot(state)) == state
+    clients = ClientTable()
+    assert clients.become(state.clients) == 0
+    assert {c: (reply.timestamp, reply.result) for c, reply in clients.items()} == table
+    assert clients.image(0) == state.clients
 
 
 # ---------------------------------------------------------------- stable

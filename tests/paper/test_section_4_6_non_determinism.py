@@ -65,6 +65,18 @@ def test_the_time_is_part_of_the_digest(playbook: Make) -> None:
     play.receives(timed(play, 1, 501)).rejects("PRE-PREPARE", "a second digest for view 0, number 1")
 
 
+def test_the_agreed_time_is_checkpointed_and_comes_back(playbook: Make) -> None:
+    play = playbook(me=1)
+    for seq in range(1, 5):
+        decide(play, timed(play, seq, 500))
+    other = playbook(me=1)
+    for seq in range(1, 5):
+        decide(other, timed(other, seq, 501 if seq == 2 else 500))
+    assert play.replica.snapshots[4].digest != other.replica.snapshots[4].digest
+    other.restarts()
+    assert (other.replica.time_ns, other.replica.store.time_ns) == (501, 501)
+
+
 @pytest.mark.parametrize("time_ns", [MAX_TIME_NS + 1, 2**64 - 1])
 def test_no_time_after_the_end_of_time(playbook: Make, time_ns: int) -> None:
     request = playbook().cast.request(1)

@@ -16,7 +16,7 @@ from pbft_node.core.effects import Send
 from pbft_node.core.frames import MessageType
 from pbft_node.core.messages import PrePrepare
 from pbft_node.core.operations import encode_fields
-from pbft_node.core.snapshots import CHUNK_BYTES, Snapshot, take_snapshot
+from pbft_node.core.snapshots import Snapshot
 
 Make = Callable[..., Playbook]
 OK = encode_fields(b"ok")
@@ -28,10 +28,14 @@ def decide(play: Playbook, proposal: PrePrepare) -> None:
     play.after(*[play.cast.commit(proposal, by) for by in play.others[: play.cluster.quorum - 1]])
 
 
+def pages(state: Snapshot) -> tuple[bytes, ...]:
+    return (*state.service.pages, *state.clients.pages)
+
+
 def large_state(play: Playbook) -> Snapshot:
-    """The state at 4, of three chunks."""
-    state = play.cast.state(4, {1000: (7, OK)}, **{f"k{i}": b"%d" % i * 19_000 for i in range(5)})
-    assert len(state.chunk_digests) == 3
+    """The state at 4, of three pages."""
+    state = play.cast.state(4, {1000: (7, OK)}, **{f"k{i}": b"%d" % i * 1_000 for i in range(9)})
+    assert len(pages(state)) == 3
     return state
 
 
@@ -94,13 +98,13 @@ def test_f_plus_1_peers_that_dropped_their_log_are_enough(playbook: Make) -> Non
 def test_a_state_is_fetched_chunk_by_chunk_installed_kept_and_vouched_for(playbook: Make) -> None:
     play, state = offered(playbook)
     for index in (2, 0):
-        play.receives(play.cast.state_chunk(4, index, state.chunk(index), 1)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 1, state.chunk(1), 1)).compacts()
+        play.receives(play.cast.state_chunk(4, index, pages(state)[index], 1)).does_nothing()
+    play.receives(play.cast.state_chunk(4, 1, pages(state)[1], 1)).compacts()
     play.sends("CHECKPOINT", to=play.others, seq=4, digest=state.digest)
     play.traced("state-transfer", seq=4, step="finished").traced("stable", seq=4).traced("checkpoint", seq=4)
     replica = play.replica
     assert (replica.executed, replica.stable, replica.fetching_state()) == (4, 4, False)
-    assert replica.snapshots[4].data == state.data
+    assert replica.snapshots[4] == state
     play.receives(play.cast.request(7)).sends("REPLY", to=1000, seq=7, result=OK)
     play.receives(play.cast.request(6)).does_nothing()
     play.restarts()
@@ -111,28 +115,28 @@ def test_what_was_decided_above_it_meanwhile_is_executed_on_it(playbook: Make) -
     play, state = offered(playbook)
     decide(play, play.cast.pre_prepare(5, play.cast.request(8)))
     play.not_traced("executed")
-    play.after(*[play.cast.state_chunk(4, i, state.chunk(i), 1) for i in range(3)])
+    play.after(*[play.cast.state_chunk(4, i, pages(state)[i], 1) for i in range(3)])
     play.traced("executed", seq=5)
 
 
 def test_requests_the_new_state_answered_wait_no_longer(playbook: Make) -> None:
     play, state = offered(playbook)
     play.after(play.cast.request(7), play.cast.request(1, client=1001))
-    play.after(*[play.cast.state_chunk(4, i, state.chunk(i), 1) for i in range(3)])
+    play.after(*[play.cast.state_chunk(4, i, pages(state)[i], 1) for i in range(3)])
     assert list(play.replica.pending) == [1001]
     play.runs("request", ms=1000)
 
 
 def test_missing_chunks_are_asked_for_again_elsewhere(playbook: Make) -> None:
     play, state = offered(playbook)
-    play.after(play.cast.state_chunk(4, 0, state.chunk(0), 1))
+    play.after(play.cast.state_chunk(4, 0, pages(state)[0], 1))
     for source in (2, 0, 1):
         play.fires("status")
         for index in (1, 2):
             play.sends("FETCH_CHUNK", to=source, seq=4, index=index)
         play.skips()
-    play.receives(play.cast.state_chunk(4, 1, state.chunk(1), 0)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 2, state.chunk(2), 2)).compacts().skips()
+    play.receives(play.cast.state_chunk(4, 1, pages(state)[1], 0)).does_nothing()
+    play.receives(play.cast.state_chunk(4, 2, pages(state)[2], 2)).compacts().skips()
 
 
 def test_a_dry_source_is_given_up_for_a_later_offer(playbook: Make) -> None:
@@ -141,8 +145,8 @@ def test_a_dry_source_is_given_up_for_a_later_offer(playbook: Make) -> None:
     play.receives(play.cast.state_meta(later, 2)).does_nothing()
     for _ in range(5):
         play.fires("status").skips()
-    play.receives(play.cast.state_meta(later, 2)).sends("FETCH_CHUNK", to=2, seq=8, index=0)
-    play.receives(play.cast.state_chunk(8, 0, later.chunk(0), 2)).compacts().skips()
+    play.receives(play.cast.state_meta(later, 2)).sends("FETCH_CHUNK", to=2, seq=8, index=0).skips()
+    play.after(*[play.cast.state_chunk(8, i, page, 2) for i, page in enumerate(pages(later))])
     assert play.replica.stable == 8
 
 
@@ -155,7 +159,7 @@ def test_forged_offers_are_rejected(playbook: Make) -> None:
     state, other = large_state(play), cast.state(4, {}, k=b"other")
     proof = cast.proof(4, state.digest)
     forged = replace(proof[0], raw=proof[0].raw[:-64] + proof[1].raw[-64:])
-    longer = replace(state, data=state.data + b"x")
+    longer = replace(state, clients=other.service)
     for reason, meta in [
         ("2 CHECKPOINTs", cast.state_meta(state, 1, proof[:2])),
         ("0 CHECKPOINTs", cast.state_meta(state, 1, ())),
@@ -171,11 +175,11 @@ def test_forged_offers_are_rejected(playbook: Make) -> None:
 def test_forged_chunks_are_rejected(playbook: Make) -> None:
     play, state = offered(playbook)
     cast = play.cast
-    play.receives(cast.state_chunk(4, 0, state.chunk(1), 1)).rejects("STATE-CHUNK", "not the one proved", 1)
+    play.receives(cast.state_chunk(4, 0, pages(state)[1], 1)).rejects("STATE-CHUNK", "not the one proved", 1)
     play.receives(cast.state_chunk(4, 0, b"", 2)).rejects("STATE-CHUNK", sender=2)
     play.receives(cast.state_chunk(4, 3, b"x", 1), cast.state_chunk(4, 2**31, b"x", 1)).does_nothing()
-    play.receives(cast.state_chunk(8, 0, state.chunk(0), 1)).does_nothing()
-    play.receives(cast.state_chunk(4, 0, state.chunk(0), 1)).does_nothing()
+    play.receives(cast.state_chunk(8, 0, pages(state)[0], 1)).does_nothing()
+    play.receives(cast.state_chunk(4, 0, pages(state)[0], 1)).does_nothing()
     play.receives(cast.state_chunk(4, 0, b"x", 1)).does_nothing()
     assert list(play.replica.transfer.chunks) == [0]
 
@@ -185,7 +189,7 @@ def test_nothing_is_taken_that_was_not_wanted(playbook: Make, seq: int) -> None:
     play = playbook(me=3)
     state = play.cast.state(4, {})
     play.receives(play.cast.state_meta(state, 1)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 0, state.data, 1)).does_nothing()
+    play.receives(play.cast.state_chunk(4, 0, pages(state)[0], 1)).does_nothing()
 
 
 def test_an_offer_below_what_was_executed_is_not_taken(playbook: Make) -> None:
@@ -220,7 +224,7 @@ def test_a_stable_checkpoint_is_offered_to_who_is_below_it(playbook: Make) -> No
     play.receives(play.cast.fetch_state(3, above=0)).sends("STATE_META", to=3, seq=4)
     play.receives(play.cast.fetch_state(3, above=4)).does_nothing()
     play.receives(play.cast.fetch_chunk(4, 0, by=3)).sends("STATE_CHUNK", to=3, seq=4, index=0)
-    play.receives(play.cast.fetch_chunk(4, 1, by=3), play.cast.fetch_chunk(4, 2**32 - 1, by=3)).does_nothing()
+    play.receives(play.cast.fetch_chunk(4, 2, by=3), play.cast.fetch_chunk(4, 2**32 - 1, by=3)).does_nothing()
     play.receives(play.cast.fetch_chunk(8, 0, by=3)).does_nothing()
 
 
@@ -262,7 +266,7 @@ def test_a_replica_that_lags_past_a_checkpoint_catches_up_and_votes_for_it() -> 
     assert votes
     cluster.crash(2)
     assert cluster.call(0, b"get", b"k1").startswith(b"\x00\x02\x00\x00\x00\x02ok")
-    assert cluster.replica(3).service.snapshot() == cluster.replica(0).service.snapshot()
+    assert cluster.replica(3).store.image().digest == cluster.replica(0).store.image().digest
 
 
 def test_a_liar_that_garbles_every_chunk_only_delays_it() -> None:
@@ -282,22 +286,17 @@ def test_a_liar_that_garbles_every_chunk_only_delays_it() -> None:
     assert cluster.run(10_000, until=caught_up(cluster, 3))
     for number in range(10):
         cluster.call(0, b"put", b"k", b"%d" % number)
-    assert cluster.replica(3).service.snapshot() == cluster.replica(1).service.snapshot()
+    assert cluster.replica(3).store.image().digest == cluster.replica(1).store.image().digest
 
 
 def test_a_replica_whose_own_state_went_wrong_mends_it() -> None:
     cluster = MemoryCluster()
     cluster.call(0, b"put", b"k", b"1")
-    cluster.replica(2).service.restore(encode_fields(b"k", b"corrupt"))
+    cluster.replica(2).store.put(b"k", b"corrupt")
     for number in range(12):
         cluster.call(0, b"put", b"x", b"%d" % number)
     assert cluster.trace("alarm", 2)
     assert cluster.run(5_000, until=caught_up(cluster, 2))
     cluster.run(500)
-    assert cluster.replica(2).service.snapshot() == cluster.replica(0).service.snapshot()
+    assert cluster.replica(2).store.image().digest == cluster.replica(0).store.image().digest
     assert not cluster.replica(2).state_is_wrong
-
-
-def test_chunks_are_no_larger_than_they_may_be() -> None:
-    snapshot = take_snapshot(4, b"x" * (3 * CHUNK_BYTES + 1))
-    assert [len(snapshot.chunk(i)) for i in range(5)] == [CHUNK_BYTES] * 3 + [1, 0]

@@ -1,8 +1,16 @@
 """Replicated services: deterministic state machines under PBFT.
 
-A service of your own needs five methods (``Service``) and a line in ``SERVICES``. It must be a pure
-function of the operations executed: no clock, no chance, no set order; ``snapshot`` gives equal bytes for
-equal states.
+A service of your own is a class with one method, and a line in ``SERVICES``:
+
+    class Counter:
+        def execute(self, store: Store, client: ClientId, operation: bytes) -> bytes:
+            count = int(store.get(b"count") or b"0") + 1
+            store.put(b"count", b"%d" % count)
+            return b"%d" % count
+
+All its state is in the store: nothing in the object, no clock (but ``store.time_ns``, the time all replicas
+agreed on), no chance, no set order. Checkpoints, state
+transfer, the log and the client table then come by themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ..store import Store
 from ..types import ClientId
 from .append import AppendLists
 from .kv import KeyValueStore
@@ -18,14 +27,10 @@ from .kv import KeyValueStore
 class Service(Protocol):
     """What is replicated."""
 
-    def execute(self, client: ClientId, operation: bytes) -> bytes:
-        """Apply one operation (any bytes: a client may be a liar) and give its result. Never raises."""
-
-    def snapshot(self) -> bytes:
-        """The whole state, canonically."""
-
-    def restore(self, snapshot: bytes) -> None:
-        """Become the state of a snapshot taken by an equal service."""
+    def execute(self, store: Store, client: ClientId, operation: bytes) -> bytes:
+        """Apply one operation (any bytes: a client may be a liar) to the store and give its result. A pure
+        function of its arguments; never raises, except what the store raises at a write through a read-only
+        view."""
 
 
 SERVICES: dict[str, Callable[[], Service]] = {"kv": KeyValueStore, "append": AppendLists}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..operations import decode_fields, encode_fields
+from ..store import Store
 from ..types import ClientId
 
 OK = encode_fields(b"ok")
@@ -14,49 +15,29 @@ UNKNOWN = encode_fields(b"error", b"unknown operation")
 class KeyValueStore:
     """See ARCHITECTURE.md, services, for operations and results."""
 
-    def __init__(self) -> None:
-        self._values: dict[bytes, bytes] = {}
-
-    def execute(self, client: ClientId, operation: bytes) -> bytes:
+    def execute(self, store: Store, client: ClientId, operation: bytes) -> bytes:
         """One operation; anything unknown changes nothing."""
         match decode_fields(operation):
             case (b"get", key):
-                value = self._values.get(key)
+                value = store.get(key)
                 return NIL if value is None else encode_fields(b"ok", value)
             case (b"put", key, value):
-                self._values[key] = value
+                store.put(key, value)
                 return OK
             case (b"cas", key, expected, value):
-                return self._compare_and_set(key, expected, value)
+                return _compare_and_set(store, key, expected, value)
             case (b"delete", key):
-                self._values.pop(key, None)
+                store.delete(key)
                 return OK
             case _:
                 return UNKNOWN
 
-    def snapshot(self) -> bytes:
-        """Pairs by ascending key."""
-        return b"".join(encode_fields(key, self._values[key]) for key in sorted(self._values))
 
-    def restore(self, snapshot: bytes) -> None:
-        """Inverse of ``snapshot``."""
-        self._values = {}
-        position = 0
-        while position < len(snapshot):
-            key, position = _field(snapshot, position + 2)
-            value, position = _field(snapshot, position)
-            self._values[key] = value
-
-    def _compare_and_set(self, key: bytes, expected: bytes, value: bytes) -> bytes:
-        actual = self._values.get(key)
-        if actual is None:
-            return DIFFERS
-        if actual != expected:
-            return encode_fields(b"differs", actual)
-        self._values[key] = value
-        return encode_fields(b"swapped", actual)
-
-
-def _field(data: bytes, position: int) -> tuple[bytes, int]:
-    length = int.from_bytes(data[position : position + 4], "big")
-    return data[position + 4 : position + 4 + length], position + 4 + length
+def _compare_and_set(store: Store, key: bytes, expected: bytes, value: bytes) -> bytes:
+    actual = store.get(key)
+    if actual is None:
+        return DIFFERS
+    if actual != expected:
+        return encode_fields(b"differs", actual)
+    store.put(key, value)
+    return encode_fields(b"swapped", actual)

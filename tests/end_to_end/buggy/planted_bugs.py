@@ -38,7 +38,7 @@ def _no_client_table(correct: Rule) -> Rule:
     def execute_request(self: Any, request: Any) -> list[object]:
         from pbft_node.core.snapshots import LastReply
 
-        result = self.service.execute(request.client, request.operation)
+        result = self.service.execute(self.store, request.client, request.operation)
         self.send_reply(request.client, LastReply(request.timestamp, result))
         self.progress_made(request)
         return [request.client, request.timestamp, request.digest.hex(), "executed"]
@@ -55,7 +55,7 @@ def _unordered_reads(correct: Rule) -> Rule:
         if _function(request) not in ("get", "read"):
             correct(self, request)
             return
-        result = self.service.execute(request.client, request.operation)
+        result = self.service.execute(self.store, request.client, request.operation)
         self.send_reply(request.client, LastReply(request.timestamp, result))
 
     return on_request
@@ -74,11 +74,14 @@ def _wrong_effect(correct: Rule) -> Rule:
     """Say the right thing, do another: of every fifth request the trace is written, but not the effect."""
 
     def execute_request(self: Any, request: Any) -> list[object]:
+        from pbft_node.core.store import Store
+
         if request.timestamp % 5:
             return list(correct(self, request))
-        before = self.service.snapshot()
+        kept = self.store
+        self.store = Store(kept.image())
         line = correct(self, request)
-        self.service.restore(before)
+        self.store = kept
         return list(line)
 
     return execute_request
