@@ -22,6 +22,7 @@ from ..store import Store
 from ..types import ClientId
 from .append import AppendLists
 from .kv import KeyValueStore
+from .null import NullService
 
 
 class Service(Protocol):
@@ -33,4 +34,4 @@ class Service(Protocol):
         view."""
 
 
-SERVICES: dict[str, Callable[[], Service]] = {"kv": KeyValueStore, "append": AppendLists}
+SERVICES: dict[str, Callable[[], Service]] = {"kv": KeyValueStore, "append": AppendLists, "null": NullService}
