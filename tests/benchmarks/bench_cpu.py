@@ -21,6 +21,7 @@ from pbft_node.core.effects import Completed, Send
 from pbft_node.core.events import Received, Started
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
+from pbft_node.core.services.null import zeros
 from pbft_node.core.types import ReplicaId
 from pbft_node.genesis import ClientBlock, make_genesis
 from pbft_node.runtime import MAX_DATAGRAMS_PER_TURN, Runtime
@@ -154,7 +155,7 @@ def run(quick: bool) -> list[dict[str, object]]:
     rounds, operations = (3, 500) if quick else (5, 2000)
     rows = []
     for name, clients, settings in cases():
-        cost = measure(patient(**settings), clients, bytes(4), operations, rounds)
+        cost = measure(patient(**settings), clients, zeros(0), operations, rounds)
         rows.append({"case": name, **{f: round(getattr(cost, f), 1) for f in Cost.__slots__}})
     return rows
 

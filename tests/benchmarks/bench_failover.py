@@ -14,6 +14,8 @@ from statistics import median
 from load import Load, LoadGenerator
 from servers import Servers, make_cluster, replicas
 
+from pbft_node.core.services.null import zeros
+
 GOAL_MS = 100
 REQUEST_TIMER_MS = 400
 CLIENT_PAUSE_MS = 50
@@ -30,7 +32,7 @@ def run(quick: bool) -> list[dict[str, object]]:
     )
     gaps = []
     with replicas(cluster, durability="write") as servers:
-        generator = LoadGenerator(servers, CLIENTS, bytes(4))
+        generator = LoadGenerator(servers, CLIENTS, zeros(0))
         generator.keep_completions = True
         try:
             generator.wait_ready(answering=cluster.n)

@@ -17,10 +17,11 @@ from servers import Servers, make_cluster, replicas, unreplicated
 from unreplicated import NoKeys
 
 from pbft_node.core.cluster import Cluster
+from pbft_node.core.services.null import zeros
 
 KIB = 1024
-SHAPES = (("0/0", 4, 0), ("4/0", 4 * KIB, 0), ("0/4", 4, 4 * KIB))
-"""(argument/result in KiB, bytes of the operation, bytes of the result)."""
+SHAPES = (("0/0", 0, 0), ("4/0", 4 * KIB, 0), ("0/4", 0, 4 * KIB))
+"""(argument/result in KiB, bytes of the argument, of the result)."""
 PAPER_ORDERED = {"0/0": 4.1, "4/0": 3.1, "0/4": 1.7}
 PAPER_READS = {"0/0": 2.0, "4/0": 1.5, "0/4": 1.3}
 OPERATIONS_AT_A_TIME = 10
@@ -83,7 +84,7 @@ class Arena:
         for shape, argument, result in SHAPES:
             for (name, its_shape), generator in self._generators.items():
                 if its_shape == shape:
-                    generator.operation = result.to_bytes(4, "big") + bytes(argument - 4)
+                    generator.operation = zeros(result, argument)
                     load = generator.run(operations=OPERATIONS_AT_A_TIME, patience=10)
                     self.samples[name, shape] += load.latencies_ns
 

@@ -8,11 +8,13 @@ these cores is measured beside it, with one process per core that does nothing b
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import time
 
 from load import LoadGenerator
 from servers import make_cluster, replicas
 
+from pbft_node.core.services.null import zeros
 from pbft_node.genesis import ClientBlock, make_genesis
 from pbft_node.keys import NodeKeys
 
@@ -59,7 +61,7 @@ def one(name: str, settings: dict[str, object], clients: int, seconds: float, go
     """Throughput of a cluster with these settings."""
     cluster = make_cluster(**settings)
     with replicas(cluster) as servers:
-        generator = LoadGenerator(servers, clients, bytes(4))
+        generator = LoadGenerator(servers, clients, zeros(0))
         try:
             generator.wait_ready(answering=cluster.n)
             generator.run(seconds=seconds / 4)
@@ -86,8 +88,12 @@ def one(name: str, settings: dict[str, object], clients: int, seconds: float, go
 def verify_rate(seconds: float) -> float:
     """Signatures of a request's size that ``CORES`` processes verify in a second, together."""
     context = multiprocessing.get_context("fork")
-    with context.Pool(CORES) as pool:
+    with context.Pool(CORES, _die_on_sigterm) as pool:
         return sum(pool.map(_verify_for, [seconds] * CORES))
+
+
+def _die_on_sigterm() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _verify_for(seconds: float) -> float:

@@ -22,6 +22,7 @@ from pbft_node.core.frames import Malformed
 from pbft_node.core.messages import Request
 from pbft_node.core.seal import Seal
 from pbft_node.core.services import SERVICES, Service
+from pbft_node.core.store import Store
 from pbft_node.core.types import Principal, ReplicaId, View
 from pbft_node.runtime import Runtime
 from pbft_node.transport import AddressBook, UdpTransport
@@ -69,6 +70,7 @@ class Unreplicated:
     def __init__(self, cluster: Cluster, keys: Keyring, service: Service) -> None:
         self._seal = Seal(cluster, ReplicaId(0), keys)
         self._service = service
+        self._store = Store()
         self._last: dict[int, tuple[int, bytes]] = {}
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
@@ -88,7 +90,7 @@ class Unreplicated:
         if request.timestamp < timestamp:
             return []
         if request.timestamp > timestamp:
-            result = self._service.execute(request.client, request.operation)
+            result = self._service.execute(self._store, request.client, request.operation)
             self._last[request.client] = (request.timestamp, result)
         reply = self._seal.reply(request.client, View(0), request.timestamp, result)
         return [Send(request.client, reply)]

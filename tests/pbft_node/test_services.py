@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pbft_node.core.operations import decode_fields, encode_fields
 from pbft_node.core.services import SERVICES, Service
 from pbft_node.core.services.append import MAX_ELEMENTS, MAX_LIST_BYTES
+from pbft_node.core.services.null import MAX_RESULT_BYTES, TOO_LARGE, zeros
 from pbft_node.core.store import ReadOnlyStore, Store, WriteRefused
 from pbft_node.core.types import ClientId
 
@@ -62,6 +63,16 @@ def test_append_results() -> None:
     assert call(lists, b"read", b"k") == (b"list", b"1", b"2")
 
 
+def test_null_answers_as_many_zeros_as_asked_for() -> None:
+    null = Replicated("null")
+    assert decode_fields(null.execute(zeros(4096))) == (bytes(4096),)
+    assert decode_fields(null.execute(zeros(0, 4096))) == (b"",)
+    assert decode_fields(null.execute(zeros(MAX_RESULT_BYTES))) == (bytes(MAX_RESULT_BYTES),)
+    assert null.execute(zeros(MAX_RESULT_BYTES + 1)) == TOO_LARGE
+    assert call(null, b"zeros", b"1", b"") == (b"error", b"unknown operation"), "four bytes say how many"
+    assert len(null.store) == 0
+
+
 def test_a_full_list_takes_nothing_more() -> None:
     many = Replicated("append")
     for _ in range(MAX_ELEMENTS):
@@ -112,7 +123,7 @@ def test_all_of_the_state_is_in_the_store(
             assert copy.execute(read) == service.execute(read)
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"null"}))
 def test_a_write_through_a_read_only_view_is_refused_and_a_read_is_not(name: str) -> None:
     write, read = {"kv": (b"put", b"get"), "append": (b"append", b"read")}[name]
     service = Replicated(name)
