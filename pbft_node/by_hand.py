@@ -1,5 +1,5 @@
 """A cluster by hand: ``generate`` writes one for this machine, ``call`` makes one client call and prints the
-result.
+result, ``metrics`` asks a running replica how it is, ``trace-events`` says what its trace tells.
 
 Exit codes of ``call``: 0 the service answered · 1 it answered with an error · 2 wrong use · 3 no answer in
 time (the operation may still take effect) · 4 the machine is at fault.
@@ -17,6 +17,7 @@ import time
 from hashlib import blake2b
 from pathlib import Path
 
+from . import ask_metrics
 from .config import ClientConfig, load_client, read_json
 from .core import trace_events
 from .core.client import Client
@@ -46,9 +47,11 @@ def main(arguments: list[str]) -> int:
         if options.command == "call":
             return call(options)
         if options.command == "trace-events":
-            print(
-                json.dumps(trace_events.as_data(), indent=2) if options.json else trace_events.as_markdown()
-            )
+            data, table = trace_events.as_data(), trace_events.as_markdown()
+            print(json.dumps(data, indent=2) if options.json else table)
+            return 0
+        if options.command == "metrics":
+            print(ask_metrics.show(options.path, options.timeout, options.form))
             return 0
     except NodeError as error:
         print(f"pbft_node: {error}", file=sys.stderr)
@@ -76,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--client", type=int, metavar="ID", help="which of the file's clients; the first unless told"
     )
+    asked = commands.add_parser("metrics", help="what a running replica does; asks its metrics.sock")
+    asked.add_argument("path", type=Path, metavar="CONFIG_OR_FOLDER")
+    form = asked.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="form", action="store_const", const="json", default="text")
+    form.add_argument("--prometheus", dest="form", action="store_const", const="prometheus")
+    asked.add_argument("--timeout", type=_seconds, default=5.0, metavar="SECONDS")
     events = commands.add_parser("trace-events", help="every kind of event in trace.jsonl, with its fields")
     events.add_argument("--json", action="store_true", help="instead of a Markdown table")
     return parser

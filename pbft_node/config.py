@@ -55,6 +55,7 @@ class ReplicaConfig:
     log: Path
     trace: Path | None
     trace_level: str
+    metrics: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def load_replica(path: Path) -> ReplicaConfig:
     trace_level = table.text("trace_level", "normal")
     if trace_level not in TRACE_LEVELS:
         raise table.error("trace_level", trace_level, f"choose one of {', '.join(TRACE_LEVELS)}")
+    metrics = table.optional_text("metrics", "metrics.sock")
     table.end()
     directory = _directory(table, cluster, replica_keys, ranges)
     keyring = _keyring(table, directory, secret, replica_keys[replica], f"replicas[{replica}]")
@@ -102,6 +104,7 @@ def load_replica(path: Path) -> ReplicaConfig:
         folder / log,
         None if trace is None else folder / trace,
         trace_level,
+        None if metrics is None else folder / metrics,
     )
 
 

@@ -6,6 +6,7 @@ or the core halted · 4 the machine is at fault (port, rights, space) · 70 a bu
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -14,10 +15,11 @@ from .config import ReplicaConfig, load_replica
 from .core.replica import Replica
 from .core.services import SERVICES
 from .errors import EXIT_BUG, ConfigError, NodeError
+from .metrics_socket import MetricsSocket
 from .runtime import Runtime
 from .trace import TraceFile
 from .transport import BUFFER_BYTES, AddressBook, UdpTransport
-from .wal import open_log
+from .wal import Log, open_log
 
 
 def main(path: Path) -> int:
@@ -62,6 +64,7 @@ def _run(config: ReplicaConfig) -> None:
     replica = Replica(cluster, me, config.keyring, make_service())
     replica.traces_debug = config.trace_level == "debug"
     runtime = Runtime(replica, opened.log, transport, trace)
+    runtime.metrics = _metrics(config, replica, runtime, opened.log, transport)
     try:
         runtime.run(opened.records, time.time_ns() - time.monotonic_ns())
     finally:
@@ -70,6 +73,30 @@ def _run(config: ReplicaConfig) -> None:
             lost = ", ".join(f"{count} {reason}" for reason, count in sorted(transport.lost.items()))
             _say(f"datagrams that could not be sent: {lost}")
     _say("stopped by a signal")
+
+
+def _metrics(
+    config: ReplicaConfig, replica: Replica, runtime: Runtime, log: Log, transport: UdpTransport
+) -> MetricsSocket | None:
+    """Nothing rests on it: where it cannot be, the replica says so and runs without."""
+    if config.metrics is None:
+        return None
+    up_since_ns = time.monotonic_ns()
+
+    def answer(now_ns: int) -> bytes:
+        from . import metrics  # not needed for a start
+
+        try:
+            sources = metrics.Sources(replica, runtime.meter, config.keyring, log, transport, up_since_ns)
+            return json.dumps(metrics.snapshot(sources, now_ns)).encode()
+        except Exception as bug:  # a bug here must not cost the replica
+            return json.dumps({"schema": metrics.SCHEMA, "error": repr(bug)}).encode()
+
+    try:
+        return MetricsSocket(config.metrics, answer)
+    except OSError as error:
+        _say(f"{config.metrics}: no metrics can be asked for: {error.strerror}. Mend it, or set it to null")
+        return None
 
 
 def _say(line: str) -> None:

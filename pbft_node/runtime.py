@@ -31,6 +31,8 @@ from .core.effects import (
 )
 from .core.events import Event, Received, Started
 from .errors import HaltedError
+from .meter import Meter
+from .metrics_socket import MetricsSocket
 from .timers import Timers
 from .trace import TraceFile
 from .transport import UdpTransport
@@ -70,6 +72,9 @@ class Runtime:
         self._outbox: list[Send] = []
         self._halt: str | None = None
         self._stopping = False
+        self.meter = Meter()
+        self.metrics: MetricsSocket | None = None
+        """Where this replica tells its metrics, if it does; set before ``run``."""
 
     def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0) -> None:
         """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
@@ -84,9 +89,16 @@ class Runtime:
             poll.register(wake_reader, select.EPOLLIN)
             poll.register(self._transport.fileno(), select.EPOLLIN)
             self.turn([Started(records, wall_offset_ns)])
+            if self.metrics is not None:
+                poll.register(self.metrics.fileno(), select.EPOLLIN)
             while not self._stopping:
-                poll.poll(self._wait_seconds())
-                self.turn(map(Received, self._transport.receive(MAX_DATAGRAMS_PER_TURN)))
+                ready = poll.poll(self._wait_seconds())
+                begin_ns = self._clock_ns()
+                datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN)
+                self.meter.received.add(datagrams)
+                self.turn(map(Received, datagrams))
+                self.meter.turn_ns.add(self._clock_ns() - begin_ns)
+                self._tell_metrics(ready, poll)
             if self._trace:
                 self._trace.finish(self._clock_ns())
         finally:
@@ -97,12 +109,22 @@ class Runtime:
             os.close(wake_reader)
             os.close(wake_writer)
 
+    def _tell_metrics(self, ready: list[tuple[int, int]], poll: select.epoll) -> None:
+        """If somebody asks, after the turn's work is done."""
+        metrics = self.metrics
+        if metrics is None or all(descriptor != metrics.fileno() for descriptor, _ in ready):
+            return
+        if not metrics.serve(self._clock_ns()):
+            poll.unregister(metrics.fileno())
+
     def close(self) -> None:
         """Let go of log, socket and trace, as a crash would."""
         self._log.close()
         self._transport.close()
         if self._trace:
             self._trace.close()
+        if self.metrics is not None:
+            self.metrics.close()
 
     def turn(self, events: Iterable[Event]) -> None:
         """Handle these events and the timers that are due, then carry out what came of them, together."""
@@ -117,6 +139,7 @@ class Runtime:
             raise HaltedError(
                 f"halted: {self._halt}. See its trace for what led there before you start it again"
             )
+        self.meter.send(self._outbox)
         for message in self._outbox:
             self._transport.send(message.to, message.data)
         self._outbox.clear()
@@ -124,9 +147,11 @@ class Runtime:
     def _fire_due_timers(self) -> None:
         now_ns = self._clock_ns()
         for _ in range(MAX_TIMERS_PER_TURN):
+            due_ns = self._timers.next_due_ns()
             fired = self._timers.take_due(now_ns)
-            if fired is None:
+            if fired is None or due_ns is None:
                 return
+            self.meter.timer_late_ns.add(now_ns - due_ns)
             self._step(fired)
 
     def _step(self, event: Event) -> None:
@@ -148,9 +173,11 @@ class Runtime:
             case CancelTimer(name):
                 self._timers.cancel(name)
             case Trace(kind, fields):
+                self.meter.trace(kind, fields)
                 if self._trace:
                     self._trace.add(now_ns, kind, fields)
             case Rejected():
+                self.meter.reject(effect)
                 if self._trace:
                     self._trace.rejected(now_ns, effect)
             case Compact(records):

@@ -16,6 +16,7 @@ import fcntl
 import os
 import stat
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Log:
         self._durability = durability
         self._index = index
         self._waiting: list[bytes] = []
+        self.writes = self.write_ns = 0
+        """Group commits, and the time they took."""
 
     def append(self, record: bytes) -> None:
         """Durable after the next ``sync``."""
@@ -83,12 +86,19 @@ class Log:
             return
         data = b"".join(self._waiting)
         self._waiting.clear()
+        begin_ns = time.monotonic_ns()
         try:
             _write_all(self._descriptor, data)
             if self._durability == "fsync":
                 os.fdatasync(self._descriptor)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
+        self.writes += 1
+        self.write_ns += time.monotonic_ns() - begin_ns
+
+    def size_bytes(self) -> int:
+        """Of the file now."""
+        return os.fstat(self._descriptor).st_size
 
     def compact(self, records: Sequence[bytes]) -> None:
         """Replace everything, also what waits, by ``records``; a crash leaves the old log or the new one."""
