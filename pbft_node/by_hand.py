@@ -28,6 +28,7 @@ from .core.operations import MAX_OPERATION_BYTES, decode_fields, encode_fields
 from .core.services import SERVICES
 from .errors import ConfigError, MachineError, NodeError
 from .genesis import ClientBlock, make_genesis, write_json, write_replica
+from .own_services import load_service
 from .timers import Timers
 from .transport import AddressBook, UdpTransport
 
@@ -69,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("folder", type=Path)
     new.add_argument("--nodes", type=int, default=4)
     new.add_argument("--base-port", type=int, default=7000, help="replica i gets this port plus i")
-    new.add_argument("--service", choices=sorted(SERVICES), default="kv")
+    new.add_argument(
+        "--service", default="kv", help=f"{', '.join(SERVICES)}, or a class of yours: package.module:Class"
+    )
     new.add_argument("--auth", default="hybrid")
     new.add_argument("--seed", type=int, default=0, help="of the test keys")
     one = commands.add_parser("call", help="one operation, for example: call client.json put k v")
@@ -100,6 +103,7 @@ def _seconds(text: str) -> float:
 def generate(options: argparse.Namespace) -> int:
     """Write ``replicas/<i>/``, ``client.json`` and ``public.json``; say how to go on."""
     folder: Path = options.folder
+    load_service(options.service, print)  # it exists, and can be loaded here at least
     if not 1 <= options.base_port <= 65_535 - options.nodes:
         raise ConfigError(
             f"--base-port {options.base_port}: the ports up to it plus {options.nodes} must exist"
@@ -122,7 +126,8 @@ def generate(options: argparse.Namespace) -> int:
     print("Start each replica (test keys: guard nothing real with them):")
     for config in configs:
         print(f"  python -m pbft_node --config {config} &")
-    print(f"Then: python -m pbft_node call {folder / 'client.json'} put k v")
+    example = "put k v" if options.service == "kv" else "OPERATION FIELD..."
+    print(f"Then: python -m pbft_node call {folder / 'client.json'} {example}")
     return 0
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from .config import ReplicaConfig, load_replica
 from .core.replica import Replica
-from .core.services import SERVICES
 from .errors import EXIT_BUG, ConfigError, NodeError
 from .metrics_socket import MetricsSocket
+from .own_services import load_service
 from .runtime import Runtime
 from .trace import TraceFile
 from .transport import BUFFER_BYTES, AddressBook, UdpTransport
@@ -41,10 +41,10 @@ def main(path: Path) -> int:
 
 def _run(config: ReplicaConfig) -> None:
     cluster, me = config.cluster, config.replica
-    make_service = SERVICES.get(cluster.service)
-    if make_service is None:
-        known = ", ".join(sorted(SERVICES))
-        raise ConfigError(f"{config.path}: cluster.service = {cluster.service!r}: choose one of {known}")
+    try:
+        service = load_service(cluster.service, _say)
+    except ConfigError as problem:
+        raise ConfigError(f"{config.path}: cluster.{problem}") from None
     opened = open_log(config.log, cluster.cluster_id, me, config.durability)
     address = config.replica_addresses[me]
     transport = UdpTransport(address, AddressBook(config.replica_addresses, config.client_addresses))
@@ -61,7 +61,7 @@ def _run(config: ReplicaConfig) -> None:
     _say(
         f"replica {me} of {cluster.n} at {address[0]}:{address[1]}, {len(opened.records)} records in its log"
     )
-    replica = Replica(cluster, me, config.keyring, make_service())
+    replica = Replica(cluster, me, config.keyring, service)
     replica.traces_debug = config.trace_level == "debug"
     runtime = Runtime(replica, opened.log, transport, trace)
     runtime.metrics = _metrics(config, replica, runtime, opened.log, transport)

@@ -123,7 +123,7 @@ def test_all_of_the_state_is_in_the_store(
             assert copy.execute(read) == service.execute(read)
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"null"}))
+@pytest.mark.parametrize("name", ["append", "kv"])
 def test_a_write_through_a_read_only_view_is_refused_and_a_read_is_not(name: str) -> None:
     write, read = {"kv": (b"put", b"get"), "append": (b"append", b"read")}[name]
     service = Replicated(name)

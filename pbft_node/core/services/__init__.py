@@ -1,6 +1,7 @@
 """Replicated services: deterministic state machines under PBFT.
 
-A service of your own is a class with one method, and a line in ``SERVICES``:
+A service of your own is a class with one method, named in the cluster's configuration as
+``package.module:Class`` (see ``pbft_node/own_services.py``):
 
     class Counter:
         def execute(self, store: Store, client: ClientId, operation: bytes) -> bytes:
@@ -9,8 +10,8 @@ A service of your own is a class with one method, and a line in ``SERVICES``:
             return b"%d" % count
 
 All its state is in the store: nothing in the object, no clock (but ``store.time_ns``, the time all replicas
-agreed on), no chance, no set order. Checkpoints, state
-transfer, the log and the client table then come by themselves.
+agreed on), no chance, no set order. Checkpoints, state transfer, the log and the client table then come by
+themselves.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ from typing import Protocol
 from ..store import Store
 from ..types import ClientId
 from .append import AppendLists
+from .bank import Banks
+from .counter import Counters
+from .files import Files
 from .kv import KeyValueStore
 from .null import NullService
+from .queue import Queues
+from .set import Sets
 
 
 class Service(Protocol):
@@ -34,4 +40,13 @@ class Service(Protocol):
         view."""
 
 
-SERVICES: dict[str, Callable[[], Service]] = {"kv": KeyValueStore, "append": AppendLists, "null": NullService}
+SERVICES: dict[str, Callable[[], Service]] = {
+    "kv": KeyValueStore,
+    "append": AppendLists,
+    "counter": Counters,
+    "set": Sets,
+    "queue": Queues,
+    "bank": Banks,
+    "files": Files,
+    "null": NullService,
+}
