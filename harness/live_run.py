@@ -28,7 +28,7 @@ from harness.topology import client_address, replica_address
 from harness.watch import Watch
 from pbft_node.config import load_client
 from pbft_node.core.client import Client
-from pbft_node.core.codec import reply_client
+from pbft_node.core.client_codec import reply_client
 from pbft_node.core.types import FIRST_CLIENT_ID
 from pbft_node.genesis import ClientBlock, Genesis, make_genesis
 

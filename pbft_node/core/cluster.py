@@ -31,6 +31,9 @@ class Cluster:
     auth: str = "hybrid"
     """``hybrid``: signatures for what a third party must believe, MACs for the rest. ``sign``: signatures
     only."""
+    client_auth: str = "sign"
+    """``sign``: a REQUEST is signed. ``mac``: it carries a MAC for each replica, as in the paper; then one
+    client can make replicas disagree on what is authentic and force view changes. For comparison only."""
     checkpoint_interval: int = 128
     """K of section 4.3."""
     window: int = 256
@@ -71,6 +74,8 @@ class Cluster:
             return f"cluster_id has {len(self.cluster_id)} bytes: it must have 16"
         if self.auth not in ("hybrid", "sign"):
             return f"auth = {self.auth!r}: choose 'hybrid' or 'sign'"
+        if self.client_auth not in ("sign", "mac"):
+            return f"client_auth = {self.client_auth!r}: choose 'sign' or 'mac'"
         if self.checkpoint_interval < 1 or self.window < 2 * self.checkpoint_interval:
             return (
                 f"checkpoint_interval K = {self.checkpoint_interval}, window L = {self.window}: "

@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
+from .client_codec import decode_reply, decode_request
 from .cluster import FINGERPRINT_BYTES, MAX_BATCH
-from .digests import DIGEST_BYTES, request_digest, result_digest
-from .frames import NAMES_REPLIER, RESULT_DIGEST, Frame, Malformed, MessageType, parse_frame
+from .digests import DIGEST_BYTES
+from .frames import Frame, Malformed, MessageType, parse_frame
 from .messages import (
     Batch,
     BatchBody,
@@ -27,24 +28,19 @@ from .messages import (
     Prepare,
     PreparedCertificate,
     PrePrepare,
-    Reply,
-    Request,
     StateChunk,
     StateMeta,
     Status,
     ViewChange,
 )
-from .operations import MAX_OPERATION_BYTES
 from .reader import U16, BodyReader
 from .types import (
     FIRST_CLIENT_ID,
     MAX_TIME_NS,
-    ClientId,
     Digest,
     Principal,
     ReplicaId,
     SeqNum,
-    Timestamp,
     View,
 )
 
@@ -108,11 +104,6 @@ def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: S
     return head + _META.pack(length, len(chunk_digests)) + b"".join(chunk_digests)
 
 
-def encode_reply(client: ClientId, result: bytes) -> bytes:
-    """Body of REPLY; view and timestamp are in the header. ``result``: or its digest, as the flags say."""
-    return _U32.pack(client) + result
-
-
 def encode_index(index: int, data: bytes = b"") -> bytes:
     """Body of FETCH-CHUNK and STATE-CHUNK."""
     return _U32.pack(index) + data
@@ -151,7 +142,7 @@ def decode_batch(data: bytes) -> Batch:
     count = reader.count(MAX_BATCH)
     if time_ns > MAX_TIME_NS or (time_ns and not count):
         raise Malformed(f"a batch of {count} requests at time {time_ns}")
-    requests = tuple(_request(reader.frame(MessageType.REQUEST)) for _ in range(count))
+    requests = tuple(decode_request(reader.frame(MessageType.REQUEST)) for _ in range(count))
     reader.end()
     return Batch(requests, time_ns)
 
@@ -172,18 +163,6 @@ def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
     return checkpoints
 
 
-def reply_client(data: bytes) -> ClientId | None:
-    """The client a datagram (a REPLY, or a piece of one) says it is for, or None. Checks nothing."""
-    try:
-        frame, _ = parse_frame(data)
-    except Malformed:
-        return None
-    if frame.type in (MessageType.REPLY, MessageType.FRAGMENT) and len(frame.body) >= 4:
-        (receiver,) = _U32.unpack_from(frame.body)
-        return ClientId(receiver) if receiver >= FIRST_CLIENT_ID else None
-    return None
-
-
 def _replica(frame: Frame) -> ReplicaId:
     if frame.sender >= MAX_REPLICAS:
         raise Malformed(f"{frame.type.name} from {frame.sender}, which is no replica")
@@ -200,21 +179,6 @@ def _digest(frame: Frame) -> Digest:
     if len(frame.body) != DIGEST_BYTES:
         raise Malformed(f"{frame.type.name} with a body of {len(frame.body)} bytes")
     return Digest(frame.body)
-
-
-def _request(frame: Frame) -> Request:
-    if frame.flags & ~NAMES_REPLIER:
-        raise Malformed(f"REQUEST with flags {frame.flags}")
-    if frame.sender < FIRST_CLIENT_ID:
-        raise Malformed(f"REQUEST from {frame.sender}, which is no client")
-    replier = ReplicaId(frame.view) if frame.flags & NAMES_REPLIER else None
-    if frame.view >= (1 if replier is None else MAX_REPLICAS) or frame.seq < 1:
-        raise Malformed(f"REQUEST with view {frame.view}, timestamp {frame.seq}")
-    if len(frame.body) > MAX_OPERATION_BYTES:
-        raise Malformed(f"operation of {len(frame.body)} bytes: the limit is {MAX_OPERATION_BYTES}")
-    raw = frame.raw
-    client, timestamp = ClientId(frame.sender), Timestamp(frame.seq)
-    return Request(client, timestamp, frame.body, raw, request_digest(raw), replier)
 
 
 def _pre_prepare(frame: Frame) -> PrePrepare:
@@ -261,21 +225,6 @@ def _certificate(reader: BodyReader) -> PreparedCertificate:
     return PreparedCertificate(
         pre_prepare, tuple(_prepare(reader.frame(MessageType.PREPARE)) for _ in range(count))
     )
-
-
-def _reply(frame: Frame) -> Reply:
-    reader = BodyReader(frame.body)
-    client = ClientId(reader.number(_U32))
-    result: bytes | None = frame.body[4:]
-    assert result is not None
-    digest = result_digest(result)
-    if frame.flags == RESULT_DIGEST:
-        digest = Digest(reader.take(DIGEST_BYTES))
-        reader.end()
-        result = None
-    elif frame.flags:
-        raise Malformed(f"REPLY with flags {frame.flags}")
-    return Reply(View(frame.view), Timestamp(frame.seq), client, _replica(frame), result, digest, frame.raw)
 
 
 def _view_change(frame: Frame) -> ViewChange:
@@ -376,11 +325,11 @@ def _fragment(frame: Frame) -> Fragment:
 
 
 _DECODERS: dict[MessageType, Callable[[Frame], Message]] = {
-    MessageType.REQUEST: _request,
+    MessageType.REQUEST: decode_request,
     MessageType.PREPARE: _prepare,
     MessageType.COMMIT: _commit,
     MessageType.DECIDED: _decided,
-    MessageType.REPLY: _reply,
+    MessageType.REPLY: decode_reply,
     MessageType.CHECKPOINT: _checkpoint,
     MessageType.VIEW_CHANGE: _view_change,
     MessageType.NEW_VIEW: _new_view,

@@ -3,13 +3,14 @@
     offset 0   4s  magic "PBFT"
            4   B   version
            5   B   type (MessageType)
-           6   B   authentication: 1 signature (64 bytes), 2 MAC (16 bytes)
+           6   B   authentication: 1 signature (64 bytes), 2 MAC (16 bytes), 3 authenticator (REQUEST only:
+                   H count, then a MAC for each replica)
            7   B   flags, see below; 0 in every other message
            8   I   sender (a replica, or the client of a REQUEST)
           12   Q   view (REQUEST: the replica it names)
           20   Q   sequence number (REQUEST, REPLY: the timestamp)
           28   I   length of the body
-          32       body, then the signature or MAC, then (PRE-PREPARE only) the batch
+          32       body, then its authentication, then (PRE-PREPARE only) the batch
 
 All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The
 batch of a PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
@@ -40,7 +41,9 @@ SIGNED = 1
 MACED = 2
 NAMES_REPLIER = 2
 RESULT_DIGEST = 1
+AUTHENTICATOR = 3
 TAG_BYTES = {SIGNED: SIGNATURE_BYTES, MACED: MAC_BYTES}
+COUNT = struct.Struct(">H")
 
 
 class MessageType(IntEnum):
@@ -114,7 +117,7 @@ def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:
         raise Malformed("wrong magic")
     if version != VERSION:
         raise Malformed(f"version {version}")
-    if auth not in TAG_BYTES:
+    if auth not in TAG_BYTES and (auth, type_) != (AUTHENTICATOR, MessageType.REQUEST):
         raise Malformed(f"authentication kind {auth}")
     if type_ not in MessageType._value2member_map_:
         raise Malformed(f"message type {type_}")
@@ -123,9 +126,17 @@ def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:
     if seq > (MAX_TIMESTAMP if type_ in (MessageType.REQUEST, MessageType.REPLY) else MAX_SEQUENCE):
         raise Malformed(f"sequence number {seq}")
     body_end = offset + HEADER_BYTES + length
-    end = body_end + TAG_BYTES[auth]
+    end = body_end + (TAG_BYTES.get(auth) or _authenticator_bytes(data, body_end))
     if end > len(data):
         raise Malformed(f"body of {length} bytes is cut short")
     body = data[offset + HEADER_BYTES : body_end]
     tag = data[body_end:end]
     return Frame(MessageType(type_), auth, flags, sender, view, seq, body, tag, data[offset:body_end]), end
+
+
+def _authenticator_bytes(data: bytes, start: int) -> int:
+    """How long it is says its own count; a count of more than there is makes the frame too short."""
+    if start + COUNT.size > len(data):
+        return COUNT.size
+    (count,) = COUNT.unpack_from(data, start)
+    return COUNT.size + int(count) * MAC_BYTES

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .codec import encode_batch, encode_certificate
 from .effects import Persist
 from .frames import MessageType
-from .messages import Batch, Commit, Decided, Message, Prepare, PrePrepare
+from .messages import Batch, Commit, Decided, Message, Prepare, PrePrepare, Request
 from .records import RecordType, committed_record
 from .requests import Requests
 from .slots import Slot, prepared_certificate
@@ -72,10 +72,22 @@ class NormalCase(Requests):
         ahead_ns = message.batch.time_ns - self.wall_ns()
         if ahead_ns > self.cluster.clock_tolerance_ns:
             return f"its time is {ahead_ns} ns ahead of ours"
-        for request in message.batch.requests:
-            if not self.seal.verify_raw(request.client, request.raw):
+        return self.request_problem(message, message.batch)
+
+    def request_problem(self, message: PrePrepare, batch: Batch) -> str | None:
+        """Every request is its client's. What O names was prepared: a correct replica found it to be so."""
+        if self.new_view is not None and message.seq <= self.settled:
+            return None
+        for request in batch.requests:
+            if not self.is_authentic(request):
                 return f"a request that client {request.client} did not sign"
         return None
+
+    def is_authentic(self, request: Request) -> bool:
+        """The same bytes are checked once: those that wait here came from the client, and were."""
+        waiting = self.pending.get(request.client)
+        known = waiting is not None and waiting.request.raw == request.raw
+        return known or self.seal.authentic_request(request.client, request.raw)
 
     def follows_new_view(self, message: PrePrepare) -> bool:
         """Section 4.4: new numbers begin behind max-s; up to it only O counts, wherever the window was then.

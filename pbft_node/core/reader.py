@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from .frames import SIGNED, Frame, Malformed, MessageType, parse_frame
+from .frames import MACED, Frame, Malformed, MessageType, parse_frame
 
 U16 = struct.Struct(">H")
 
@@ -41,11 +41,11 @@ class BodyReader:
         return value
 
     def frame(self, expected: MessageType) -> Frame:
-        """A signed frame inside the body."""
+        """A frame inside the body that others can check, too: signed, or a REQUEST with its authenticator."""
         frame, self.position = parse_frame(self.data, self.position)
         if frame.type is not expected:
             raise Malformed(f"{frame.type.name} where {expected.name} belongs")
-        if frame.auth != SIGNED:
+        if frame.auth == MACED:
             raise Malformed(f"{expected.name} without a signature inside another message")
         return frame
 

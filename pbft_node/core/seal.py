@@ -2,16 +2,20 @@
 
 ``hybrid`` signs what a third party must believe (certificates are only worth their signatures) and MACs the
 rest with pairwise keys; ``sign`` signs everything. A frame with the wrong kind of authentication for its
-type is rejected: a MAC'd PREPARE would count here and prove nothing in a view change.
+type is rejected: a MAC'd PREPARE would count here and prove nothing in a view change. Requests are signed,
+or, with ``client_auth: mac``, carry the paper's authenticator: a vector of MACs, one for each replica.
 """
 
 from __future__ import annotations
 
-from .authentication import Keyring
+from .authentication import MAC_BYTES, Keyring
+from .client_codec import encode_reply
 from .cluster import Cluster
-from .codec import encode_fragment_head, encode_reply
+from .codec import encode_fragment_head
 from .digests import digest_of, result_digest
 from .frames import (
+    AUTHENTICATOR,
+    COUNT,
     MACED,
     MAX_DATAGRAM_BYTES,
     NAMES_REPLIER,
@@ -33,6 +37,7 @@ ALWAYS_SIGNED = frozenset(
         MessageType.NEW_VIEW,
     }
 )
+AUTH_OFFSET = 6
 FRAGMENT_DATA_BYTES = MAX_DATAGRAM_BYTES - 256
 
 
@@ -44,6 +49,7 @@ class Seal:
         self._keys = keys
         self._n = cluster.n
         self._sign_all = cluster.auth == "sign"
+        self._mac_requests = cluster.client_auth == "mac"
         self._signed_domain = b"traitor-pbft/1/signed\x00" + cluster.cluster_id
         self._maced_domain = b"traitor-pbft/1/maced\x00" + cluster.cluster_id
 
@@ -68,7 +74,9 @@ class Seal:
     def authentic(self, frame: Frame) -> bool:
         """The frame's sender wrote it (for me, if it is MAC'd), with the kind of authentication its type
         demands."""
-        if frame.sender >= self._n and frame.type is not MessageType.REQUEST:
+        if frame.type is MessageType.REQUEST:
+            return self.authentic_request(frame.sender, frame.raw)
+        if frame.sender >= self._n:
             return False
         if self.signs(frame.type):
             return frame.auth == SIGNED and self.verify(frame.sender, frame.signed, frame.tag)
@@ -83,6 +91,18 @@ class Seal:
     def verify_raw(self, signer: Principal, raw: bytes) -> bool:
         """Same for a whole signed frame, signature last: what certificates are made of."""
         return len(raw) > 64 and self.verify(signer, raw[:-64], raw[-64:])
+
+    def authentic_request(self, client: Principal, raw: bytes) -> bool:
+        """The client wrote this frame, alone or inside a batch, as far as this replica can tell."""
+        if not self._mac_requests:
+            return raw[AUTH_OFFSET] == SIGNED and self.verify_raw(client, raw)
+        size = COUNT.size + self._n * MAC_BYTES
+        content, tag = raw[:-size], raw[-size:]
+        if raw[AUTH_OFFSET] != AUTHENTICATOR or len(raw) <= size or COUNT.unpack_from(tag) != (self._n,):
+            return False
+        own = COUNT.size + self._me * MAC_BYTES
+        mac = tag[own : own + MAC_BYTES]
+        return self._keys.verify_mac(client, self._maced_content(self._me, content), mac)
 
     def fragments(self, peer: Principal, data: bytes) -> list[bytes]:
         """A message as datagrams: itself when it fits in one."""
@@ -104,9 +124,14 @@ class Seal:
 
     def request(self, timestamp: Timestamp, operation: bytes, replier: ReplicaId | None = None) -> bytes:
         """<REQUEST, o, t, c> by this client; ``replier`` is to send the whole result, everybody if None."""
-        if replier is None:
-            return self.signed(MessageType.REQUEST, 0, timestamp, operation)
-        return self.signed(MessageType.REQUEST, replier, timestamp, operation, NAMES_REPLIER)
+        flags = 0 if replier is None else NAMES_REPLIER
+        if not self._mac_requests:
+            return self.signed(MessageType.REQUEST, replier or 0, timestamp, operation, flags)
+        content = header_and_body(
+            MessageType.REQUEST, AUTHENTICATOR, flags, self._me, replier or 0, timestamp, operation
+        )
+        macs = [self._keys.mac(i, self._maced_content(i, content)) for i in range(self._n)]
+        return content + COUNT.pack(self._n) + b"".join(macs)
 
     def reply(
         self, client: ClientId, view: View, timestamp: Timestamp, result: bytes, *, whole: bool = True

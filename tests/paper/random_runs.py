@@ -31,6 +31,7 @@ class Options:
     clients: int
     operations: int
     auth: str
+    client_auth: str
 
 
 def draw(seed: int) -> Options:
@@ -44,6 +45,7 @@ def draw(seed: int) -> Options:
         clients=stream.randint(1, 4),
         operations=stream.randint(5, 25),
         auth=stream.choice(["hybrid", "hybrid", "sign"]),
+        client_auth=stream.choice(["sign", "sign", "mac"]),
     )
 
 
@@ -54,7 +56,13 @@ def random_run(seed: int, traces_debug: bool = False) -> MemoryCluster:
     network = Network(max_ns=options.max_delay_ms * MILLISECOND_NS, loss=options.loss)
     network.duplication = options.duplication
     cluster = MemoryCluster(
-        seed, network, traces_debug=traces_debug, service="append", n=options.n, auth=options.auth
+        seed,
+        network,
+        traces_debug=traces_debug,
+        service="append",
+        n=options.n,
+        auth=options.auth,
+        client_auth=options.client_auth,
     )
     left = dict.fromkeys(range(options.clients), options.operations)
 

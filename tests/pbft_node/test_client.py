@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pbft_node.core.client import RETRY_TIMER, Client
+from pbft_node.core.client_codec import encode_reply, reply_client
 from pbft_node.core.cluster import Cluster
-from pbft_node.core.codec import decode, encode_reply, reply_client
+from pbft_node.core.codec import decode
 from pbft_node.core.effects import CancelTimer, Completed, Effect, Rejected, Send, SetTimer
 from pbft_node.core.events import Received, Started, TimerFired
 from pbft_node.core.frames import MessageType

@@ -1,0 +1,68 @@
+"""REQUEST and REPLY as bytes: what travels between clients and replicas (sections 4.1 and 5.1).
+
+As in ``codec``: one encoding each, decoding gives a message or raises ``Malformed``, and who wrote it is for
+``seal`` to say.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from .digests import DIGEST_BYTES, request_digest, result_digest
+from .frames import NAMES_REPLIER, RESULT_DIGEST, Frame, Malformed, MessageType, parse_frame
+from .messages import Reply, Request
+from .operations import MAX_OPERATION_BYTES
+from .reader import BodyReader
+from .types import FIRST_CLIENT_ID, ClientId, Digest, ReplicaId, Timestamp, View
+
+_U32 = struct.Struct(">I")
+
+
+def encode_reply(client: ClientId, result: bytes) -> bytes:
+    """Body of REPLY; view and timestamp are in the header. ``result``: or its digest, as the flags say."""
+    return _U32.pack(client) + result
+
+
+def reply_client(data: bytes) -> ClientId | None:
+    """The client a datagram (a REPLY, or a piece of one) says it is for, or None. Checks nothing."""
+    try:
+        frame, _ = parse_frame(data)
+    except Malformed:
+        return None
+    if frame.type in (MessageType.REPLY, MessageType.FRAGMENT) and len(frame.body) >= 4:
+        (receiver,) = _U32.unpack_from(frame.body)
+        return ClientId(receiver) if receiver >= FIRST_CLIENT_ID else None
+    return None
+
+
+def decode_request(frame: Frame) -> Request:
+    """Raises Malformed."""
+    if frame.flags & ~NAMES_REPLIER:
+        raise Malformed(f"REQUEST with flags {frame.flags}")
+    if frame.sender < FIRST_CLIENT_ID:
+        raise Malformed(f"REQUEST from {frame.sender}, which is no client")
+    replier = ReplicaId(frame.view) if frame.flags & NAMES_REPLIER else None
+    if frame.view >= (1 if replier is None else FIRST_CLIENT_ID) or frame.seq < 1:
+        raise Malformed(f"REQUEST with view {frame.view}, timestamp {frame.seq}")
+    if len(frame.body) > MAX_OPERATION_BYTES:
+        raise Malformed(f"operation of {len(frame.body)} bytes: the limit is {MAX_OPERATION_BYTES}")
+    raw = frame.raw
+    client, timestamp = ClientId(frame.sender), Timestamp(frame.seq)
+    return Request(client, timestamp, frame.body, raw, request_digest(raw), replier)
+
+
+def decode_reply(frame: Frame) -> Reply:
+    """Raises Malformed."""
+    if frame.sender >= FIRST_CLIENT_ID:
+        raise Malformed(f"REPLY from {frame.sender}, which is no replica")
+    reader = BodyReader(frame.body)
+    client = ClientId(reader.number(_U32))
+    replica, view, timestamp = ReplicaId(frame.sender), View(frame.view), Timestamp(frame.seq)
+    if frame.flags == RESULT_DIGEST:
+        digest = Digest(reader.take(DIGEST_BYTES))
+        reader.end()
+        return Reply(view, timestamp, client, replica, None, digest, frame.raw)
+    if frame.flags:
+        raise Malformed(f"REPLY with flags {frame.flags}")
+    result = frame.body[4:]
+    return Reply(view, timestamp, client, replica, result, result_digest(result), frame.raw)
