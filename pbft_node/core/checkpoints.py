@@ -13,7 +13,7 @@ from .effects import Compact
 from .execution import Execution
 from .frames import MessageType
 from .messages import Checkpoint
-from .records import RecordType, committed_record, encode_seq, record
+from .records import LOST_LOG, RecordType, committed_record, encode_seq, record
 from .snapshots import Snapshot, encode_snapshot, take_snapshot
 from .types import Digest, SeqNum
 
@@ -31,6 +31,8 @@ class Checkpoints(Execution):
 
     def announce_checkpoint(self, snapshot: Snapshot) -> None:
         """<CHECKPOINT, n, d, i>, also for a state that was fetched: its proof lacks nobody then."""
+        if not self.may_vote:
+            return
         vote = self.own_checkpoint(snapshot)
         self.checkpoint_votes.setdefault(snapshot.seq, {})[self.me] = vote
         self.trace("checkpoint", seq=snapshot.seq, digest=snapshot.digest.hex())
@@ -118,7 +120,7 @@ class Checkpoints(Execution):
 
     def log_records(self) -> tuple[bytes, ...]:
         """The log, rewritten: every promise still open, from the stable checkpoint on."""
-        records: list[bytes] = []
+        records = [] if self.may_leave else list(LOST_LOG)
         for seq in sorted(n for n in self.snapshots if n >= self.stable):
             data = encode_snapshot(self.snapshots[seq])
             records.append(record(RecordType.SNAPSHOT, encode_seq(seq, data)))

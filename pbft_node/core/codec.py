@@ -28,9 +28,11 @@ from .messages import (
     Prepare,
     PreparedCertificate,
     PrePrepare,
+    QueryView,
     StateChunk,
     StateMeta,
     Status,
+    TellView,
     ViewChange,
 )
 from .reader import U16, BodyReader
@@ -47,6 +49,7 @@ from .types import (
 MAX_REPLICAS = FIRST_CLIENT_ID
 MAX_CERTIFICATES = 8192
 MAX_CHUNKS = 1 << 16
+NONCE_BYTES = 16
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _BATCH = struct.Struct(">QH")
@@ -314,6 +317,21 @@ def _state_chunk(frame: Frame) -> StateChunk:
     return StateChunk(_replica(frame), SeqNum(frame.seq), index, frame.body[4:])
 
 
+def _query_view(frame: Frame) -> QueryView:
+    return QueryView(_replica(frame), View(frame.view), _nonce(frame), frame.raw)
+
+
+def _tell_view(frame: Frame) -> TellView:
+    return TellView(_replica(frame), View(frame.view), SeqNum(frame.seq), _nonce(frame))
+
+
+def _nonce(frame: Frame) -> bytes:
+    _plain(frame)
+    if len(frame.body) != NONCE_BYTES:
+        raise Malformed(f"{frame.type.name} with a body of {len(frame.body)} bytes")
+    return frame.body
+
+
 def _fragment(frame: Frame) -> Fragment:
     _plain(frame)
     reader = BodyReader(frame.body)
@@ -329,6 +347,8 @@ _DECODERS: dict[MessageType, Callable[[Frame], Message]] = {
     MessageType.PREPARE: _prepare,
     MessageType.COMMIT: _commit,
     MessageType.DECIDED: _decided,
+    MessageType.QUERY_VIEW: _query_view,
+    MessageType.TELL_VIEW: _tell_view,
     MessageType.REPLY: decode_reply,
     MessageType.CHECKPOINT: _checkpoint,
     MessageType.VIEW_CHANGE: _view_change,

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The first event of a life. ``records``: the log's records, oldest first; empty when it never ran."""
+    """The first event of a life. ``records``: the log's records, oldest first; empty when it never ran,
+    ``records.LOST_LOG`` when what it promised is lost."""
 
     records: tuple[bytes, ...] = ()
     wall_offset_ns: int = 0
     """Wall-clock time minus ``now_ns``, for the times that primaries choose (section 4.6)."""
+    nonce: bytes = b""
+    """16 random bytes, never used before: needed when the log is lost (see ``silence``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class MessageType(IntEnum):
     STATE_CHUNK = 15
     FRAGMENT = 16
     DECIDED = 17
+    QUERY_VIEW = 18
+    TELL_VIEW = 19
 
 
 class Malformed(Exception):

@@ -234,6 +234,29 @@ class StateChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryView:
+    """A replica whose log is lost asks how far the others are (see ``silence``)."""
+
+    replica: ReplicaId
+    view: View
+    """The first view it may vote in, once it knows that and has the state; 0 before."""
+    nonce: bytes
+    """16 bytes, new in each life: an answer that shows it was given after the log was lost."""
+    raw: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TellView:
+    """The answer to QUERY-VIEW."""
+
+    replica: ReplicaId
+    view: View
+    """The last view it asked for or entered."""
+    stable: SeqNum
+    nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Fragment:
     """A piece of a message too large for a datagram. A matter of transport: it is MAC'd in every mode."""
 
@@ -264,5 +287,7 @@ Message = (
     | StateMeta
     | FetchChunk
     | StateChunk
+    | QueryView
+    | TellView
     | Fragment
 )

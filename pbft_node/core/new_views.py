@@ -34,7 +34,8 @@ class NewViews(ViewChanges):
         """V: our own and the first others, exactly a quorum."""
         held = self.view_changes_for(self.view)
         others = [change for replica, change in held.items() if replica != self.me]
-        chosen = [held[self.me], *others[: self.cluster.quorum - 1]]
+        own = [held[self.me]] if self.me in held else []  # silent, it has none (see ``silence``)
+        chosen = [*own, *others][: self.cluster.quorum]
         return tuple(sorted(chosen, key=lambda change: change.replica))
 
     def new_proposal(self, seq: SeqNum, digest: Digest) -> PrePrepare:
@@ -46,7 +47,7 @@ class NewViews(ViewChanges):
         """Enter the view if its proof holds in every part."""
         if message.view < self.view or (message.view == self.view and self.active):
             return
-        if message.primary == self.me:
+        if message.primary == self.me and self.may_vote:
             self.reject(message.primary, "NEW-VIEW", "this replica's own, sent by somebody else")
             return
         problem = new_view_problem(self.cluster, self.seal, message)

@@ -121,7 +121,9 @@ class NormalCase(Requests):
             self.learn_batch(message.digest, message.batch)
 
     def trace_accepted(self, message: PrePrepare, requests: int) -> None:
-        """The backup's side of ``pre-prepare``."""
+        """The backup's side of ``pre-prepare``: a vote."""
+        if not self.may_vote:
+            return
         self.trace(
             "pre-prepare",
             view=message.view,
@@ -135,7 +137,7 @@ class NormalCase(Requests):
 
     def send_prepare(self, slot: Slot) -> None:
         """A backup's vote for the PRE-PREPARE it accepted; the primary sends none."""
-        if self.primary == self.me:
+        if self.primary == self.me or not self.may_vote:
             return
         assert slot.pre_prepare is not None
         vote = self.own_prepare(slot)
@@ -182,7 +184,6 @@ class NormalCase(Requests):
         self.certificates[slot.seq] = certificate
         digest = certificate.pre_prepare.digest
         self.persist(RecordType.PREPARED, encode_certificate(certificate))
-        self.trace("prepared", view=slot.view, seq=slot.seq, digest=digest.hex())
         self.send_commit(slot, digest)
         self.check_committed(slot)
 
@@ -190,6 +191,9 @@ class NormalCase(Requests):
 
     def send_commit(self, slot: Slot, digest: Digest) -> None:
         """<COMMIT, v, n, d, i>."""
+        if not self.may_vote:
+            return
+        self.trace("prepared", view=slot.view, seq=slot.seq, digest=digest.hex())
         slot.commits[self.me] = digest
         self.broadcast(MessageType.COMMIT, slot.view, slot.seq, digest)
 

@@ -10,11 +10,14 @@
 | SNAPSHOT | CHECKPOINT leaves | lose the state it vouched for |
 | STABLE | - (follows the proof) | lose the proof its VIEW-CHANGE needs |
 | BATCH | - | lose a batch fetched by digest |
+| SILENT | (first record) | forget that what came before is lost (see ``silence``) |
+| RECOVERED | - (the first VIEW-CHANGE after) | be silent again |
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -35,6 +38,8 @@ class RecordType(IntEnum):
     SNAPSHOT = 6
     STABLE = 7
     BATCH = 8
+    SILENT = 9
+    RECOVERED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,15 @@ class Record:
 def record(type_: RecordType, payload: bytes) -> bytes:
     """One log record."""
     return bytes([type_]) + payload
+
+
+LOST_LOG = (record(RecordType.SILENT, b""),)
+"""The log of a replica that ran and does not know what it promised."""
+
+
+def is_lost(records: Sequence[bytes]) -> bool:
+    """The log begins at an unknown past, and the replica had not recovered from that."""
+    return tuple(records[:1]) == LOST_LOG and record(RecordType.RECOVERED, b"") not in records
 
 
 def parse_record(data: bytes) -> Record | None:

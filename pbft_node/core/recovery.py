@@ -13,17 +13,19 @@ from .codec import decode, decode_batch, decode_certificate, decode_checkpoints,
 from .effects import Halt
 from .frames import Malformed
 from .messages import NewView, ViewChange
-from .records import Record, RecordType, decode_seq, parse_record
-from .retransmission import Retransmission
+from .records import Record, RecordType, decode_seq, is_lost, parse_record
+from .silence import Silence
 from .snapshots import decode_snapshot
 from .types import Digest, SeqNum
 
 
-class Recovery(Retransmission):
+class Recovery(Silence):
     """The first event of a life."""
 
-    def on_started(self, records: tuple[bytes, ...]) -> None:
-        """Take up the log, then ask the others what happened since."""
+    def on_started(self, records: tuple[bytes, ...], nonce: bytes) -> None:
+        """Take up the log, then ask the others what happened since. Of a lost one nothing is taken up."""
+        lost = is_lost(records)
+        records = () if lost else records
         self.silent = True
         problem = self.read_log(records) or self.restore_last_state()
         if problem is None:
@@ -45,6 +47,8 @@ class Recovery(Retransmission):
             stable=self.stable,
             records=len(records),
         )
+        if lost:
+            self.fall_silent(nonce)
         for seq in sorted(self.checkpoint_votes):
             self.check_stable(seq)
         self.execute_ready()
@@ -85,6 +89,9 @@ class Recovery(Retransmission):
             case RecordType.BATCH:
                 batch = decode_batch(found.payload)
                 self.keep_batch(batch.digest, batch, self.high_watermark)
+            case RecordType.SILENT | RecordType.RECOVERED:
+                if found.payload:  # else it is over, see is_lost
+                    raise Malformed(f"{found.type.name} with a payload")
 
     def read_pre_prepare(self, payload: bytes) -> None:
         """A proposal made or accepted; of an earlier view only its batch still matters."""

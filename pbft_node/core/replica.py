@@ -29,10 +29,12 @@ from .messages import (
     NewView,
     Prepare,
     PrePrepare,
+    QueryView,
     Request,
     StateChunk,
     StateMeta,
     Status,
+    TellView,
     ViewChange,
 )
 from .recovery import Recovery
@@ -53,16 +55,17 @@ class Replica(Recovery):
         """What to do about an event, in order (see ``effects`` for the contract)."""
         self.now_ns = now_ns
         match event:
-            case Started(records, wall_offset_ns):
+            case Started(records, wall_offset_ns, nonce):
                 self.wall_offset_ns = wall_offset_ns
                 assert not self.started, "a replica starts once in its life"
                 self.started = True
-                self.on_started(records)
+                self.on_started(records, nonce)
             case Received(data):
                 self.on_datagram(data)
             case TimerFired(name, generation):
                 self.on_timer(name, generation)
         assert self.started, "the first event is Started"
+        self.consider_speaking()
         self.propose()
         self.watch_oldest()
         return self.take_effects()
@@ -156,6 +159,10 @@ class Replica(Recovery):
                 self.on_fetch_chunk(message)
             case StateChunk():
                 self.on_state_chunk(message)
+            case QueryView():
+                self.on_query_view(message)
+            case TellView():
+                self.on_tell_view(message)
             case Fragment():
                 self.on_fragment(message)
             case _:

@@ -42,7 +42,7 @@ class Requests(ReplicaState):
             return "answered again"
         if not self.note_pending(request):
             return "dropped"
-        if not self.is_active_primary and self.active:
+        if self.primary != self.me and self.active:
             self.send_raw(self.primary, request.raw)
             return "relayed"
         return "kept"
@@ -143,7 +143,7 @@ class Requests(ReplicaState):
         must ask for the next view; with n = 4 and one that asked already, the second is the primary.
         """
         oldest = None
-        if self.active and not self.fetching_state():
+        if self.active and self.may_leave and not self.fetching_state():
             oldest = next(iter(self.pending.values()), None)
         watched = (oldest.request.client, oldest.request.timestamp) if oldest else None
         if watched == self.watched:

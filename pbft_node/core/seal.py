@@ -35,6 +35,7 @@ ALWAYS_SIGNED = frozenset(
         MessageType.CHECKPOINT,
         MessageType.VIEW_CHANGE,
         MessageType.NEW_VIEW,
+        MessageType.QUERY_VIEW,
     }
 )
 AUTH_OFFSET = 6

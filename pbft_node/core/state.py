@@ -76,6 +76,11 @@ class ReplicaState:
 
     def begin_in_view_0(self) -> None:
         """The view, and how to leave it."""
+        self.may_vote = True
+        """False from the loss of its log until it enters a view it never took part in (see ``silence``)."""
+        self.may_leave = True
+        """False until it can show all that it may have committed before its log was lost: no VIEW-CHANGE
+        before."""
         self.view = View(0)
         self.active = True
         """False between VIEW-CHANGE and NEW-VIEW."""
@@ -136,6 +141,10 @@ class ReplicaState:
         """When each peer's STATUS was last answered."""
         self.helped_times: dict[ReplicaId, int] = {}
         """How many were."""
+        self.answered_ns: dict[ReplicaId, int] = {}
+        """When each peer's QUERY-VIEW was last answered."""
+        self.helped_out_ns: dict[ReplicaId, list[int]] = {}
+        """When a view was left for a silent peer's sake."""
 
     # ------------------------------------------------------------ predicates
 
@@ -147,7 +156,7 @@ class ReplicaState:
     @property
     def is_active_primary(self) -> bool:
         """This replica orders requests now."""
-        return self.active and self.primary == self.me
+        return self.active and self.primary == self.me and self.may_vote
 
     def wall_ns(self) -> int:
         """This replica's wall clock."""

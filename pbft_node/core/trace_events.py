@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SCHEMA = "traitor/trace/1"
-MINOR = 1
+MINOR = 2
 """Raised with every kind or field added. Readers ignore what they do not know."""
 CORE, BASE, DEBUG = "core", "base", "debug"
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -70,6 +70,8 @@ TEXT = Type("text", _is_text)
 DIGEST = Type("digest", _is_digest)
 """64 hexadecimal digits."""
 DIGEST_OR_EMPTY = Type("digest or empty", lambda value: value == "" or _is_digest(value))
+NUMBER_OR_NULL = Type("number or null", lambda value: value is None or _is_number(value))
+REPLICAS = Type("list", lambda value: isinstance(value, list) and all(map(_is_number, value)))
 PRINCIPAL = Type("principal or null", lambda value: value is None or _is_number(value))
 OUTCOMES = Type("list", lambda value: isinstance(value, list) and all(map(_is_outcome, value)))
 
@@ -106,11 +108,16 @@ KINDS: tuple[Kind, ...] = (
     _kind("stable", CORE, "4.3", "a quorum proof made it stable (h); the log below was dropped", seq=SEQ,
           digest=DIGEST, high=SEQ("H, the high watermark")),
     _kind("view-change", CORE, "4.4", "VIEW-CHANGE sent", view=VIEW("asked for"),
-          reason=one_of("request timeout", "new-view timeout", "joined f+1"),
+          reason=one_of("request timeout", "new-view timeout", "joined f+1", "asked by a silent replica"),
           failed_views=NUMBER("in a row; every timeout is doubled so often")),
     _kind("new-view", CORE, "4.4", "the view was entered", view=VIEW, primary=REPLICA, min_s=SEQ, max_s=SEQ),
     _kind("state-transfer", CORE, "5.3", "a state is fetched", seq=SEQ, digest=DIGEST_OR_EMPTY,
           step=one_of("started", "finished")),
+    _kind("silent", CORE, "-", "its log is lost and it votes on nothing: at the start, and with each news",
+          view=VIEW, answers=REPLICAS("that told their view, ascending"), needed=NUMBER("answers"),
+          bound=NUMBER_OR_NULL("the first view it may vote in")),
+    _kind("recovered", CORE, "-", "it votes and can show all that counts: no longer silent", view=VIEW,
+          bound=VIEW("as in `silent`"), executed=SEQ),
     _kind("rejected", BASE, "-", "bytes a correct peer would not send; alike ones are limited to 5 lines a"
           " second, the rest is counted", sender=PRINCIPAL, message=TEXT("its type"), reason=TEXT,
           count=optional(NUMBER("when the line stands for several"))),

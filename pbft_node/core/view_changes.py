@@ -62,6 +62,8 @@ class ViewChanges(StateTransfer):
     def start_view_change(self, view: View, reason: str) -> None:
         """Multicast <VIEW-CHANGE, v+1, n, C, P, i> and take no more part in the old view."""
         assert view > self.view, f"view change to {view} from {self.view}"
+        if not self.may_leave:
+            return
         self.view = view
         self.active = False
         self.watched = None

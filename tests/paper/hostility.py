@@ -33,6 +33,7 @@ def corpus() -> tuple[bytes, ...]:
     cluster.crash(0)
     for number in range(25):
         cluster.call(1, b"put", b"k%d" % number, b"%d" % number * 9_000)
+    cluster.lose_log(0)
     cluster.start(0)
     cluster.run(2_000)
     cluster.crash(1)

@@ -28,6 +28,7 @@ from pbft_node.core.effects import (
 )
 from pbft_node.core.events import Event, Received, Started, TimerFired
 from pbft_node.core.operations import encode_fields
+from pbft_node.core.records import LOST_LOG
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
 from pbft_node.core.trace_events import problem
@@ -71,6 +72,8 @@ class Host:
 
     replica: Replica | None = None
     records: list[bytes] = field(default_factory=list)
+    promised: int = 0
+    """Records before this index are durable for sure: something was sent after them."""
     life: int = 0
     paused: bool = False
     backlog: list[Event] = field(default_factory=list)
@@ -124,10 +127,20 @@ class MemoryCluster:
         service = SERVICES[self.cluster.service]()
         host.replica = self.make_replica(self.cluster, ReplicaId(index), SimulatedKeys(index), service)
         host.replica.traces_debug = self.traces_debug
-        self.deliver(index, Started(tuple(host.records)))
+        nonce = b"%8d%8d" % (index, host.life)
+        self.deliver(index, Started(tuple(host.records), nonce=nonce))
 
     def crash(self, index: int) -> None:
-        self.hosts[index].replica = None
+        """Dies; of the records that nothing was sent after, some may not have reached the disk."""
+        host = self.hosts[index]
+        host.replica = None
+        del host.records[self.random.randint(min(host.promised, len(host.records)), len(host.records)) :]
+
+    def lose_log(self, index: int) -> None:
+        """The disk of a crashed replica is gone: it will know that it promised, not what."""
+        assert self.hosts[index].replica is None, f"replica {index} runs"
+        self.hosts[index].records = list(LOST_LOG)
+        self.hosts[index].promised = 1
 
     def crash_after_effects(self, index: int, count: int) -> None:
         """Die in the middle of the next event that has effects, after ``count`` of them."""
@@ -205,7 +218,10 @@ class MemoryCluster:
                     self.hosts[source].records.append(record)
                 case Compact(records):
                     self.hosts[source].records = list(records)
+                    self.hosts[source].promised = len(records)
                 case Send():
+                    if source < self.cluster.n:
+                        self.hosts[source].promised = len(self.hosts[source].records)
                     for send in self.on_send(source, effect):
                         self.transmit(source, send)
                 case SetTimer(name, generation, delay_ns):
@@ -244,6 +260,10 @@ class MemoryCluster:
         found = self.hosts[index].replica
         assert found is not None, f"replica {index} is down"
         return found
+
+    def silent(self) -> set[int]:
+        """Those that lost their logs and have not recovered."""
+        return {i for i, host in enumerate(self.hosts) if host.replica and not host.replica.may_leave}
 
     def trace(self, kind: str, replica: int | None = None) -> list[Trace]:
         return [t for _, r, _, t in self.traces if t.kind == kind and replica in (None, r)]

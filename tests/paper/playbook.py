@@ -37,6 +37,9 @@ from pbft_node.core.services import SERVICES
 from pbft_node.core.trace_events import problem
 from pbft_node.core.types import FIRST_CLIENT_ID, ReplicaId
 
+NONCE = b"n" * 16
+"""Of every life in a playbook."""
+
 
 @dataclass
 class Line:
@@ -84,7 +87,7 @@ class Playbook:
         service = SERVICES[self.cluster.service]()
         self.replica = self.make_replica(self.cluster, self.me, SimulatedKeys(self.me), service)
         self.timers = {}
-        self.happens(Started(tuple(self.log)), f"start with {len(self.log)} records")
+        self.happens(Started(tuple(self.log), nonce=NONCE), f"start with {len(self.log)} records")
         return self.replica
 
     def restarts(self, records: Iterable[bytes] | None = None) -> Playbook:

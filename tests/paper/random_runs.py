@@ -86,15 +86,22 @@ def random_run(seed: int, traces_debug: bool = False) -> MemoryCluster:
     network.loss = min(network.loss, 0.05)
     assert cluster.run(120_000, until=finished), f"seed {seed} {options}: not live: {describe(cluster)}"
     cluster.run(10_000)
+    assert not cluster.silent(), f"seed {seed} {options}: silent {cluster.silent()}: {describe(cluster)}"
     check_all(cluster, seed, options)
     return cluster
 
 
 def one_fault(cluster: MemoryCluster, stream: random.Random, finished: object) -> None:
-    """Up to f replicas die, stop or are cut off for a while."""
-    f = cluster.cluster.f
-    victims = stream.sample(range(cluster.cluster.n), stream.randint(1, f))
-    kind = stream.choice(["crash", "crash", "tear", "pause", "cut", "deaf", "all"])
+    """Up to f replicas die, lose their logs, stop or are cut off for a while; the silent count among them."""
+    silent = cluster.silent()
+    room = cluster.cluster.f - len(silent)
+    if room == 0:
+        recovered = cluster.run(60_000, until=lambda: not cluster.silent())
+        assert recovered, f"still silent: {describe(cluster)}"
+        room = cluster.cluster.f
+        silent.clear()
+    victims = stream.sample([i for i in range(cluster.cluster.n) if i not in silent], stream.randint(1, room))
+    kind = stream.choice(["crash", "crash", "lose", "lose", "tear", "pause", "cut", "deaf", "all"])
     if kind == "all":
         for victim in range(cluster.cluster.n):
             cluster.crash(victim)
@@ -105,7 +112,7 @@ def one_fault(cluster: MemoryCluster, stream: random.Random, finished: object) -
         both = kind == "cut"
         cluster.network.cut = lambda source, target: target in victims or (both and source in victims)
     for victim in victims:
-        if kind == "crash":
+        if kind in ("crash", "lose"):
             cluster.crash(victim)
         elif kind == "tear":
             cluster.crash_after_effects(victim, stream.randint(0, 6))
@@ -115,6 +122,8 @@ def one_fault(cluster: MemoryCluster, stream: random.Random, finished: object) -
     cluster.network.cut = lambda source, target: False
     cluster.crash_in_effects.clear()
     for victim in victims:
+        if kind == "lose":
+            cluster.lose_log(victim)
         if cluster.hosts[victim].replica is None:
             cluster.start(victim)
         elif cluster.hosts[victim].paused:
