@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test bench-node soak-node lint format clean
+.PHONY: help setup tools tools-maybe run test bench-node bench-andrew soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -21,11 +21,12 @@ help:  ## this list
 	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
 	echo 'make setup   only .venv with the pinned dependencies (quick when nothing changed)'
 	echo 'make bench-node  performance of pbft_node: ratios, throughput, failover (under six minutes on two idle cores)'
+	echo 'make bench-andrew  the paper'\''s file workload on a replicated file service (under five minutes on two idle cores)'
 	echo 'make soak-node   a million operations: does memory stay flat, is the log bounded'
 	echo 'make lint    ruff, ruff format --check, mypy strict, import contracts'
 	echo 'make format  ruff format and its safe fixes'
 	echo 'make clean   remove .venv and caches; runs/ stays'
-	echo 'ARGS="..."   is passed on by run, test, bench-node and soak-node'
+	echo 'ARGS="..."   is passed on by run, test, bench-node, bench-andrew and soak-node'
 
 setup: $(READY)
 	@echo 'make setup: ready ($(VENV))'
@@ -93,6 +94,9 @@ test: $(READY) tools-maybe lint
 
 bench-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/bench_node.py $(ARGS)
+
+bench-andrew: $(READY)
+	@$(VENV)/bin/python tests/benchmarks/bench_andrew.py $(ARGS)
 
 soak-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/soak_node.py $(ARGS)
