@@ -50,6 +50,9 @@ class Cluster:
     max_timeout_ns: int = 30_000 * MILLISECOND_NS
     clock_tolerance_ns: int = 1000 * MILLISECOND_NS
     """How far ahead of a backup's wall clock the time of a batch may be (section 4.6)."""
+    slow_primary_factor: int = 8
+    """So many times slower than the best of the last n views, and a primary is replaced; 0: never for
+    that."""
     status_busy_ns: int = 150 * MILLISECOND_NS
     """Interval of STATUS messages while something is missing."""
     status_idle_ns: int = 1000 * MILLISECOND_NS
@@ -121,6 +124,8 @@ class Cluster:
         for name, value in numbers.items():
             if value < 1:
                 return f"{name} = {value}: it must be at least 1"
+        if self.slow_primary_factor < 0:
+            return f"slow_primary_factor = {self.slow_primary_factor}: choose 0 (off) or more"
         longest = max(self.request_timeout_ns, self.view_change_timeout_ns)
         if self.max_timeout_ns < longest:
             return f"max_timeout_ns = {self.max_timeout_ns}: no timeout may be longer, but one is {longest}"

@@ -54,6 +54,8 @@ _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _BATCH = struct.Struct(">QH")
 _STATUS = struct.Struct(">BQQ")
+_ACTIVE = 1
+_SUSPECTS = 2
 _META = struct.Struct(">QI")
 
 
@@ -95,10 +97,12 @@ def encode_status(
     executed: SeqNum,
     view_changes: Sequence[ReplicaId],
     slots: bytes,
+    suspects: bool = False,
 ) -> bytes:
     """Body of STATUS; view and stable are in the header. ``parameters``: ``Cluster.fingerprint``."""
+    mode = (_ACTIVE if active else 0) | (_SUSPECTS if suspects else 0)
     held = b"".join(U16.pack(replica) for replica in view_changes)
-    return parameters + _STATUS.pack(active, log_view, executed) + U16.pack(len(view_changes)) + held + slots
+    return parameters + _STATUS.pack(mode, log_view, executed) + U16.pack(len(view_changes)) + held + slots
 
 
 def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
@@ -258,21 +262,22 @@ def _status(frame: Frame) -> Status:
     _plain(frame)
     reader = BodyReader(frame.body)
     parameters = reader.take(FINGERPRINT_BYTES)
-    active, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
+    mode, log_view, executed = _STATUS.unpack(reader.take(_STATUS.size))
     held = tuple(ReplicaId(reader.number(U16)) for _ in range(reader.count(MAX_REPLICAS)))
     slots = frame.body[reader.position :]
-    if active > 1 or len(slots) > MAX_CERTIFICATES:
+    if mode > (_ACTIVE | _SUSPECTS) or mode == _SUSPECTS or len(slots) > MAX_CERTIFICATES:
         raise Malformed("STATUS that no replica sends")
     return Status(
         _replica(frame),
         parameters,
         View(frame.view),
-        bool(active),
+        bool(mode & _ACTIVE),
         View(log_view),
         SeqNum(frame.seq),
         SeqNum(executed),
         held,
         slots,
+        bool(mode & _SUSPECTS),
     )
 
 

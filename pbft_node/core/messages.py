@@ -172,6 +172,8 @@ class Status:
     """While not active: whose VIEW-CHANGE for ``view`` it has, ascending."""
     slots: bytes
     """A byte per sequence number from executed + 1: flags HAS_BATCH, IS_PREPARED, IS_COMMITTED."""
+    suspects: bool = False
+    """A vote: the primary of ``view``, where it is active, is too slow (see ``slow_primary``)."""
 
 
 HAS_BATCH = 1

@@ -39,6 +39,7 @@ from .messages import (
 )
 from .recovery import Recovery
 from .services import Service
+from .slow_primary import PACE_TIMER
 from .state import NEW_VIEW_TIMER, REQUEST_TIMER, STATUS_TIMER
 from .types import ReplicaId
 
@@ -82,6 +83,8 @@ class Replica(Recovery):
                 self.on_new_view_timeout()
             case _ if name == STATUS_TIMER:
                 self.on_status_timer()
+            case _ if name == PACE_TIMER:
+                self.on_pace_timer(late_ns)
 
     def on_datagram(self, data: bytes) -> None:
         """Open, check the seal, hand on."""

@@ -77,7 +77,13 @@ class Retransmission(NewViews):
         self.asked_ns = self.now_ns
         held = [] if self.active else list(self.view_changes_for(self.view))
         body = encode_status(
-            self.parameters, self.active, self.log_view, self.executed, held, self.slot_flags()
+            self.parameters,
+            self.active,
+            self.log_view,
+            self.executed,
+            held,
+            self.slot_flags(),
+            self.suspects_primary(),
         )
         self.broadcast(MessageType.STATUS, self.view, self.stable, body)
 
@@ -182,3 +188,9 @@ class Retransmission(NewViews):
         digest = slot.commits.get(self.me)
         if digest is not None and not flags & IS_COMMITTED:
             self.send(peer, MessageType.COMMIT, slot.view, slot.seq, digest)
+
+    # ------------------------------------------------------------ later phases
+
+    def suspects_primary(self) -> bool:
+        """See ``slow_primary``."""
+        raise NotImplementedError

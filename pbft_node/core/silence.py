@@ -34,7 +34,7 @@ from .effects import Compact
 from .frames import MessageType
 from .messages import QueryView, TellView
 from .records import RecordType
-from .retransmission import Retransmission
+from .slow_primary import SlowPrimary
 from .types import ReplicaId, SeqNum, View
 
 HELP_BURST = 3
@@ -56,7 +56,7 @@ class Silent:
     """T, or None while fewer than a quorum have answered."""
 
 
-class Silence(Retransmission):
+class Silence(SlowPrimary):
     """Silent until a view it cannot have voted in, then as the others."""
 
     silence: Silent | None = None

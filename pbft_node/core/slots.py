@@ -25,6 +25,8 @@ class Slot:
     prepared: bool = False
     """Reached, its certificate kept and durable, COMMIT sent."""
     committed: bool = False
+    accepted_ns: int | None = None
+    """When this backup accepted the proposal, outside a NEW-VIEW."""
 
     def matching_prepares(self, primary: ReplicaId) -> list[Prepare]:
         """PREPAREs of distinct backups for the digest of the PRE-PREPARE, by replica."""

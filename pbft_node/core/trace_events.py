@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SCHEMA = "traitor/trace/1"
-MINOR = 2
+MINOR = 3
 """Raised with every kind or field added. Readers ignore what they do not know."""
 CORE, BASE, DEBUG = "core", "base", "debug"
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -108,7 +108,8 @@ KINDS: tuple[Kind, ...] = (
     _kind("stable", CORE, "4.3", "a quorum proof made it stable (h); the log below was dropped", seq=SEQ,
           digest=DIGEST, high=SEQ("H, the high watermark")),
     _kind("view-change", CORE, "4.4", "VIEW-CHANGE sent", view=VIEW("asked for"),
-          reason=one_of("request timeout", "new-view timeout", "joined f+1", "asked by a silent replica"),
+          reason=one_of("request timeout", "new-view timeout", "joined f+1", "asked by a silent replica",
+                        "slow primary"),
           failed_views=NUMBER("in a row; every timeout is doubled so often")),
     _kind("new-view", CORE, "4.4", "the view was entered", view=VIEW, primary=REPLICA, min_s=SEQ, max_s=SEQ),
     _kind("state-transfer", CORE, "5.3", "a state is fetched", seq=SEQ, digest=DIGEST_OR_EMPTY,
@@ -124,7 +125,8 @@ KINDS: tuple[Kind, ...] = (
     _kind("alarm", CORE, "-", "own state contradicts a quorum", reason=TEXT),
     _kind("request", DEBUG, "4.1", "an authentic REQUEST arrived", client=NUMBER, timestamp=NUMBER,
           step=one_of("kept", "relayed", "answered again", "dropped")),
-    _kind("timer", DEBUG, "4.5.2", "a timer of the core", timer=one_of("request", "new-view", "status"),
+    _kind("timer", DEBUG, "4.5.2", "a timer of the core",
+          timer=one_of("request", "new-view", "status", "pace"),
           step=one_of("set", "cancelled", "fired"), delay_ns=optional(NANOSECONDS("when set")),
           late_ns=optional(NANOSECONDS("when fired"))),
     _kind("view-change-received", DEBUG, "4.4", "a valid VIEW-CHANGE was kept (`rejected` tells of others)",

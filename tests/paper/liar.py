@@ -91,7 +91,10 @@ class Liar:
             return self.other_new_view(message).raw if isinstance(message, NewView) else data
         if frame.type is MessageType.STATUS:
             executed = self.stream.randrange(50)
-            return self.cast.status(self.index, frame.view, stable=executed // 4 * 4, executed=executed)
+            stable = executed // 4 * 4
+            return self.cast.status(
+                self.index, frame.view, stable=stable, executed=executed, suspects=executed % 2 == 0
+            )
         if frame.type in GARBLED and len(frame.body) > 4:
             position = self.stream.randrange(4, len(frame.body))
             body = frame.body[:position] + b"?" + frame.body[position + 1 :]

@@ -167,10 +167,17 @@ class Members:
         executed: int = 0,
         slots: bytes = b"",
         view_changes: Sequence[ReplicaId] = (),
+        suspects: bool = False,
     ) -> bytes:
         log_view = view if log_view is None else log_view
         body = encode_status(
-            self.cluster.fingerprint(), active, View(log_view), SeqNum(executed), view_changes, slots
+            self.cluster.fingerprint(),
+            active,
+            View(log_view),
+            SeqNum(executed),
+            view_changes,
+            slots,
+            suspects,
         )
         return self.sealed(by, MessageType.STATUS, view, stable, body)
 
