@@ -162,9 +162,11 @@ class NodeKeys:
         holder = self.directory.holder(peer)
         if holder is None:
             return None
-        if holder.exchange not in self._mac_states:
-            self._mac_states[holder.exchange] = self._agree(holder.exchange)
-        return self._mac_states[holder.exchange]
+        try:
+            return self._mac_states[holder.exchange]
+        except KeyError:
+            states = self._mac_states[holder.exchange] = self._agree(holder.exchange)
+            return states
 
     def _agree(self, theirs: bytes) -> tuple[blake2b, blake2b] | None:
         try:

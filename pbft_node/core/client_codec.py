@@ -9,13 +9,15 @@ from __future__ import annotations
 import struct
 
 from .digests import DIGEST_BYTES, request_digest, result_digest
-from .frames import NAMES_REPLIER, RESULT_DIGEST, Frame, Malformed, MessageType, parse_frame
+from .frames import HEADER_BYTES, NAMES_REPLIER, RESULT_DIGEST, Frame, Malformed, MessageType, peek
 from .messages import Reply, Request
 from .operations import MAX_OPERATION_BYTES
 from .reader import BodyReader
 from .types import FIRST_CLIENT_ID, ClientId, Digest, ReplicaId, Timestamp, View
 
+_TO_CLIENTS = (MessageType.REPLY, MessageType.FRAGMENT)
 _U32 = struct.Struct(">I")
+_LENGTH_AND_RECEIVER = struct.Struct(">II")
 
 
 def encode_reply(client: ClientId, result: bytes) -> bytes:
@@ -25,14 +27,11 @@ def encode_reply(client: ClientId, result: bytes) -> bytes:
 
 def reply_client(data: bytes) -> ClientId | None:
     """The client a datagram (a REPLY, or a piece of one) says it is for, or None. Checks nothing."""
-    try:
-        frame, _ = parse_frame(data)
-    except Malformed:
+    header = peek(data)
+    if header is None or header[0] not in _TO_CLIENTS or len(data) < HEADER_BYTES + 4:
         return None
-    if frame.type in (MessageType.REPLY, MessageType.FRAGMENT) and len(frame.body) >= 4:
-        (receiver,) = _U32.unpack_from(frame.body)
-        return ClientId(receiver) if receiver >= FIRST_CLIENT_ID else None
-    return None
+    length, receiver = _LENGTH_AND_RECEIVER.unpack_from(data, HEADER_BYTES - 4)
+    return ClientId(receiver) if length >= 4 and receiver >= FIRST_CLIENT_ID else None
 
 
 def decode_request(frame: Frame) -> Request:

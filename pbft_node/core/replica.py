@@ -15,7 +15,7 @@ from .codec import decode
 from .effects import Effect
 from .events import Event, Received, Started, TimerFired
 from .fragments import Reassembly
-from .frames import Malformed, MessageType, peek
+from .frames import TYPE_OFFSET, Malformed, MessageType, peek
 from .messages import (
     BatchBody,
     Checkpoint,
@@ -42,6 +42,8 @@ from .services import Service
 from .slow_primary import PACE_TIMER
 from .state import NEW_VIEW_TIMER, REQUEST_TIMER, STATUS_TIMER
 from .types import ReplicaId
+
+_LARGE = (bytes([MessageType.VIEW_CHANGE]), bytes([MessageType.NEW_VIEW]))
 
 
 class Replica(Recovery):
@@ -106,12 +108,10 @@ class Replica(Recovery):
 
     def is_old_news(self, data: bytes) -> bool:
         """A VIEW-CHANGE or NEW-VIEW that would change nothing: they are large, and many copies travel."""
-        header = peek(data)
+        header = peek(data) if data[TYPE_OFFSET : TYPE_OFFSET + 1] in _LARGE else None
         if header is None:
             return False
         type_, sender, view = header
-        if type_ not in (MessageType.VIEW_CHANGE, MessageType.NEW_VIEW):
-            return False
         if view < self.view or (view == self.view and self.active):
             return True
         known = self.view_changes.get(ReplicaId(sender))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from .authentication import Keyring
 from .cluster import Cluster
 from .effects import CancelTimer, Effect, Persist, Rejected, Send, SetTimer, Trace
-from .frames import MessageType
+from .frames import MAX_DATAGRAM_BYTES, MessageType
 from .messages import (
     Batch,
     Checkpoint,
@@ -215,8 +215,11 @@ class ReplicaState:
         """One message, in as many datagrams as it takes."""
         if self.silent:
             return
+        if len(data) <= MAX_DATAGRAM_BYTES:
+            self._effects.append(Send(to, data))
+            return
         for piece in self.seal.fragments(to, data):
-            self.emit(Send(to, piece))
+            self._effects.append(Send(to, piece))
 
     def send(self, to: Principal, type_: MessageType, view: int, seq: int, body: bytes) -> None:
         """One message to one principal."""

@@ -15,8 +15,8 @@ from servers import FIRST_CLIENT, make_cluster
 from unreplicated import NoLog
 
 from pbft_node.core.client import Client
+from pbft_node.core.client_codec import reply_client
 from pbft_node.core.cluster import Cluster
-from pbft_node.core.codec import reply_client
 from pbft_node.core.effects import Completed, Send
 from pbft_node.core.events import Received, Started
 from pbft_node.core.replica import Replica

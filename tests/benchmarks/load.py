@@ -16,7 +16,7 @@ from servers import Servers
 
 from pbft_node.core.authentication import Keyring
 from pbft_node.core.client import Client
-from pbft_node.core.codec import reply_client
+from pbft_node.core.client_codec import reply_client
 from pbft_node.core.effects import CancelTimer, Completed, Effect, Send, SetTimer
 from pbft_node.core.events import Received, TimerFired
 from pbft_node.timers import Timers
