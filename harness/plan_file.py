@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from harness.cluster_settings import settle_cluster
+from harness.cluster_settings import SERVICE, settle_cluster
 from harness.errors import UsageError
 from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, certify
 from harness.request import name_of_run, nearest, shown
@@ -27,6 +27,7 @@ from harness.spec import (
 from harness.spec_file import read_text
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
+from pbft_node.own_services import is_own
 from workloads.operation import Operation, Value, Workload
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
@@ -185,7 +186,9 @@ def _plan(data: _Place) -> Plan:
     nodes = data.get("cluster").get("nodes").whole(MIN_NODES, MAX_NODES)
     workload = WORKLOADS[data.get("workload").get("name").word(WORKLOADS)]
     data.get("workload").get("model").word([workload.model])
-    data.get("cluster").get("service").word([workload.service])
+    service = data.get("cluster").get("service")
+    if not (isinstance(service.value, str) and is_own(service.value)):
+        service.word([workload.service])
     params = data.get("workload").get("params").object()
     try:
         settings = settle(workload.parameters, params).values
@@ -198,10 +201,8 @@ def _plan(data: _Place) -> Plan:
         duration_ns=duration_ns,
         budget="break" if budget == "break" else "within",
         nodes=nodes,
-        service=workload.service,
-        cluster=settle_cluster(
-            {key: value for key, value in cluster.items() if key not in ("nodes", "service")}, nodes
-        ),
+        service=str(service.value),
+        cluster=_cluster(cluster, nodes),
         workload=workload.name,
         model=workload.model,
         workload_settings=settings,
@@ -212,6 +213,12 @@ def _plan(data: _Place) -> Plan:
     )
     _check_unique(plan, workload)
     return plan
+
+
+def _cluster(given: dict[str, object], nodes: int) -> dict[str, int | str]:
+    """Every parameter but how many nodes, and which service."""
+    settled = settle_cluster({k: v for k, v in given.items() if k not in ("nodes", SERVICE)}, nodes)
+    return {name: value for name, value in settled.items() if name != SERVICE}
 
 
 def _client(data: _Place, workload: Workload) -> PlannedClient:

@@ -19,6 +19,7 @@ from harness import sandbox, store
 from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, HarnessError, UsageError
 from harness.judging import CheckLimits, Judgement, judge, worst
+from harness.own_service import check_own_service
 from harness.plan import Plan, make_plan
 from harness.plan_file import plan_text, read_plan
 from harness.request import SECOND_NS
@@ -68,6 +69,7 @@ def run_command(asked: Asked) -> int:
     """Everything; the exit code."""
     request = _request(asked)
     plan = request.plan
+    check_own_service(plan.service, sandbox_environment())
     missing = sandbox.available()
     if missing:
         raise HarnessError(f"no live run on this machine: {missing}", "See: traitor doctor")

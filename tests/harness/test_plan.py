@@ -162,6 +162,13 @@ def test_the_file_holds_the_whole_plan() -> None:
     assert parse_plan(plan_text(plan), "plan") == plan
 
 
+def test_a_service_of_the_users_takes_the_place_of_the_workloads() -> None:
+    plan = small(workload="register", cluster={"service": "my.services:Registers"})
+    assert plan.service == plan.make_cluster().service == "my.services:Registers"
+    assert parse_plan(plan_text(plan), "plan") == plan
+    assert small(workload="register").service == "kv"
+
+
 def test_a_good_edit_is_taken() -> None:
     fault = {"id": "mine", "kind": "pause", "start_ns": 0, "stop_ns": 10**9, "params": {"replicas": [3]}}
     plan = parse_plan(edited(put("faults", [fault])), "plan")
@@ -181,6 +188,8 @@ def test_a_good_edit_is_taken() -> None:
         (put("cluster.checkpoint_interval", -1), ["checkpoint_interval"]),
         (put("cluster.colour", "red"), ["'colour'"]),
         (put("cluster.service", "append"), ["service"]),
+        (put("cluster.service", "a:b:c"), ["service"]),
+        (put("cluster.service", ["a:B"]), ["service"]),
         (put("workload.name", "kw"), ["'kv'"]),
         (put("workload.params.keys", 0), ["keys = 0"]),
         (put("clients.0.operations.1.at_ns", -1), ["clients[0].operations[1].at_ns"]),
