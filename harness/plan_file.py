@@ -14,7 +14,7 @@ from typing import cast
 from harness.cluster_settings import SERVICE, settle_cluster
 from harness.errors import UsageError
 from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, certify
-from harness.request import name_of_run, nearest, shown
+from harness.request import counted, name_of_run, nearest, shown
 from harness.spec import (
     BUDGETS,
     MAX_CLIENTS,
@@ -32,7 +32,10 @@ from workloads.operation import Operation, Value, Workload
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
 
-MAX_PLAN_BYTES = 1 << 30
+MAX_PLAN_BYTES = 256 << 20
+"""The largest plan there is, of ``MAX_OPERATIONS``, has about 200 MiB."""
+PLAIN_BYTES, BYTES_PER_OPERATION = 16 << 20, 256 << 10
+"""A longer file is no plan, and is not parsed to find that out: that takes 10 s for 100 MB."""
 MAX_DURATION_NS = 24 * 3600 * 10**9
 
 
@@ -69,6 +72,7 @@ def read_plan(path: Path) -> Plan:
 
 def parse_plan(text: str, source: str) -> Plan:
     """A plan from the content of its file. Raises UsageError, with ``source`` in front."""
+    _check_size(text, source)
     try:
         data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
@@ -84,6 +88,19 @@ def parse_plan(text: str, source: str) -> Plan:
     except UsageError as error:
         raise UsageError(f"{source}: {error.message}", _in_a_plan(error.hint)) from None
     return plan
+
+
+def _check_size(text: str, source: str) -> None:
+    """A large file must look like a plan before it is parsed."""
+    if len(text) <= PLAIN_BYTES:
+        return
+    operations = text.count('"f"')
+    if PLAN_SCHEMA not in text or len(text) > PLAIN_BYTES + BYTES_PER_OPERATION * operations:
+        raise UsageError(
+            f"{source}: {len(text)} characters with {counted(operations, 'operation')} in them are no plan",
+            f'A plan names its schema {PLAN_SCHEMA} and has an "f" for each operation, of at most '
+            f"{BYTES_PER_OPERATION} characters.",
+        )
 
 
 def _in_a_plan(hint: str) -> str:
