@@ -47,7 +47,8 @@ def _run(config: ReplicaConfig) -> None:
         raise ConfigError(f"{config.path}: cluster.{problem}") from None
     opened = open_log(config.log, cluster.cluster_id, me, config.durability)
     address = config.replica_addresses[me]
-    transport = UdpTransport(address, AddressBook(config.replica_addresses, config.client_addresses))
+    peers = [other for index, other in enumerate(config.replica_addresses) if index != me]
+    transport = UdpTransport(address, AddressBook(config.replica_addresses, config.client_addresses), peers)
     trace = None if config.trace is None else TraceFile(config.trace)
     if opened.cut_bytes:
         _say(

@@ -87,14 +87,16 @@ class Runtime:
         poll = select.epoll()
         try:
             poll.register(wake_reader, select.EPOLLIN)
-            poll.register(self._transport.fileno(), select.EPOLLIN)
+            for descriptor in self._transport.filenos():
+                poll.register(descriptor, select.EPOLLIN)
             self.turn([Started(records, wall_offset_ns)])
             if self.metrics is not None:
                 poll.register(self.metrics.fileno(), select.EPOLLIN)
             while not self._stopping:
                 ready = poll.poll(self._wait_seconds())
                 begin_ns = self._clock_ns()
-                datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN)
+                readable = {descriptor for descriptor, _ in ready}
+                datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN, readable)
                 self.meter.received.add(datagrams)
                 self.turn(map(Received, datagrams))
                 self.meter.turn_ns.add(self._clock_ns() - begin_ns)
