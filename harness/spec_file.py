@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -34,13 +33,12 @@ def read_text(path: Path, limit_bytes: int, what: str) -> str:
     """A whole file of the user's. Raises UsageError."""
     try:
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = file.read(limit_bytes + 1) if size <= limit_bytes else b""
+            data = file.read(limit_bytes + 1)
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {error.strerror}", f"Name {what} that exists and that you may read."
         ) from None
-    if max(size, len(data)) > limit_bytes:
+    if len(data) > limit_bytes:
         raise UsageError(f"{path} has more than {limit_bytes} bytes", f"That is not {what}.")
     try:
         return data.decode()
