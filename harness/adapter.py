@@ -32,8 +32,8 @@ class ReplicaProgram:
     """The replica's own files; ``stderr.log`` is written here."""
     ready_port: int | None = REPLICA_PORT
     """It has come up when it listens here (UDP or TCP); None: as soon as it runs."""
-    recovery_trace: Path | None = None
-    """For one that forgets its promises when it ends: where it writes ``recovered`` when it has caught up."""
+    trace: Path | None = None
+    """Where each life begins with a ``started`` line, which proves that it came up; None: it writes none."""
 
 
 class Adapter(Protocol):
@@ -79,5 +79,4 @@ class PbftNodeAdapter:
         """See ``Adapter``."""
         path = write_replica(self.genesis, replica, folder, durability=self._durability)
         argv = (sys.executable, "-P", "-m", "pbft_node", "--config", str(path.resolve()))
-        trace = folder / "trace.jsonl" if self._durability == "none" else None
-        return ReplicaProgram(argv, folder, self._env, folder, recovery_trace=trace)
+        return ReplicaProgram(argv, folder, self._env, folder, trace=folder / "trace.jsonl")

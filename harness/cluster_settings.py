@@ -1,5 +1,5 @@
-"""Parameters of the cluster: the names of ``pbft_node``'s ``Cluster``, and ``durability``, with defaults for
-chaos.
+"""Parameters of the cluster: the names of ``pbft_node``'s ``Cluster``, ``durability`` and ``service``, with
+defaults for chaos.
 
 Timers are set by their field (``request_timeout_ns=500000000``) or with a unit (``request_timeout=500ms``).
 The timeouts are shorter than the node's own defaults, so that a run of 20 seconds sees several view changes,
@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.request import duration, nearest, shown
 from pbft_node.config import DURABILITIES
 from pbft_node.core.cluster import MILLISECOND_NS, Cluster
+from pbft_node.own_services import is_own
 
 _NOT_SET_HERE = ("cluster_id", "n", "service")
 _CHAOS: Mapping[str, int] = {
@@ -29,6 +30,9 @@ DURABILITY = "durability"
 _DURABILITY_DEFAULT = "fsync"
 """As the node's own. ``write`` survives ``kill -9`` as well (only a machine loses what was written), and did
 25 to 40 % more operations here, side by side."""
+SERVICE = "service"
+"""The workload's own service, unless this names a class of the user's (``package.module:Class``) that answers
+the same operations."""
 _SHORT = {"K": "checkpoint_interval", "L": "window"}
 
 
@@ -40,7 +44,7 @@ def cluster_defaults() -> dict[str, int | str]:
             default = _CHAOS.get(field.name, field.default)
             assert isinstance(default, int | str), f"Cluster.{field.name} has no plain default"
             defaults[field.name] = default
-    return defaults | {DURABILITY: _DURABILITY_DEFAULT}
+    return defaults | {DURABILITY: _DURABILITY_DEFAULT, SERVICE: ""}
 
 
 def cluster_parameter(name: str) -> str | None:
@@ -73,6 +77,12 @@ def settle_cluster(asked: Mapping[str, object], n: int) -> dict[str, int | str]:
         raise UsageError(
             f"durability = {shown(settings[DURABILITY])}", f"Choose one of: {', '.join(DURABILITIES)}"
         )
+    own = settings[SERVICE]
+    if own and not is_own(str(own)):
+        raise UsageError(
+            f"service = {shown(own)}: each workload has its own service",
+            "To test yours, name a class that answers the workload's operations: package.module:Class.",
+        )
     try:
         make_cluster(n, "kv", settings, seed=0)
     except ValueError as error:
@@ -86,7 +96,9 @@ def make_cluster(n: int, service: str, settings: Mapping[str, int | str], seed: 
     """The cluster of a plan. Its id follows from the seed. Raises ValueError when the parameters cannot
     work."""
     cluster_id = hashlib.sha256(f"traitor cluster {seed}".encode()).digest()[:16]
-    given: dict[str, object] = {name: value for name, value in settings.items() if name != DURABILITY}
+    given: dict[str, object] = {
+        name: value for name, value in settings.items() if name not in (DURABILITY, SERVICE)
+    }
     return Cluster(cluster_id=cluster_id, n=n, service=service, **given)  # type: ignore[arg-type]
 
 

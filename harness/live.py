@@ -89,6 +89,8 @@ class LiveWorld:
         self._restart_wanted.clear()
         try:
             self._end_replicas()
+            for replica in self._replicas:
+                replica.remove_sockets()
         finally:
             if self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())

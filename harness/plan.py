@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.cluster_settings import make_cluster
+from harness.cluster_settings import SERVICE, make_cluster
 from harness.errors import UsageError
 from harness.request import SECOND_NS
 from harness.spec import Spec
@@ -58,7 +58,9 @@ class Plan:
     budget: Literal["within", "break"]
     nodes: int
     service: str
+    """The workload's own, or a class of the user's in its place."""
     cluster: Mapping[str, int | str]
+    """Every other parameter of it."""
     workload: str
     model: str
     workload_settings: Mapping[str, Setting]
@@ -110,8 +112,8 @@ def make_plan(spec: Spec, seed: int) -> Plan:
         duration_ns=spec.duration_ns,
         budget=spec.budget,
         nodes=spec.nodes,
-        service=workload.service,
-        cluster=spec.cluster,
+        service=str(spec.cluster[SERVICE]) or workload.service,
+        cluster={name: value for name, value in spec.cluster.items() if name != SERVICE},
         workload=workload.name,
         model=workload.model,
         workload_settings=spec.workload_settings,

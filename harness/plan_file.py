@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from harness.cluster_settings import settle_cluster
+from harness.cluster_settings import SERVICE, settle_cluster
 from harness.errors import UsageError
 from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, certify
-from harness.request import name_of_run, nearest, shown
+from harness.request import counted, name_of_run, nearest, shown
 from harness.spec import (
     BUDGETS,
     MAX_CLIENTS,
@@ -27,11 +27,15 @@ from harness.spec import (
 from harness.spec_file import read_text
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
+from pbft_node.own_services import is_own
 from workloads.operation import Operation, Value, Workload
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
 
-MAX_PLAN_BYTES = 1 << 30
+MAX_PLAN_BYTES = 256 << 20
+"""The largest plan there is, of ``MAX_OPERATIONS``, has about 200 MiB."""
+PLAIN_BYTES, BYTES_PER_OPERATION = 16 << 20, 256 << 10
+"""A longer file is no plan, and is not parsed to find that out: that takes 10 s for 100 MB."""
 MAX_DURATION_NS = 24 * 3600 * 10**9
 
 
@@ -68,6 +72,7 @@ def read_plan(path: Path) -> Plan:
 
 def parse_plan(text: str, source: str) -> Plan:
     """A plan from the content of its file. Raises UsageError, with ``source`` in front."""
+    _check_size(text, source)
     try:
         data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_no_key_twice)
     except json.JSONDecodeError as error:
@@ -83,6 +88,19 @@ def parse_plan(text: str, source: str) -> Plan:
     except UsageError as error:
         raise UsageError(f"{source}: {error.message}", _in_a_plan(error.hint)) from None
     return plan
+
+
+def _check_size(text: str, source: str) -> None:
+    """A large file must look like a plan before it is parsed."""
+    if len(text) <= PLAIN_BYTES:
+        return
+    operations = text.count('"f"')
+    if PLAN_SCHEMA not in text or len(text) > PLAIN_BYTES + BYTES_PER_OPERATION * operations:
+        raise UsageError(
+            f"{source}: {len(text)} characters with {counted(operations, 'operation')} in them are no plan",
+            f'A plan names its schema {PLAN_SCHEMA} and has an "f" for each operation, of at most '
+            f"{BYTES_PER_OPERATION} characters.",
+        )
 
 
 def _in_a_plan(hint: str) -> str:
@@ -185,7 +203,9 @@ def _plan(data: _Place) -> Plan:
     nodes = data.get("cluster").get("nodes").whole(MIN_NODES, MAX_NODES)
     workload = WORKLOADS[data.get("workload").get("name").word(WORKLOADS)]
     data.get("workload").get("model").word([workload.model])
-    data.get("cluster").get("service").word([workload.service])
+    service = data.get("cluster").get("service")
+    if not (isinstance(service.value, str) and is_own(service.value)):
+        service.word([workload.service])
     params = data.get("workload").get("params").object()
     try:
         settings = settle(workload.parameters, params).values
@@ -198,10 +218,8 @@ def _plan(data: _Place) -> Plan:
         duration_ns=duration_ns,
         budget="break" if budget == "break" else "within",
         nodes=nodes,
-        service=workload.service,
-        cluster=settle_cluster(
-            {key: value for key, value in cluster.items() if key not in ("nodes", "service")}, nodes
-        ),
+        service=str(service.value),
+        cluster=_cluster(cluster, nodes),
         workload=workload.name,
         model=workload.model,
         workload_settings=settings,
@@ -212,6 +230,12 @@ def _plan(data: _Place) -> Plan:
     )
     _check_unique(plan, workload)
     return plan
+
+
+def _cluster(given: dict[str, object], nodes: int) -> dict[str, int | str]:
+    """Every parameter but how many nodes, and which service."""
+    settled = settle_cluster({k: v for k, v in given.items() if k not in ("nodes", SERVICE)}, nodes)
+    return {name: value for name, value in settled.items() if name != SERVICE}
 
 
 def _client(data: _Place, workload: Workload) -> PlannedClient:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import subprocess
@@ -28,6 +29,9 @@ LINE_CHARACTERS = 500
 _PR_SET_PDEATHSIG = 1
 _STATES = {"T": "stopped", "t": "stopped", "Z": "dead", "X": "dead"}
 
+TRACE_MARGIN_BYTES = 64 * 1024
+"""A replica cuts a torn line off its trace when it starts, so its first line may lie before the old end."""
+TRACE_READ_BYTES = 4 * 1024 * 1024
 _libc = ctypes.CDLL(None)
 
 
@@ -45,14 +49,15 @@ class ReplicaProcess:
         self._last: Exit | None = None
         self._log = program.folder / "stderr.log"
         self._log_start = 0
-        self._trace_read = 0
-        """Up to here no ``recovered`` of this life is in its trace."""
-        self._silent = False
+        self._trace_start = self._began_ns = 0
+        self._up = False
 
     def start(self, place: AbstractContextManager[None]) -> None:
         """A new life, in ``place`` (its namespace). Raises HarnessError."""
         assert self._process is None, "it runs already"
         parent = os.getpid()
+        self._up, self._began_ns = False, time.monotonic_ns()
+        self._trace_start = _size(self.program.trace)
 
         def die_with_harness() -> None:
             _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -62,7 +67,6 @@ class ReplicaProcess:
         try:
             with self._log.open("ab") as log, place:
                 self._log_start = log.tell()
-                self._trace_read = self._trace_size()
                 self._process = subprocess.Popen(
                     self.program.argv,
                     cwd=self.program.cwd,
@@ -74,6 +78,11 @@ class ReplicaProcess:
                     preexec_fn=die_with_harness,
                 )
         except OSError as problem:
+            if not self.program.folder.is_dir():
+                raise HarnessError(
+                    f"cannot start replica {self.replica}: its folder {self.program.folder} is gone",
+                    "Leave a run's folder alone until the run ends.",
+                ) from problem
             raise HarnessError(
                 f"cannot start replica {self.replica}: {self.program.argv[0]}: {problem.strerror}",
                 "Check that this user may run it; a home directory of mode 0700 hides an interpreter.",
@@ -81,7 +90,6 @@ class ReplicaProcess:
         self.pidfd = os.pidfd_open(self._process.pid)
         self.incarnation += 1
         self._expected = False
-        self._silent = self.program.recovery_trace is not None and self.incarnation > 1
 
     @property
     def pid(self) -> int | None:
@@ -128,29 +136,31 @@ class ReplicaProcess:
         letter = None if self.reap() or self.pid is None else state_letter(self.pid)
         if letter is None:
             last = self._last
-            how = {} if last is None else {"exit_signal": last.signal, "exit_code": last.code}
-            return ProcessState(self.replica, None, "dead", self.incarnation, how)
+            detail = {} if last is None else {"exit_signal": last.signal, "exit_code": last.code}
+            return ProcessState(self.replica, None, "dead", self.incarnation, detail)
         state = _STATES.get(letter, "running")
-        detail: dict[str, object] = {"state_letter": letter}
-        if self._is_silent():
-            detail["silent"] = True
-        return ProcessState(self.replica, self.pid, state, self.incarnation, detail)
+        return ProcessState(
+            self.replica, self.pid, state, self.incarnation, {"state_letter": letter}, self.is_up()
+        )
 
-    def _is_silent(self) -> bool:
-        """Back, but without a vote: it forgot its promises and its trace does not say that it recovered."""
-        trace = self.program.recovery_trace
-        if self._silent and trace is not None:
-            with contextlib.suppress(OSError), trace.open("rb") as file:
-                file.seek(self._trace_read)
-                news = file.read()
-                self._silent = b'"e":"recovered"' not in news
-                self._trace_read += news.rfind(b"\n") + 1
-        return self._silent
+    def is_up(self) -> bool:
+        """Has this life begun to work: a ``started`` line of its own in its trace, else a port it listens
+        on?"""
+        if not self._up:
+            trace = self.program.trace
+            self._up = (
+                self.listens()
+                if trace is None
+                else began(trace, max(0, self._trace_start - TRACE_MARGIN_BYTES), self._began_ns)
+            )
+        return self._up
 
-    def _trace_size(self) -> int:
-        """Where the next life's trace begins."""
-        trace = self.program.recovery_trace
-        return trace.stat().st_size if trace is not None and trace.exists() else 0
+    def remove_sockets(self) -> None:
+        """What a killed process leaves beside its files. Call when it is dead."""
+        with contextlib.suppress(OSError):
+            for path in self.program.folder.iterdir():
+                if path.is_socket():
+                    path.unlink()
 
     def listens(self) -> bool:
         """Does it listen on its port yet?"""
@@ -167,6 +177,35 @@ class ReplicaProcess:
         except OSError as problem:
             return (f"(cannot read {self._log}: {problem.strerror})",)
         return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-LAST_LINES:])
+
+
+def began(trace: Path, start: int, since_ns: int) -> bool:
+    """Is there a ``started`` line of ``since_ns`` or later, on the clock all traces share?"""
+    try:
+        with trace.open("rb") as file:
+            file.seek(start)
+            lines = file.read(TRACE_READ_BYTES).split(b"\n")
+    except OSError:
+        return False
+    for line in lines:
+        if b'"started"' not in line:
+            continue
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError):  # torn, or cut by where we began to read
+            continue
+        if isinstance(fields, dict) and fields.get("e") == "started":
+            t_ns = fields.get("t_ns")
+            if isinstance(t_ns, int) and t_ns >= since_ns:
+                return True
+    return False
+
+
+def _size(path: Path | None) -> int:
+    try:
+        return 0 if path is None else path.stat().st_size
+    except OSError:
+        return 0
 
 
 def state_letter(pid: int) -> str | None:

@@ -33,6 +33,11 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 fault``, ``2 faults``."""
+    return f"{number} {thing}" + ("" if number == 1 else "s")
+
+
 def nearest(word: object, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` or nothing, to be glued to a message. Only a word is near to one."""
     if not isinstance(word, str) or len(word) > 200 or word in (known := list(known)):

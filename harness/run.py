@@ -19,6 +19,7 @@ from harness.plan import Plan
 from harness.probe_health import Health, HealthProbe
 from harness.progress import Progress, Status
 from harness.recorder import Recorder
+from harness.request import counted
 from harness.run_record import PhaseRecord, RunRecord, ledger_data, write_json
 from harness.sessions import ClientPort, Sessions
 from harness.world import World
@@ -90,8 +91,9 @@ class Run:
             self._to_the_end()
         except Interrupted as interruption:
             self._record.interrupted = str(interruption)
-            with contextlib.suppress(HarnessError):  # now: a second signal may end the tearing down
-                self._write_record()
+            for write in (self._write_record, self._write_ledger):
+                with contextlib.suppress(HarnessError):  # now: a second signal may end the tearing down
+                    write()
         except HarnessError as error:
             self._record.harness_errors.append(str(error))
         except KeyboardInterrupt:
@@ -173,7 +175,7 @@ class Run:
         phase.ok = not self._unread
         if self._unread:
             keys = ", ".join(sorted(self._unread)[:5])
-            phase.detail = f"{len(self._unread)} keys could not be read: {keys} …"
+            phase.detail = f"{counted(len(self._unread), 'key')} could not be read: {keys} …"
 
     def _heard(self, operation: Operation, outcome: Outcome) -> None:
         if self._reading and outcome.type == "ok":
@@ -237,7 +239,8 @@ class Run:
         self._progress.end()
 
     def _write_ledger(self) -> None:
-        windows = self._nemesis.book.windows(self._start_ns, self._record.phases[-1].end_ns or 0)
+        end_ns = self._record.phases[-1].end_ns or self._world.now_ns()
+        windows = self._nemesis.book.windows(self._start_ns, end_ns)
         write_json(self._folder / "ledger.json", ledger_data(self._world.n, self._world.f, windows))
 
     def _write_record(self) -> None:

@@ -19,9 +19,10 @@ from harness import sandbox, store
 from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, HarnessError, UsageError
 from harness.judging import CheckLimits, Judgement, judge, worst
+from harness.own_service import check_own_service
 from harness.plan import Plan, make_plan
 from harness.plan_file import plan_text, read_plan
-from harness.request import SECOND_NS
+from harness.request import SECOND_NS, counted
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
 from harness.spec import DEFAULTS, Spec, as_yaml_data, make_spec
@@ -68,6 +69,7 @@ def run_command(asked: Asked) -> int:
     """Everything; the exit code."""
     request = _request(asked)
     plan = request.plan
+    check_own_service(plan.service, sandbox_environment())
     missing = sandbox.available()
     if missing:
         raise HarnessError(f"no live run on this machine: {missing}", "See: traitor doctor")
@@ -116,6 +118,7 @@ def _request(asked: Asked) -> Request:
         text = f"# This run was made from a plan, {asked.plan_file.name!a}: see plan.json.\n"
         return Request(plan, text, None, "--plan")
     keys = {} if asked.spec_file is None else read_spec_file(asked.spec_file)
+    alone = dict(keys)
     workload = asked.flags.get("workload")
     given_workload = keys.get("workload")
     if isinstance(given_workload, dict) and given_workload.get("name") == workload:
@@ -123,11 +126,31 @@ def _request(asked: Asked) -> Request:
     else:
         keys |= asked.flags
     overlay_settings(keys, asked.settings)
+    try:
+        resolved, plan = _planned(keys)
+    except UsageError as error:
+        if asked.spec_file is not None and _problem(alone) == error.message:
+            raise UsageError(f"{asked.spec_file}: {error.message}", error.hint) from None
+        raise
+    return Request(plan, _yaml(resolved), flags_of(resolved), "")
+
+
+def _planned(keys: dict[str, object]) -> tuple[Spec, Plan]:
+    """The spec of these keys, with a seed, and its plan. Raises UsageError."""
     spec = make_spec(keys)
     # The only draw outside the plan: which plan. It is printed, and in the reproduce command.
     seed = spec.seed if spec.seed is not None else random.SystemRandom().randrange(2**31)
     resolved = make_spec(as_yaml_data(spec) | {"seed": seed})
-    return Request(make_plan(resolved, seed), _yaml(resolved), flags_of(resolved), "")
+    return resolved, make_plan(resolved, seed)
+
+
+def _problem(keys: dict[str, object]) -> str | None:
+    """What is wrong with them; of a spec file alone, to know whether it is to blame."""
+    try:
+        _planned(keys)
+    except UsageError as error:
+        return error.message
+    return None
 
 
 def flags_of(spec: Spec) -> str | None:
@@ -173,11 +196,12 @@ def _headline(plan: Plan, folder: Path) -> str:
     faults: dict[str, int] = {}
     for fault in plan.faults:
         faults[fault.kind] = faults.get(fault.kind, 0) + 1
-    counted = ", ".join(f"{count} {kind}" for kind, count in faults.items()) or "no faults"
+    listed = ", ".join(f"{count} {kind}" for kind, count in faults.items()) or "no faults"
     operations = sum(len(client.operations) for client in plan.clients)
     return (
         f"seed {plan.seed}: {plan.workload} on {plan.nodes} replicas for {plan.duration_ns / SECOND_NS:g} s, "
-        f"{len(plan.clients)} clients, at most {operations} operations, {counted}\n{folder}"
+        f"{counted(len(plan.clients), 'client')}, at most {counted(operations, 'operation')}, {listed}\n"
+        f"{folder}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -33,12 +34,13 @@ def read_text(path: Path, limit_bytes: int, what: str) -> str:
     """A whole file of the user's. Raises UsageError."""
     try:
         with path.open("rb") as file:
-            data = file.read(limit_bytes + 1)
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(limit_bytes + 1) if size <= limit_bytes else b""
     except OSError as error:
         raise UsageError(
             f"cannot read {path}: {error.strerror}", f"Name {what} that exists and that you may read."
         ) from None
-    if len(data) > limit_bytes:
+    if max(size, len(data)) > limit_bytes:
         raise UsageError(f"{path} has more than {limit_bytes} bytes", f"That is not {what}.")
     try:
         return data.decode()

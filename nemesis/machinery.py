@@ -31,7 +31,9 @@ class ProcessState:
     incarnation: int
     """How many times it was started."""
     detail: Mapping[str, object]
-    """Evidence for a receipt: the state letter, the exit signal; ``silent`` while it runs without a vote."""
+    """Evidence for a receipt: the state letter, the exit signal …"""
+    up: bool | None = None
+    """Has this life begun to work? None: the world cannot tell."""
 
 
 class Machinery(Protocol):

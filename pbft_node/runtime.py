@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 from typing import Protocol
 
@@ -41,7 +41,6 @@ from .wal import Log
 MAX_DATAGRAMS_PER_TURN = 256
 MAX_TIMERS_PER_TURN = 1024
 MAX_WAIT_SECONDS = 60.0
-TOLD = ("silent", "recovered")
 _SECOND_NS = 1_000_000_000
 
 
@@ -76,13 +75,11 @@ class Runtime:
         self.meter = Meter()
         self.metrics: MetricsSocket | None = None
         """Where this replica tells its metrics, if it does; set before ``run``."""
-        self.tell: Callable[[str, Mapping[str, object]], None] = lambda kind, fields: None
-        """Hears of the events ``TOLD``; set before ``run``."""
 
-    def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0, nonce: bytes = b"") -> None:
+    def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0) -> None:
         """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
 
-        ``wall_offset_ns``: wall clock minus this driver's clock. ``nonce``: see ``Started``.
+        ``wall_offset_ns``: wall clock minus this driver's clock.
         """
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         before = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
@@ -90,14 +87,16 @@ class Runtime:
         poll = select.epoll()
         try:
             poll.register(wake_reader, select.EPOLLIN)
-            poll.register(self._transport.fileno(), select.EPOLLIN)
-            self.turn([Started(records, wall_offset_ns, nonce)])
+            for descriptor in self._transport.filenos():
+                poll.register(descriptor, select.EPOLLIN)
+            self.turn([Started(records, wall_offset_ns)])
             if self.metrics is not None:
                 poll.register(self.metrics.fileno(), select.EPOLLIN)
             while not self._stopping:
                 ready = poll.poll(self._wait_seconds())
                 begin_ns = self._clock_ns()
-                datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN)
+                readable = {descriptor for descriptor, _ in ready}
+                datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN, readable)
                 self.meter.received.add(datagrams)
                 self.turn(map(Received, datagrams))
                 self.meter.turn_ns.add(self._clock_ns() - begin_ns)
@@ -177,8 +176,6 @@ class Runtime:
                 self._timers.cancel(name)
             case Trace(kind, fields):
                 self.meter.trace(kind, fields)
-                if kind in TOLD:
-                    self.tell(kind, fields)
                 if self._trace:
                     self._trace.add(now_ns, kind, fields)
             case Rejected():

@@ -1,8 +1,10 @@
-"""One non-blocking UDP socket. A datagram that cannot leave is lost and counted: networks lose some anyway.
+"""UDP, as in the paper: it hides neither loss nor reordering. What cannot leave is lost and counted.
 
-UDP as in the paper: it hides neither loss nor reordering from the protocol. Addresses come from the
-configuration only; who sent a datagram is for its authentication to say, so source addresses are not even
-looked at.
+One non-blocking socket sends, and receives from clients and strangers. For each peer there is a second one on
+the same port, connected to the peer's address, which Linux prefers for what comes from there: so a flood from
+one peer fills that peer's buffer, not the others', and each source gets its share of a turn (``receive``).
+Addresses come from the configuration only, and sharing is all they are good for: who sent a datagram is for
+its authentication to say. A peer that sends from elsewhere is heard, too, among the strangers.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from .config import Address, ClientAddress
 from .core.types import FIRST_CLIENT_ID, Principal
@@ -41,39 +43,59 @@ class AddressBook:
 
 
 class UdpTransport:
-    """The socket of one replica, or of a block of clients."""
+    """The sockets of one replica (``peers``: the addresses of the others), or the socket of a block of
+    clients."""
 
-    def __init__(self, address: Address, book: AddressBook, *, buffer_bytes: int = BUFFER_BYTES) -> None:
+    def __init__(
+        self,
+        address: Address,
+        book: AddressBook,
+        peers: Sequence[Address] = (),
+        *,
+        buffer_bytes: int = BUFFER_BYTES,
+    ) -> None:
         self._book = book
         self.lost: dict[str, int] = {}
         """Datagrams that did not leave, by reason (an errno's name, or ``unknown receiver``)."""
-        self._socket = socket.socket(
-            socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-        )
+        self._socket = _new_socket()
         try:
             self._socket.bind(address)
         except OSError as error:
             self._socket.close()
             raise MachineError(_cannot_bind(address, error)) from None
-        self.buffer_bytes = self._widen(buffer_bytes)
+        self.buffer_bytes = _widen(self._socket, buffer_bytes)
         """What the kernel granted for each direction, the smaller one."""
+        self._peers = self._connect(peers, buffer_bytes)
 
     def fileno(self) -> int:
-        """For epoll."""
+        """For polling, where there are no peers."""
         return self._socket.fileno()
 
-    def receive(self, limit: int) -> list[bytes]:
-        """The datagrams that wait, ``limit`` at most."""
+    def filenos(self) -> list[int]:
+        """For epoll: peers first."""
+        return [own.fileno() for own in (*self._peers, self._socket)]
+
+    def receive(self, limit: int, ready: Collection[int] | None = None) -> list[bytes]:
+        """The datagrams that wait, about ``limit`` at most, peers' first. ``ready``: where epoll saw some.
+
+        Sources share the turn: none gets more than its part of it, whatever waits there.
+        """
+        sources = [own for own in (*self._peers, self._socket) if ready is None or own.fileno() in ready]
+        share = max(1, limit // max(1, len(sources)))
         datagrams: list[bytes] = []
-        receive = self._socket.recv
+        for source in sources:
+            self._read(source, datagrams, len(datagrams) + share)
+        return datagrams
+
+    def _read(self, source: socket.socket, datagrams: list[bytes], until: int) -> None:
+        receive = source.recv
         try:
-            while len(datagrams) < limit:
+            while len(datagrams) < until:
                 datagrams.append(receive(MAX_DATAGRAM_BYTES))
         except BlockingIOError:
             pass
         except OSError as error:  # an ICMP error of an earlier send; reading it has cleared it
             self._count(error)
-        return datagrams
 
     def send(self, to: Principal, data: bytes) -> None:
         """Try once. Never raises for what the network or the receiver is like."""
@@ -88,21 +110,52 @@ class UdpTransport:
 
     def close(self) -> None:
         """Give the port back."""
-        self._socket.close()
+        for own in (*self._peers, self._socket):
+            own.close()
 
     def _count(self, error: OSError) -> None:
         name = errno.errorcode.get(error.errno or 0, str(error.errno))
         self.lost[name] = self.lost.get(name, 0) + 1
 
-    def _widen(self, wanted: int) -> int:
-        granted = []
-        for force, plain in (("SO_RCVBUFFORCE", socket.SO_RCVBUF), ("SO_SNDBUFFORCE", socket.SO_SNDBUF)):
+    def _connect(self, peers: Sequence[Address], buffer_bytes: int) -> list[socket.socket]:
+        """A socket for each peer that has a route. What arrives between bind and connect may be anybody's; it
+        stays in that socket's buffer and is read like the rest.
+
+        The port is shared among these sockets only, and not for longer than this: two processes that both
+        asked for SO_REUSEADDR would take each other's datagrams.
+        """
+        connected: list[socket.socket] = []
+        local = self._socket.getsockname()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for peer in peers:
+            own = _new_socket()
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _widen(own, buffer_bytes)
             try:
-                self._socket.setsockopt(socket.SOL_SOCKET, _FORCE[force], wanted)
-            except OSError:  # not root: the kernel caps it at rmem_max, wmem_max
-                self._socket.setsockopt(socket.SOL_SOCKET, plain, wanted)
-            granted.append(self._socket.getsockopt(socket.SOL_SOCKET, plain) // 2)
-        return min(granted)
+                own.bind(local)
+                own.connect(peer)
+            except OSError:  # no such network here now: its datagrams come in with the strangers'
+                own.close()
+            else:
+                connected.append(own)
+        for own in (*connected, self._socket):
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        return connected
+
+
+def _new_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
+def _widen(own: socket.socket, wanted: int) -> int:
+    granted = []
+    for force, plain in (("SO_RCVBUFFORCE", socket.SO_RCVBUF), ("SO_SNDBUFFORCE", socket.SO_SNDBUF)):
+        try:
+            own.setsockopt(socket.SOL_SOCKET, _FORCE[force], wanted)
+        except OSError:  # not root: the kernel caps it at rmem_max, wmem_max
+            own.setsockopt(socket.SOL_SOCKET, plain, wanted)
+        granted.append(own.getsockopt(socket.SOL_SOCKET, plain) // 2)
+    return min(granted)
 
 
 _FORCE = {"SO_RCVBUFFORCE": 33, "SO_SNDBUFFORCE": 32}

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from markupsafe import Markup
 
 from reports.operations import NAME_LIMIT, value_text
-from reports.untrusted import duration, integer, listing, mapping, shown, time_ns
+from reports.untrusted import counted, duration, integer, listing, mapping, shown, time_ns
 
 MAX_LISTED = 200
 MAX_DRAWN = 40
@@ -143,7 +143,8 @@ def _picture(entries: Sequence[Entry]) -> Markup:
     height = TOP + LANE * len(lanes) + 34
     svg = Element("svg", {"viewBox": f"0 0 {WIDTH:g} {height:g}", "class": "picture", "role": "img"})
     SubElement(svg, "title").text = (
-        f"{len(entries)} operations of {len(lanes)} {'process' if len(lanes) == 1 else 'processes'} "
+        f"{counted(len(entries), 'operation')} of {len(lanes)} "
+        f"{'process' if len(lanes) == 1 else 'processes'} "
         f"over {duration(span)}, true time scale; the table below says the same in words"
     )
 

@@ -12,7 +12,7 @@ from reports.faults import Fault, segments
 from reports.operations import History
 from reports.replicas import Replica
 from reports.run_folder import RunFolder
-from reports.untrusted import duration, integer, listing, mapping, number_text, shown
+from reports.untrusted import counted, duration, integer, listing, mapping, number_text, shown
 
 MAX_FILES = 500
 MAX_FACTS = 60
@@ -89,13 +89,14 @@ def summary(history: History, faults: Sequence[Fault], replicas: Sequence[Replic
     """The picture in a sentence, for those who do not see it."""
     took = sum(fault.first("took-effect") is not None for fault in faults)
     views = max((replica.last_view or 0 for replica in replicas), default=0)
-    parts = [f"{len(history.operations):,} operations over {duration(axis.to_ns - axis.from_ns)}"]
+    parts = [f"{counted(len(history.operations), 'operation')} over {duration(axis.to_ns - axis.from_ns)}"]
     if faults:
-        parts.append(f"{took} of {len(faults)} faults took effect")
+        parts.append(f"{took} of {counted(len(faults), 'fault')} took effect")
     if replicas:
         changes = sum(replica.counts["view-change"] for replica in replicas)
         parts.append(
-            f"{len(replicas)} replicas asked for a view change {changes} times and came to view {views}"
+            f"{len(replicas)} replicas asked for a view change {counted(changes, 'time')} "
+            f"and came to view {views}"
         )
     return "; ".join(parts) + "."
 

@@ -90,6 +90,11 @@ def _three_digits(value: float) -> str:
     return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """``1 fault``, ``2,000 faults``."""
+    return f"{number_text(number)} {thing}" + ("" if number == 1 else "s")
+
+
 def number_text(value: int) -> str:
     """An int with thousands apart; absurd ones are cut."""
     return shown(f"{value:,}", 40)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from checker.folder import FIRST_CLIENT, FaultStep, Ledger, PlanFacts, RunFolder, RunReport
 from checker.history import History
+from checker.numbers import counted
 
 HONEST_FAULTS = frozenset({"kill", "pause", "partition"})
 """What they befall says nothing false."""
@@ -147,7 +148,7 @@ def _phases(run: RunReport) -> Iterator[str]:
 
 def _history(history: History) -> Iterator[str]:
     if history.gaps:
-        yield f"history.jsonl lacks {history.gaps} events: their numbers are missing"
+        yield f"history.jsonl lacks {counted(history.gaps, 'event')}: their numbers are missing"
     seen: dict[tuple[int, int], int] = {}
     for op in history.operations:
         if op.client is None or op.timestamp is None:

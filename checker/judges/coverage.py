@@ -8,6 +8,7 @@ from __future__ import annotations
 from checker.folder import RunFolder
 from checker.history import History, Operation, by_key
 from checker.limits import Limits
+from checker.numbers import counted
 from checker.verdict import Line, unknown, valid
 
 NAME = "coverage"
@@ -21,7 +22,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     done = [op for op in operations if op.type == "ok"]
     reads = sum(op.f in _READS for op in done)
     if len(done) < limits.least_ok:
-        missing.append(f"{len(done)} operations of the load completed, fewer than {limits.least_ok}")
+        missing.append(
+            f"{counted(len(done), 'operation')} of the load completed, fewer than {limits.least_ok}"
+        )
     if not reads or reads == len(done):
         missing.append("no read completed" if not reads else "no write completed")
     contended = contended_keys(operations)
@@ -39,8 +42,11 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     details = {"ok": len(done), "reads": reads, "contended_keys": contended, "faults": len(receipts)}
     if missing:
         return unknown(NAME, "; ".join(missing), **details)
-    faults = f"{len(receipts)} faults with receipts"
-    reason = f"{len(done)} operations of the load completed, contention on {contended} keys, {faults}"
+    faults = f"{counted(len(receipts), 'fault')} with {'a receipt' if len(receipts) == 1 else 'receipts'}"
+    reason = (
+        f"{counted(len(done), 'operation')} of the load completed, contention on "
+        f"{counted(contended, 'key')}, {faults}"
+    )
     return valid(NAME, reason, **details)
 
 
@@ -52,7 +58,7 @@ def _of_the_load(history: History | None) -> tuple[Operation, ...]:
 def judge_bare(history: History) -> Line:
     """Of a history without a run folder."""
     done = sum(op.type == "ok" for op in history.operations)
-    read = f"{len(history.operations)} operations read, {done} completed"
+    read = f"{counted(len(history.operations), 'operation')} read, {done} completed"
     return valid(NAME, read, ok=done) if done else unknown(NAME, f"{read}: nothing to judge", ok=done)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from checker.folder import RunFolder
 from checker.limits import Limits
+from checker.numbers import counted
 from checker.trace import Executed
 from checker.verdict import Line, invalid, unknown, valid
 
@@ -45,4 +46,6 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, f"the trace of replica {flawed[0]} has lines that cannot be read")
     if not requests:
         return unknown(NAME, "no correct replica's trace shows an executed request")
-    return valid(NAME, f"{len(requests)} requests, each executed at one place", requests=len(requests))
+    return valid(
+        NAME, f"{counted(len(requests), 'request')}, each executed at one place", requests=len(requests)
+    )

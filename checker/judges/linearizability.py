@@ -19,6 +19,7 @@ from checker.history import History, Operation, by_key
 from checker.limits import Limits
 from checker.models import model_named
 from checker.models.base import Model
+from checker.numbers import counted
 from checker.verdict import KeyWitness, Line, invalid, unknown, valid
 
 NAME = "linearizability"
@@ -52,7 +53,9 @@ def judge(history: History | None, limits: Limits) -> Finding:
             return Finding(unknown(NAME, reason, key=key.key))
     witness = tuple(KeyWitness(key.key, key.order, key.dropped) for key in result.keys)
     placed = sum(len(key.order) for key in result.keys)
-    reason = f"{placed} operations on {len(keys)} keys explained by an order each, audited"
+    reason = (
+        f"{counted(placed, 'operation')} on {counted(len(keys), 'key')} explained by an order each, audited"
+    )
     nodes = sum(key.nodes for key in result.keys)
     return Finding(valid(NAME, reason, keys=len(keys), placed=placed, nodes=nodes), witness)
 

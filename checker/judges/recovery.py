@@ -11,6 +11,7 @@ from dataclasses import replace
 from checker.folder import FaultStep, RunFolder, RunReport
 from checker.judges.slowness import void_if_slow
 from checker.limits import Limits
+from checker.numbers import counted
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "recovery"
@@ -37,7 +38,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         ill = invalid(NAME, "not every replica answered its health probe before the deadline")
         return void_if_slow(ill, folder.run, limits)
     undone = len({step.fault for step in folder.faults if step.step == "undone"})
-    return valid(NAME, f"{undone} faults proved undone, every replica healthy again", undone=undone)
+    return valid(
+        NAME, f"{counted(undone, 'fault')} proved undone, every replica healthy again", undone=undone
+    )
 
 
 def _unasked_exit(run: RunReport) -> Line | None:

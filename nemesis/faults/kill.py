@@ -1,9 +1,8 @@
 """``kill -9`` and restart from the replica's own log.
 
 The receipt is the exit by signal 9 of the very process that ran when it began; the undo is proved by a
-running process of a later incarnation. Where replicas forget their promises it must have recovered from that,
-too (its state no longer says ``silent``): until then it is as bad as a dead one. A replica that dies again by
-itself after the restart is not started a second time: that exit nobody asked for must be seen.
+process of a later incarnation that is alive and has come up (its trace says ``started``). A replica that
+dies again by itself after the restart is not started a second time: that exit nobody asked for must be seen.
 """
 
 from __future__ import annotations
@@ -97,10 +96,11 @@ class Kill(AimedAtReplicas):
             now = machinery.process(replica)
             if self._held(machinery, fault_id, replica):
                 running[str(replica)] = {"held_by_another_kill": True}
-            elif now.state == "dead" or now.incarnation <= before.incarnation or now.detail.get("silent"):
+            elif not _is_back(now, before):
                 return None
             else:
-                running[str(replica)] = {"pid": now.pid, "incarnation": now.incarnation}
+                up = {} if now.up is None else {"up": now.up}
+                running[str(replica)] = {"pid": now.pid, "incarnation": now.incarnation, **up}
         killing.undone = killing.restarted
         return Receipt({"running": running}) if killing.restarted else None
 
@@ -131,8 +131,14 @@ def _problem(machinery: Machinery, killing: _Killing) -> str | None:
 def _not_back(machinery: Machinery, killing: _Killing) -> str | None:
     for replica, before in killing.victims.items():
         now = machinery.process(replica)
-        if now.state == "dead" or now.incarnation <= before.incarnation:
-            return f"replica {replica} is {now.state} in incarnation {now.incarnation}: {dict(now.detail)}"
-        if now.detail.get("silent"):
-            return f"replica {replica} lost its promises when it was killed, and has not recovered from that"
+        if not _is_back(now, before):
+            said = ", and did not come up" if now.up is False and now.state != "dead" else ""
+            where = f"{now.state} in incarnation {now.incarnation}{said}"
+            return f"replica {replica} is {where}: {dict(now.detail)}"
     return None
+
+
+def _is_back(now: ProcessState, before: ProcessState) -> bool:
+    """A later life, alive, and as far as one can see at work."""
+    later = now.state != "dead" and now.incarnation > before.incarnation
+    return later and now.up is not False

@@ -114,11 +114,6 @@ class Cluster:
             "batch_limit": self.batch_limit,
             "batch_bytes": self.batch_bytes,
             "pipeline": self.pipeline,
-            "request_timeout_ns": self.request_timeout_ns,
-            "view_change_timeout_ns": self.view_change_timeout_ns,
-            "status_busy_ns": self.status_busy_ns,
-            "status_idle_ns": self.status_idle_ns,
-            "client_retry_ns": self.client_retry_ns,
             "clock_tolerance_ns": self.clock_tolerance_ns,
         }
         for name, value in numbers.items():
@@ -126,6 +121,20 @@ class Cluster:
                 return f"{name} = {value}: it must be at least 1"
         if self.slow_primary_factor < 0:
             return f"slow_primary_factor = {self.slow_primary_factor}: choose 0 (off) or more"
+        intervals = {
+            "request_timeout_ns": self.request_timeout_ns,
+            "view_change_timeout_ns": self.view_change_timeout_ns,
+            "status_busy_ns": self.status_busy_ns,
+            "status_idle_ns": self.status_idle_ns,
+            "client_retry_ns": self.client_retry_ns,
+            "client_retry_max_ns": self.client_retry_max_ns,
+        }
+        for name, value in intervals.items():
+            if value < MILLISECOND_NS:
+                return (
+                    f"{name} = {value}: it must be at least {MILLISECOND_NS} ns (1 ms), else the replicas do "
+                    "nothing but time out"
+                )
         longest = max(self.request_timeout_ns, self.view_change_timeout_ns)
         if self.max_timeout_ns < longest:
             return f"max_timeout_ns = {self.max_timeout_ns}: no timeout may be longer, but one is {longest}"

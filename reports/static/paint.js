@@ -87,6 +87,13 @@ class Brush {
     c.fillText(shown, x, y);
   }
 
+  // The first of these that fits, or nothing: half a word beside half a word reads as neither.
+  whole(texts, x, y, room, colour) {
+    this.c.font = this.theme.font;
+    const fits = texts.find((text) => this.c.measureText(text).width <= room);
+    if (fits !== undefined) this.text(fits, x, y, room, colour);
+  }
+
   label(text, y, colour = this.theme.ink) { this.text(text, 8, y, this.view.gutter - 14, colour); }
 
   line(x1, y1, x2, y2, colour, width = 1) {

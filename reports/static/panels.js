@@ -139,9 +139,8 @@ class ReplicaPanel {
       if (width <= 0) return;
       if (active) brush.rect(x, y, width, height, number % 2 ? theme.tintB : theme.tintA);
       else brush.hatch(at, end, y, height, theme.viewFill);
-      const text = `view ${number}`;
       const news = i === 0 || replica.views[i - 1][1] !== number || !replica.views[i - 1][2] || at < view.from;
-      if (height >= 26 && active && news) brush.text(text, x + 4, y + 9, width - 6, theme.muted);
+      if (height >= 26 && active && news) brush.whole([`view ${number}`, String(number)], x + 4, y + 9, width - 6, theme.muted);
     });
     for (const [at, end] of replica.downs) {
       brush.span(at, end, y, height, theme.down, 2);

@@ -118,6 +118,7 @@ def test_more_kills_than_the_budget_allows(capsys: pytest.CaptureFixture[str], t
     spec.write_text("faults: [{kind: kill, params: {replicas: [0, 1]}}]\n")
     code, _, err = traitor(capsys, "run", spec, "--out", tmp_path / "runs")
     assert code == 2
+    assert f"{spec}: " in err
     assert "--budget break" in err
     assert not (tmp_path / "runs").exists()
 
@@ -127,7 +128,20 @@ def test_an_unknown_key_in_a_spec(capsys: pytest.CaptureFixture[str], tmp_path: 
     spec.write_text("noodles: 4\n")
     code, _, err = traitor(capsys, "run", spec)
     assert code == 2
+    assert f"{spec}: unknown key 'noodles'" in err
     assert "did you mean 'nodes'" in err
+
+
+def test_a_flag_is_not_blamed_on_the_spec_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text("nodes: 7\n")
+    code, _, err = traitor(capsys, "run", spec, "--rate", "fast")
+    assert (code, "rate = 'fast'" in err, str(spec) in err) == (2, True, False)
+    spec.write_text("nodes: 3\n")
+    code, _, err = traitor(capsys, "run", spec)
+    assert (code, f"{spec}: nodes = 3" in err) == (2, True)
+    code, _, err = traitor(capsys, "run", spec, "--nodes", "2")
+    assert (code, "nodes = 2" in err, str(spec) in err) == (2, True, False)
 
 
 def test_a_machine_that_cannot_is_exit_code_4(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_kill(in_sandbox: None, world: LiveWorld) -> None:
     assert kind.bad_now(world, "kill-1", params) == {1, 2}
     kind.stop(world, "kill-1", params)
     undone = receipt(world, lambda: kind.stopped(world, "kill-1", params))
-    running = {str(i): {"pid": world.process(i).pid, "incarnation": 2} for i in (1, 2)}
+    running = {str(i): {"pid": world.process(i).pid, "incarnation": 2, "up": True} for i in (1, 2)}
     assert undone.evidence == {"running": running}
     assert kind.bad_now(world, "kill-1", params) == frozenset()
 

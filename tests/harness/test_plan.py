@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UsageError
 from harness.plan import Plan, certify, make_plan
-from harness.plan_file import parse_plan, plan_text
+from harness.plan_file import MAX_PLAN_BYTES, PLAIN_BYTES, parse_plan, plan_text, read_plan
 from harness.spec import make_spec
 from nemesis.faults import KINDS
 from nemesis.ledger import charge, worst
@@ -162,6 +164,13 @@ def test_the_file_holds_the_whole_plan() -> None:
     assert parse_plan(plan_text(plan), "plan") == plan
 
 
+def test_a_service_of_the_users_takes_the_place_of_the_workloads() -> None:
+    plan = small(workload="register", cluster={"service": "my.services:Registers"})
+    assert plan.service == plan.make_cluster().service == "my.services:Registers"
+    assert parse_plan(plan_text(plan), "plan") == plan
+    assert small(workload="register").service == "kv"
+
+
 def test_a_good_edit_is_taken() -> None:
     fault = {"id": "mine", "kind": "pause", "start_ns": 0, "stop_ns": 10**9, "params": {"replicas": [3]}}
     plan = parse_plan(edited(put("faults", [fault])), "plan")
@@ -181,6 +190,8 @@ def test_a_good_edit_is_taken() -> None:
         (put("cluster.checkpoint_interval", -1), ["checkpoint_interval"]),
         (put("cluster.colour", "red"), ["'colour'"]),
         (put("cluster.service", "append"), ["service"]),
+        (put("cluster.service", "a:b:c"), ["service"]),
+        (put("cluster.service", ["a:B"]), ["service"]),
         (put("workload.name", "kw"), ["'kv'"]),
         (put("workload.params.keys", 0), ["keys = 0"]),
         (put("clients.0.operations.1.at_ns", -1), ["clients[0].operations[1].at_ns"]),
@@ -246,3 +257,27 @@ def test_a_value_written_twice_is_refused() -> None:
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_plan(text, "plan")
+
+
+def test_a_large_file_that_is_no_plan_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    junk = tmp_path / "big.json"
+    begin = time.process_time()
+    for start in ("[", '{"schema": "traitor/plan/1", "clients": ['):
+        with junk.open("w") as file:
+            file.write(start)
+            for _ in range(50):
+                file.write('{"x": 1},' * 110_000)
+        with pytest.raises(UsageError, match=r"big\.json: 49500.* with 0 operations in them are no plan"):
+            read_plan(junk)
+    with junk.open("wb") as file:
+        file.truncate(MAX_PLAN_BYTES + 1)
+    with pytest.raises(UsageError, match=f"has more than {MAX_PLAN_BYTES} bytes"):
+        read_plan(junk)
+    assert time.process_time() - begin < 5, "to parse it takes about 5 s a time"
+
+
+def test_a_large_plan_is_read(tmp_path: Path) -> None:
+    plan = small()
+    text = plan_text(plan)
+    large = text + " " * PLAIN_BYTES
+    assert parse_plan(large, "plan") == plan

@@ -15,7 +15,15 @@ import pytest
 
 from harness.adapter import ReplicaProgram
 from harness.errors import HarnessError
-from harness.processes import LAST_LINES, LINE_CHARACTERS, ReplicaProcess, listens, state_letter
+from harness.processes import (
+    LAST_LINES,
+    LINE_CHARACTERS,
+    TRACE_MARGIN_BYTES,
+    ReplicaProcess,
+    began,
+    listens,
+    state_letter,
+)
 from harness.world import Exit
 
 Start = Callable[..., ReplicaProcess]
@@ -134,3 +142,58 @@ def test_no_process_has_no_state_and_a_name_with_brackets_is_no_trouble(start: S
     process = start(f"{rename}; time.sleep(99)")
     wait_for(lambda: (process.program.folder / "stderr.log").read_text() == "1\n", "it renamed itself")
     assert process.state().state == "running"
+
+
+WRITE_STARTED = """
+import json, time
+line = {"t_ns": time.monotonic_ns(), "e": "started", "schema": "traitor/trace/1"}
+open("trace.jsonl", "a").write(json.dumps(line) + "\\n")
+time.sleep(1000)
+"""
+
+
+def test_a_life_is_up_when_its_own_trace_says_so(start: Start, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    quiet = start(SLEEP, trace=trace)
+    assert quiet.state().up is False
+    trace.write_text('{"t_ns": 5, "e": "started"}\n')
+    assert quiet.state().up is False, "a life before it"
+    speaking = start(WRITE_STARTED, trace=trace)
+    wait_for(lambda: speaking.state().up is True, "up")
+    speaking.signal(signal.SIGKILL, expect_exit=True)
+    wait_for(speaking.reap, "dead")
+    assert (speaking.state().state, speaking.state().up) == ("dead", None)
+    assert quiet.state().up is True, "this one cannot tell its own line from one written later"
+
+
+def test_started_lines_are_found_wherever_they_are_and_whatever_is_around_them(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    assert not began(trace, 0, 0), "no file"
+    trace.write_bytes(b"\xff" * 100 + b'\n{"t_ns": 70, "e": "executed", "why": "started"}\n[' + b"[" * 9000)
+    assert not began(trace, 0, 0)
+    old = trace.stat().st_size
+    with trace.open("ab") as file:
+        file.write(b'\n{"t_ns": "80", "e": "started"}\n{"t_ns": 90, "e": "started"}\n')
+    assert began(trace, max(0, old - TRACE_MARGIN_BYTES), 90)
+    assert began(trace, old, 90)
+    assert not began(trace, old, 91)
+    assert not began(trace, trace.stat().st_size, 0)
+
+
+def test_a_folder_that_is_gone_is_not_the_interpreters_fault(tmp_path: Path, start: Start) -> None:
+    folder = tmp_path / "replicas" / "3"
+    with pytest.raises(HarnessError) as raised:
+        start(SLEEP, folder=folder, cwd=folder)
+    assert f"its folder {folder} is gone" in raised.value.message
+    assert "until the run ends" in raised.value.hint
+    assert sys.executable not in str(raised.value)
+
+
+def test_sockets_of_the_dead_are_removed_and_nothing_else(start: Start, tmp_path: Path) -> None:
+    process = start(SLEEP)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as left:
+        left.bind(str(tmp_path / "metrics.sock"))
+    (tmp_path / "wal").write_bytes(b"log")
+    process.remove_sockets()
+    assert not (tmp_path / "metrics.sock").exists()
+    assert (tmp_path / "wal").read_bytes() == b"log"

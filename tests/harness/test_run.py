@@ -128,6 +128,27 @@ def test_an_interruption_undoes_everything_and_keeps_the_history(tmp_path: Path)
     assert steps[-2:] == ["undo-asked", "undone"]
 
 
+def test_a_second_interruption_leaves_the_ledger(tmp_path: Path) -> None:
+    """The first was taken note of before anything slow began."""
+    world = VirtualWorld()
+    plan = small_plan()
+    start_ns = plan.faults[0].start_ns + 300 * MILLISECOND_NS
+    world.call_at(start_ns, lambda: world.stop("stopped by SIGINT"))
+
+    def again() -> None:
+        raise KeyboardInterrupt
+
+    world.tear_down = again  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        Played(tmp_path, world, plan)
+    assert json.loads((tmp_path / "run.json").read_text())["interrupted"] == "stopped by SIGINT"
+    ledger = json.loads((tmp_path / "ledger.json").read_text())
+    assert (ledger["schema"], ledger["n"]) == ("traitor/ledger/1", 4)
+    windows = ledger["windows"]
+    assert windows[-1]["to_ns"] > windows[0]["from_ns"]
+    assert windows[-1]["bad"], "the fault at work when it was stopped"
+
+
 def test_a_bug_of_ours_keeps_its_traceback_and_the_files(tmp_path: Path) -> None:
     world = VirtualWorld()
     world.call_at(SECOND_NS, lambda: 1 // 0)  # type: ignore[arg-type, return-value]

@@ -104,6 +104,9 @@ def test_a_spec_survives_its_yaml(spec: Spec) -> None:
         ({"cluster": {"request_timeout": 500}}, ["500", "500ms"]),
         ({"cluster": {"auth": 3}}, ["auth = 3"]),
         ({"cluster": {"auth": "none"}}, ["'hybrid'"]),
+        ({"cluster": {"service": "files"}}, ["service = 'files'", "package.module:Class"]),
+        ({"cluster": {"service": "../a:B"}}, ["service = '../a:B'"]),
+        ({"cluster": {"service": 3}}, ["service = 3"]),
         ({"cluster": [1]}, ["cluster = [1]", "mapping"]),
     ],
 )

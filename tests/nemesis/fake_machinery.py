@@ -16,6 +16,7 @@ class Node:
     incarnation: int = 1
     detail: dict[str, object] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    up: bool | None = None
 
 
 class FakeMachinery:
@@ -67,7 +68,7 @@ class FakeMachinery:
     def process(self, replica: int) -> ProcessState:
         node = self.nodes[replica]
         pid = None if node.state == "dead" else 1000 * node.incarnation + replica
-        return ProcessState(replica, pid, node.state, node.incarnation, dict(node.detail))
+        return ProcessState(replica, pid, node.state, node.incarnation, dict(node.detail), node.up)
 
     def cut(self, owner: str, links: frozenset[Link]) -> None:
         self.cuts[owner] = links

@@ -88,6 +88,24 @@ def test_it_is_undone_when_a_later_incarnation_runs(kill: Kill, machinery: FakeM
     }
 
 
+def test_it_is_not_undone_before_the_new_life_works(kill: Kill, machinery: FakeMachinery) -> None:
+    kill.start(machinery, "k", P)
+    machinery.settle()
+    kill.stop(machinery, "k", P)
+    machinery.settle()
+    machinery.nodes[1].up, machinery.nodes[2].up = True, False
+    assert kill.stopped(machinery, "k", P) is None
+    assert kill.bad_now(machinery, "k", P) == {1, 2}
+    assert "replica 2 is running in incarnation 2, and did not come up" in kill.trouble(machinery, "k", P)
+    machinery.nodes[2].up = True
+    receipt = kill.stopped(machinery, "k", P)
+    assert receipt is not None
+    assert receipt.evidence["running"] == {
+        "1": {"pid": 2001, "incarnation": 2, "up": True},
+        "2": {"pid": 2002, "incarnation": 2, "up": True},
+    }
+
+
 def test_who_dies_again_after_the_restart_is_left_dead_to_be_seen(
     kill: Kill, machinery: FakeMachinery
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -57,6 +58,135 @@ def test_receive_respects_its_limit() -> None:
         assert transport.receive(100) == []
     finally:
         transport.close()
+
+
+# ---------------------------------------------------------------- one peer's flood is its own
+
+
+def peer() -> socket.socket:
+    own = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    own.bind(("127.0.0.1", 0))
+    return own
+
+
+@pytest.fixture
+def surrounded() -> Iterator[tuple[UdpTransport, socket.socket, socket.socket, socket.socket]]:
+    """A replica's transport with small buffers, two peers and a stranger."""
+    with peer() as first, peer() as second, peer() as stranger:
+        peers = [first.getsockname(), second.getsockname()]
+        transport = UdpTransport(("127.0.0.1", 0), AddressBook([]), peers, buffer_bytes=64 * 1024)
+        yield transport, first, second, stranger
+        transport.close()
+
+
+def test_a_flood_fills_its_own_buffer_only(
+    surrounded: tuple[UdpTransport, socket.socket, socket.socket, socket.socket],
+) -> None:
+    transport, first, second, stranger = surrounded
+    address = transport._socket.getsockname()
+    for _ in range(1000):
+        first.sendto(bytes(1000), address)
+    for number in range(10):
+        second.sendto(b"second %d" % number, address)
+        stranger.sendto(b"stranger %d" % number, address)
+    got = [data for _ in range(100) for data in transport.receive(100)]
+    assert 0 < got.count(bytes(1000)) < 1000, "the flood was larger than its buffer"
+    expected = {b"second %d" % number for number in range(10)} | {b"stranger %d" % n for n in range(10)}
+    assert expected <= set(got)
+
+
+def test_in_one_buffer_a_flood_drowns_the_others() -> None:
+    """What the test above would see without a socket for each."""
+    with peer() as first, peer() as second:
+        transport = UdpTransport(("127.0.0.1", 0), AddressBook([]), buffer_bytes=64 * 1024)
+        address = transport._socket.getsockname()
+        for _ in range(1000):
+            first.sendto(bytes(1000), address)
+        second.sendto(b"second" * 200, address)
+        got = [data for _ in range(100) for data in transport.receive(100)]
+        transport.close()
+    assert b"second" * 200 not in got
+
+
+def test_each_source_gets_its_share_of_a_turn(
+    surrounded: tuple[UdpTransport, socket.socket, socket.socket, socket.socket],
+) -> None:
+    transport, first, second, stranger = surrounded
+    address = transport._socket.getsockname()
+    for number in range(30):
+        stranger.sendto(b"s%d" % number, address)
+        first.sendto(b"f%d" % number, address)
+    second.sendto(b"second", address)
+    got = transport.receive(30)
+    assert [data[:1] for data in got[:10]] == [b"f"] * 10, "peers come first"
+    assert got[10] == b"second"
+    assert len(got) == 21
+    assert transport.receive(30, ready=[transport._peers[1].fileno()]) == []
+    assert len(transport.receive(30, ready=[transport._peers[0].fileno()])) == 20, "alone, it has the turn"
+
+
+def test_what_arrives_before_a_socket_is_connected_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    sender = peer()
+
+    class Late(socket.socket):
+        def connect(self, address: object) -> None:
+            sender.sendto(b"in between", self.getsockname())
+            super().connect(address)
+
+    monkeypatch.setattr(
+        "pbft_node.transport._new_socket",
+        lambda: Late(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK),
+    )
+    with peer() as other, sender:
+        peers = [other.getsockname()]
+        transport = UdpTransport(("127.0.0.1", 0), AddressBook([]), peers)
+        assert transport.receive(10) == [b"in between"]
+        transport.close()
+
+
+def test_a_peer_from_elsewhere_is_heard(
+    surrounded: tuple[UdpTransport, socket.socket, socket.socket, socket.socket],
+) -> None:
+    """From another port, or again from its own by somebody who sends raw packets: nobody looks."""
+    transport, first, _, _ = surrounded
+    address = transport._socket.getsockname()
+    with peer() as elsewhere:
+        elsewhere.sendto(b"from another port", address)
+        first.sendto(b"from its own", address)
+        assert transport.receive(10) == [b"from its own", b"from another port"]
+
+
+def test_a_second_process_cannot_take_the_port(
+    surrounded: tuple[UdpTransport, socket.socket, socket.socket, socket.socket],
+) -> None:
+    transport, first, _, _ = surrounded
+    address = transport._socket.getsockname()
+    with pytest.raises(MachineError, match="in use"):
+        UdpTransport(address, AddressBook([]), [first.getsockname()])
+    greedy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    greedy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with pytest.raises(OSError, match="in use"):
+        greedy.bind(address)
+    greedy.close()
+
+
+def test_a_peer_without_a_route_comes_in_with_the_strangers() -> None:
+    transport = UdpTransport(("127.0.0.1", 0), AddressBook([]), [("192.0.2.1", 7000)])
+    assert transport.filenos() == [transport.fileno()]
+    transport.close()
+
+
+def test_a_peer_that_is_down_costs_nothing() -> None:
+    """The kernel reports it to the socket that is connected there; that is no reason to stop reading."""
+    with peer() as own:
+        address = own.getsockname()
+    transport = UdpTransport(("127.0.0.1", 0), AddressBook([address]), [address])
+    transport.send(0, b"nobody there")
+    transport.receive(10)
+    with peer() as other:
+        other.sendto(b"still here", transport._socket.getsockname())
+        assert transport.receive(10) == [b"still here"]
+    transport.close()
 
 
 def test_large_datagrams_and_buffers() -> None:

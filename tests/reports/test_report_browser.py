@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,39 @@ def test_the_reproduce_command_can_be_taken(browser: Chromium, run: Path) -> Non
     browser.wait_for("document.querySelector('.said').textContent !== ''")
     said = browser.value("document.querySelector('.said').textContent")
     assert said == "Copied." or browser.value("getSelection().toString()").startswith("traitor run --seed 7")
+
+
+def test_labels_of_many_views_do_not_collide(browser: Chromium, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "kv-s7", operations=200, nodes=7)
+    for trace in folder.glob("replicas/*/trace.jsonl"):
+        lines = [json.loads(line) for line in trace.read_text().splitlines()]
+        first, last = lines[0]["t_ns"], lines[-1]["t_ns"]
+        lines = [line for line in lines if line["e"] not in ("view-change", "new-view")]
+        for view in range(1, 39):  # most of them hasty, then a long one
+            at_ns = first + int((last - first) * (view / 60 if view < 36 else view / 40))
+            fields = {"view": view, "primary": view % 7, "min_s": 0, "max_s": 9}
+            lines.append({"t_ns": at_ns, "e": "new-view", **fields})
+        lines.sort(key=lambda line: int(line["t_ns"]))
+        trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    render(folder)
+    browser.open(folder / "report.html")
+    browser.value(
+        "(() => { const real = CanvasRenderingContext2D.prototype.fillText; window.drawn = [];"
+        " CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
+        " if (this.textAlign === 'left') window.drawn.push([text, x, x + this.measureText(text).width, y]);"
+        " return real.call(this, text, x, y); }; })()"
+    )
+    browser.value("document.querySelector('[data-do=all]').click()")
+    browser.wait_for("window.drawn.some(([text]) => text === 'view 38')")
+    drawn = json.loads(str(browser.value("JSON.stringify(window.drawn)")))
+    views = [label for label in drawn if label[0].startswith("view") or label[0].isdigit()]
+    assert {"view 38"} <= {text for text, *_ in views}, "what fits is there"
+    assert any(text.isdigit() for text, *_ in views), "or its number alone"
+    assert [text for text, *_ in views if "…" in text] == []
+    assert [text for text, *_ in drawn if text.startswith("vi") and "…" in text] == []
+    rows: dict[object, list[tuple[float, float]]] = {}
+    for _, left, right, y in views:
+        rows.setdefault(y, []).append((left, right))
+    for row in rows.values():
+        ends = sorted(set(row))
+        assert all(one[1] <= other[0] for one, other in pairwise(ends)), ends

@@ -1,0 +1,53 @@
+"""A service of the user's, named by ``--set service=package.module:Class``: can the replicas load it?
+
+It is tried before anything is started, in a process with the replicas' way of importing: what is wrong with
+a class of the user's is wrong use (exit code 2), no violation.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from harness.errors import UsageError
+from pbft_node.own_services import is_own
+
+SECONDS = 60
+_TRY = """
+import sys
+from pbft_node.errors import NodeError
+from pbft_node.own_services import load_service
+try:
+    load_service(sys.argv[1], print)
+except NodeError as problem:
+    sys.exit(str(problem))
+"""
+
+
+def check_own_service(name: str, environment: dict[str, str]) -> None:
+    """Nothing to check for a service of ours. Raises UsageError."""
+    if not is_own(name):
+        return
+    command = [sys.executable, "-P", "-c", _TRY, name]
+    try:
+        tried = subprocess.run(
+            command,
+            env=environment,
+            cwd=os.sep,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(
+            f"service {name}: it was not imported within {SECONDS} s", "Mend it first."
+        ) from None
+    if tried.returncode != 0:
+        words = tried.stderr.strip()[-2000:] or f"importing it ended with exit code {tried.returncode}"
+        raise UsageError(
+            words, "The environment's PYTHONPATH reaches the replicas; the current folder does not."
+        )
