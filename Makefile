@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test bench-node bench-andrew soak-node lint format clean
+.PHONY: help setup tools tools-maybe run test sweep bench-node bench-andrew soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -19,6 +19,7 @@ ARGS ?=
 help:  ## this list
 	@echo 'make run     set up, then a 30-second run: four real replicas, partition + kill + pause, judged, with a report'
 	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
+	echo 'make sweep   random runs of the protocol in memory: ARGS="--seeds 0..9999 --jobs 2"'
 	echo 'make setup   only .venv with the pinned dependencies (quick when nothing changed)'
 	echo 'make bench-node  performance of pbft_node: ratios, throughput, failover (under six minutes on two idle cores)'
 	echo 'make bench-andrew  the paper'\''s file workload on a replicated file service (under five minutes on two idle cores)'
@@ -26,7 +27,7 @@ help:  ## this list
 	echo 'make lint    ruff, ruff format --check, mypy strict, import contracts'
 	echo 'make format  ruff format and its safe fixes'
 	echo 'make clean   remove .venv and caches; runs/ stays'
-	echo 'ARGS="..."   is passed on by run, test, bench-node, bench-andrew and soak-node'
+	echo 'ARGS="..."   is passed on by run, test, sweep, bench-node, bench-andrew and soak-node'
 
 setup: $(READY)
 	@echo 'make setup: ready ($(VENV))'
@@ -100,6 +101,9 @@ bench-andrew: $(READY)
 
 soak-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/soak_node.py $(ARGS)
+
+sweep: $(READY)
+	@$(VENV)/bin/python tests/paper/sweep.py $(ARGS)
 
 lint: $(READY)
 	@status=0  # all four speak, even when the first complains

@@ -36,7 +36,7 @@ class Careless(Replica):
 
 
 class Liar:
-    """Plug ``on_send`` into a ``MemoryCluster``."""
+    """Let the ``on_send`` of a ``MemoryCluster`` ask this one about what its replica sends."""
 
     def __init__(self, cluster: MemoryCluster, index: int, stream: random.Random, boldness: float) -> None:
         self.cluster = cluster
@@ -48,9 +48,7 @@ class Liar:
         self.said: list[Send] = []
         self.lies = 0
 
-    def on_send(self, source: int, send: Send) -> list[Send]:
-        if source != self.index:
-            return [send]
+    def on_send(self, send: Send) -> list[Send]:
         if len(send.data) > 60_000 or self.stream.random() > self.boldness:
             self.remember(send)
             return [send]

@@ -1,16 +1,19 @@
 """A cluster in memory: the core under a small driver with no sockets and a virtual clock.
 
 One heap of due events, one random stream for the network. Records are durable as the effects contract
-demands; a crash may cut an event's effects anywhere, so a promise sent but not persisted would show.
+demands. With ``turn_ns`` 0 every effect is carried out at once and a crash may cut an event's effects
+anywhere; with a turn, the events of that time share one sync as in the real driver, and a crash loses what
+was not yet synced: records, traces and the sends that waited for them. Either way a promise sent but not
+persisted would show.
 """
 
 from __future__ import annotations
 
 import heapq
-import hmac
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from pbft_node.core.client import Client
 from pbft_node.core.cluster import MILLISECOND_NS, Cluster
@@ -36,23 +39,39 @@ from pbft_node.core.types import FIRST_CLIENT_ID, ClientId, ReplicaId
 
 
 class SimulatedKeys:
-    """Keyed hashes that stand in for Ed25519: the verifier knows all secrets, the replicas do not ask."""
+    """Keyed hashes that stand in for Ed25519: the verifier knows all secrets, the replicas do not ask.
+
+    A signature still binds its signer and every byte signed, so nobody can speak for another.
+    """
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
+        self._secret = b"sign%d" % owner
 
     def sign(self, message: bytes) -> bytes:
-        return hmac.digest(b"sign%d" % self.owner, message, "sha512")
+        return blake2b(message, key=self._secret).digest()
 
     def verify(self, signer: int, message: bytes, signature: bytes) -> bool:
-        return hmac.compare_digest(SimulatedKeys(signer).sign(message), signature)
+        return blake2b(message, key=b"sign%d" % signer).digest() == signature
 
     def mac(self, peer: int, message: bytes) -> bytes:
-        low, high = sorted((self.owner, peer))
-        return hmac.digest(b"mac%d-%d" % (low, high), message, "sha256")[:16]
+        pair = (self.owner, peer) if self.owner < peer else (peer, self.owner)
+        return blake2b(message, key=b"mac%d-%d" % pair, digest_size=16).digest()
 
     def verify_mac(self, peer: int, message: bytes, tag: bytes) -> bool:
-        return hmac.compare_digest(self.mac(peer, message), tag)
+        return self.mac(peer, message) == tag
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """The turn is over: what the host's events asked for becomes durable, then leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The test's own business, at a time."""
+
+    action: Callable[[], None]
 
 
 @dataclass
@@ -64,6 +83,7 @@ class Network:
     loss: float = 0.0
     duplication: float = 0.0
     cut: Callable[[int, int], bool] = lambda source, target: False
+    extra_ns: Callable[[int, int], int] = lambda source, target: 0
 
 
 @dataclass
@@ -72,11 +92,14 @@ class Host:
 
     replica: Replica | None = None
     records: list[bytes] = field(default_factory=list)
+    """What is durable."""
     promised: int = 0
-    """Records before this index are durable for sure: something was sent after them."""
+    """Records before this index are durable for sure: something was sent after them, or they were synced."""
+    unsynced: list[Effect] = field(default_factory=list)
+    """What the present turn asked for."""
     life: int = 0
     paused: bool = False
-    backlog: list[Event] = field(default_factory=list)
+    backlog: list[Event | Sync] = field(default_factory=list)
 
 
 class MemoryCluster:
@@ -86,7 +109,8 @@ class MemoryCluster:
         self,
         seed: int = 0,
         network: Network | None = None,
-        replica: type = Replica,
+        replica: Callable[..., Replica] = Replica,
+        turn_ns: int = 0,
         traces_debug: bool = False,
         **cluster: object,
     ):
@@ -102,6 +126,7 @@ class MemoryCluster:
         self.network = network or Network()
         self.make_replica = replica
         self.traces_debug = traces_debug
+        self.turn_ns = turn_ns
         self.now_ns = 0
         self.hosts = [Host() for _ in range(self.cluster.n)]
         self.clients: dict[int, Client] = {}
@@ -110,9 +135,15 @@ class MemoryCluster:
         self.rejected: list[tuple[int, Rejected]] = []
         self.sent: list[tuple[int, Send]] = []
         self.halted: dict[int, str] = {}
+        self.records_lost = 0
+        self.logs_lost = 0
+        self.on_emit: Callable[[int, Send], None] = lambda source, send: None
+        """Sees what leaves a machine, before ``on_send``."""
         self.on_send: Callable[[int, Send], list[Send]] = lambda source, send: [send]
+        """Says what the network gets instead."""
+        self.on_completed: Callable[[int, Completed], None] = lambda client, effect: None
         self.crash_in_effects: dict[int, int] = {}
-        self._heap: list[tuple[int, int, int, int, Event]] = []
+        self._heap: list[tuple[int, int, int, int, Event | Sync | Call]] = []
         self._order = 0
         for index in range(self.cluster.n):
             self.start(index)
@@ -124,23 +155,35 @@ class MemoryCluster:
         host.life += 1
         host.paused = False
         host.backlog = []
+        host.unsynced = []
         service = SERVICES[self.cluster.service]()
         host.replica = self.make_replica(self.cluster, ReplicaId(index), SimulatedKeys(index), service)
         host.replica.traces_debug = self.traces_debug
         nonce = b"%8d%8d" % (index, host.life)
         self.deliver(index, Started(tuple(host.records), nonce=nonce))
 
-    def crash(self, index: int) -> None:
-        """Dies; of the records that nothing was sent after, some may not have reached the disk."""
+    def crash(self, index: int, kept: int = 0) -> None:
+        """Dies; of the records that nothing was sent after, some may not have reached the disk.
+
+        ``kept``: with turns, how many of those not yet synced happen to be on disk.
+        """
         host = self.hosts[index]
         host.replica = None
-        del host.records[self.random.randint(min(host.promised, len(host.records)), len(host.records)) :]
+        tail = [effect for effect in host.unsynced if isinstance(effect, Persist | Compact)]
+        host.unsynced = []
+        for effect in tail[:kept]:
+            self.write(host, effect)
+        last = len(host.records)
+        durable = last if self.turn_ns else self.random.randint(min(host.promised, last), last)
+        self.records_lost += len(tail[kept:]) + last - durable
+        del host.records[durable:]
 
     def lose_log(self, index: int) -> None:
         """The disk of a crashed replica is gone: it will know that it promised, not what."""
         assert self.hosts[index].replica is None, f"replica {index} runs"
         self.hosts[index].records = list(LOST_LOG)
         self.hosts[index].promised = 1
+        self.logs_lost += 1
 
     def crash_after_effects(self, index: int, count: int) -> None:
         """Die in the middle of the next event that has effects, after ``count`` of them."""
@@ -187,14 +230,19 @@ class MemoryCluster:
                 return until()
             due, _, target, life, event = heapq.heappop(self._heap)
             self.now_ns = max(self.now_ns, due)
-            if isinstance(event, TimerFired) and target < self.cluster.n and life != self.hosts[target].life:
-                continue
-            self.deliver(target, event)
+            if isinstance(event, Call):
+                event.action()
+            elif not life or life == self.hosts[target].life:
+                self.deliver(target, event)
         return True
 
-    def deliver(self, target: int, event: Event) -> None:
+    def call_at(self, due_ns: int, action: Callable[[], None]) -> None:
+        """Do something then."""
+        self.push(due_ns, -1, 0, Call(action))
+
+    def deliver(self, target: int, event: Event | Sync) -> None:
         if target >= FIRST_CLIENT_ID:
-            if target in self.clients:
+            if target in self.clients and not isinstance(event, Sync):
                 self.carry_out(target, self.clients[target].handle(event, self.now_ns))
             return
         host = self.hosts[target]
@@ -202,34 +250,56 @@ class MemoryCluster:
             return
         if host.paused:
             host.backlog.append(event)
-            return
-        effects = host.replica.handle(event, self.now_ns)
-        if effects and target in self.crash_in_effects:
-            effects = effects[: self.crash_in_effects.pop(target)]
-            self.carry_out(target, effects)
-            self.crash(target)
+        elif isinstance(event, Sync):
+            self.sync(target)
+        elif self.turn_ns:
+            self.gather(target, host.replica.handle(event, self.now_ns))
         else:
-            self.carry_out(target, effects)
+            self.finish(target, host.replica.handle(event, self.now_ns))
+
+    def gather(self, index: int, effects: list[Effect]) -> None:
+        """Timers run from now; the rest waits for the end of the turn."""
+        host = self.hosts[index]
+        idle = not host.unsynced
+        self.carry_out(index, [effect for effect in effects if isinstance(effect, SetTimer | CancelTimer)])
+        host.unsynced += [effect for effect in effects if not isinstance(effect, SetTimer | CancelTimer)]
+        if idle and host.unsynced:
+            self.push(self.now_ns + self.turn_ns, index, host.life, Sync())
+
+    def sync(self, index: int) -> None:
+        """The records, then the traces, then the sends."""
+        host = self.hosts[index]
+        effects, host.unsynced = host.unsynced, []
+        records = [effect for effect in effects if isinstance(effect, Persist | Compact)]
+        others = [effect for effect in effects if not isinstance(effect, Persist | Compact | Send)]
+        self.finish(index, [*records, *others, *(effect for effect in effects if isinstance(effect, Send))])
+
+    def finish(self, index: int, effects: list[Effect]) -> None:
+        """Carry them out, or die in the middle."""
+        if effects and index in self.crash_in_effects:
+            count = self.crash_in_effects.pop(index)
+            self.carry_out(index, effects[:count])
+            self.records_lost += sum(isinstance(effect, Persist | Compact) for effect in effects[count:])
+            self.crash(index)
+        else:
+            self.carry_out(index, effects)
 
     def carry_out(self, source: int, effects: list[Effect]) -> None:
+        life = self.hosts[source].life if source < self.cluster.n else 0
         for effect in effects:
             match effect:
-                case Persist(record):
-                    self.hosts[source].records.append(record)
-                case Compact(records):
-                    self.hosts[source].records = list(records)
-                    self.hosts[source].promised = len(records)
                 case Send():
                     if source < self.cluster.n:
                         self.hosts[source].promised = len(self.hosts[source].records)
+                    self.on_emit(source, effect)
                     for send in self.on_send(source, effect):
                         self.transmit(source, send)
+                case Persist() | Compact():
+                    self.write(self.hosts[source], effect)
                 case SetTimer(name, generation, delay_ns):
-                    life = self.hosts[source].life if source < self.cluster.n else 0
                     self.push(self.now_ns + delay_ns, source, life, TimerFired(name, generation))
                 case Trace(kind, fields):
                     assert problem(kind, fields) is None, problem(kind, fields)
-                    life = self.hosts[source].life if source < self.cluster.n else 0
                     self.traces.append((self.now_ns, source, life, effect))
                 case Rejected():
                     self.rejected.append((source, effect))
@@ -238,19 +308,30 @@ class MemoryCluster:
                     self.crash(source)
                 case Completed():
                     self.completed[source].append(effect)
+                    self.on_completed(source, effect)
                 case CancelTimer():
                     pass
 
+    def write(self, host: Host, effect: Persist | Compact) -> None:
+        """To the disk."""
+        if isinstance(effect, Persist):
+            host.records.append(effect.record)
+        else:
+            host.records = list(effect.records)
+            host.promised = len(host.records)
+
     def transmit(self, source: int, send: Send) -> None:
         self.sent.append((source, send))
-        if self.network.cut(source, send.to) or self.random.random() < self.network.loss:
+        network = self.network
+        if network.cut(source, send.to) or (network.loss and self.random.random() < network.loss):
             return
-        copies = 2 if self.random.random() < self.network.duplication else 1
+        copies = 2 if network.duplication and self.random.random() < network.duplication else 1
         for _ in range(copies):
-            delay = self.random.randint(self.network.min_ns, self.network.max_ns)
-            self.push(self.now_ns + delay, send.to, 0, Received(send.data))
+            delay = network.min_ns + int(self.random.random() * (network.max_ns - network.min_ns))
+            due_ns = self.now_ns + delay + network.extra_ns(source, send.to)
+            self.push(due_ns, send.to, 0, Received(send.data))
 
-    def push(self, due_ns: int, target: int, life: int, event: Event) -> None:
+    def push(self, due_ns: int, target: int, life: int, event: Event | Sync | Call) -> None:
         self._order += 1
         heapq.heappush(self._heap, (due_ns, self._order, target, life, event))
 

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 PRINT_HASH = """
 import hashlib, sys
 from random_runs import random_run
-cluster = random_run(int(sys.argv[1]))
+cluster = random_run(int(sys.argv[1])).cluster
 state = hashlib.sha256()
 for source, send in cluster.sent:
     state.update(repr((source, send.to)).encode() + send.data)

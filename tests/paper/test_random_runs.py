@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from random_runs import random_run
 
-SEEDS_THAT_ONCE_FAILED = [54, 165]
+SEEDS_THAT_ONCE_FAILED: list[int] = []
+"""As drawn on the day they failed; ``draw`` and the core have moved on since, so they are samples now."""
 
 
-@pytest.mark.parametrize("seed", [*range(40), *SEEDS_THAT_ONCE_FAILED])
-def test_safety_and_liveness_under_random_faults(seed: int) -> None:
+@pytest.mark.parametrize("seed", [*range(50), *SEEDS_THAT_ONCE_FAILED])
+def test_safety_and_liveness_under_random_faults_and_liars(seed: int) -> None:
     random_run(seed)
