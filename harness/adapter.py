@@ -34,6 +34,9 @@ class ReplicaProgram:
     """It has come up when it listens here (UDP or TCP); None: as soon as it runs."""
     trace: Path | None = None
     """Where each life begins with a ``started`` line, which proves that it came up; None: it writes none."""
+    comes_back_by: str = "started"
+    """The event that proves it for all lives but the first: ``recovered`` for one that forgets its promises
+    when it ends, and has no vote before."""
 
 
 class Adapter(Protocol):
@@ -79,4 +82,7 @@ class PbftNodeAdapter:
         """See ``Adapter``."""
         path = write_replica(self.genesis, replica, folder, durability=self._durability)
         argv = (sys.executable, "-P", "-m", "pbft_node", "--config", str(path.resolve()))
-        return ReplicaProgram(argv, folder, self._env, folder, trace=folder / "trace.jsonl")
+        back = "recovered" if self._durability == "none" else "started"
+        return ReplicaProgram(
+            argv, folder, self._env, folder, trace=folder / "trace.jsonl", comes_back_by=back
+        )

@@ -53,8 +53,8 @@ class FaultRun:
         self._at(load_start_ns + self.fault.start_ns, lambda: self._begin(load_end_ns))
 
     def stop(self) -> None:
-        """Undo now; when it has not begun, it never will."""
-        if self._timer is not None:
+        """Undo now; when it has not begun, it never will. One being undone goes on being watched."""
+        if self._timer is not None and self.stage is not Stage.UNDOING:
             self._timer.cancel()
         if self.stage is Stage.PLANNED:
             self.stage = Stage.OVER

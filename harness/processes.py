@@ -136,23 +136,30 @@ class ReplicaProcess:
         letter = None if self.reap() or self.pid is None else state_letter(self.pid)
         if letter is None:
             last = self._last
-            detail = {} if last is None else {"exit_signal": last.signal, "exit_code": last.code}
-            return ProcessState(self.replica, None, "dead", self.incarnation, detail)
+            how = {} if last is None else {"exit_signal": last.signal, "exit_code": last.code}
+            return ProcessState(self.replica, None, "dead", self.incarnation, how)
         state = _STATES.get(letter, "running")
-        return ProcessState(
-            self.replica, self.pid, state, self.incarnation, {"state_letter": letter}, self.is_up()
-        )
+        up = self.is_up()
+        detail = {"state_letter": letter} | ({} if up else {"awaited": self._event})
+        return ProcessState(self.replica, self.pid, state, self.incarnation, detail, up)
+
+    @property
+    def _event(self) -> str:
+        """What its trace says when this life has begun to work."""
+        return "started" if self.incarnation == 1 else self.program.comes_back_by
 
     def is_up(self) -> bool:
-        """Has this life begun to work: a ``started`` line of its own in its trace, else a port it listens
+        """Has this life begun to work: a line of its own in its trace that says so, else a port it listens
         on?"""
         if not self._up:
             trace = self.program.trace
             self._up = (
                 self.listens()
                 if trace is None
-                else began(trace, max(0, self._trace_start - TRACE_MARGIN_BYTES), self._began_ns)
+                else began(trace, max(0, self._trace_start - TRACE_MARGIN_BYTES), self._began_ns, self._event)
             )
+            if not self._up and _size(trace) - self._trace_start > TRACE_READ_BYTES:
+                self._trace_start += TRACE_READ_BYTES // 2
         return self._up
 
     def remove_sockets(self) -> None:
@@ -179,22 +186,23 @@ class ReplicaProcess:
         return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-LAST_LINES:])
 
 
-def began(trace: Path, start: int, since_ns: int) -> bool:
-    """Is there a ``started`` line of ``since_ns`` or later, on the clock all traces share?"""
+def began(trace: Path, start: int, since_ns: int, event: str = "started") -> bool:
+    """Is there a line of that event of ``since_ns`` or later, on the clock all traces share?"""
+    word = b'"%s"' % event.encode()
     try:
         with trace.open("rb") as file:
             file.seek(start)
-            lines = file.read(TRACE_READ_BYTES).split(b"\n")
+            text = file.read(TRACE_READ_BYTES)
     except OSError:
         return False
-    for line in lines:
-        if b'"started"' not in line:
+    for line in text.split(b"\n") if word in text else ():
+        if word not in line:
             continue
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError):  # torn, or cut by where we began to read
             continue
-        if isinstance(fields, dict) and fields.get("e") == "started":
+        if isinstance(fields, dict) and fields.get("e") == event:
             t_ns = fields.get("t_ns")
             if isinstance(t_ns, int) and t_ns >= since_ns:
                 return True

@@ -11,10 +11,10 @@ from pathlib import Path
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
-    if len(arguments) == 2 and arguments[0] == "--config":
+    if arguments[:1] == ["--config"] and arguments[2:] in ([], ["--silent"]) and len(arguments) > 1:
         from . import node
 
-        return node.main(Path(arguments[1]))
+        return node.main(Path(arguments[1]), silent=len(arguments) > 2)
     from . import by_hand
 
     return by_hand.main(arguments)

@@ -65,6 +65,12 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pbft_node", description="A PBFT replica and client.")
     parser.add_argument("--config", metavar="FILE", help="run the replica configured in this file")
+    parser.add_argument(
+        "--silent",
+        action="store_true",
+        help="after --config FILE: if its log is lost, keep what is left of it aside and come back without a "
+        "vote until it has the others' state",
+    )
     commands = parser.add_subparsers(dest="command")
     new = commands.add_parser("generate", help="write a cluster for this machine, with test keys")
     new.add_argument("folder", type=Path)

@@ -20,10 +20,12 @@ from .core.cluster import Cluster
 from .core.types import ReplicaId
 from .errors import ConfigError
 from .keys import KEY_BYTES, ClientRange, Directory, NodeKeys, PublicKeys, SecretKeys
+from .wal import salt_of
 
 REPLICA_SCHEMA = "traitor/replica-config/1"
 CLIENT_SCHEMA = "traitor/client-config/1"
 DURABILITIES = ("none", "write", "fsync")
+LOST_LOG_CHOICES = ("stop", "silent")
 TRACE_LEVELS = ("normal", "debug")
 """``debug``: also the events that ``core/trace_events`` lists at that level."""
 MAX_CONFIG_BYTES = 16 * 1024 * 1024
@@ -52,7 +54,10 @@ class ReplicaConfig:
     replica_addresses: tuple[Address, ...]
     client_addresses: tuple[ClientAddress, ...]
     durability: str
+    lost_log: str
+    """``stop`` when the log is lost, or come back ``silent``."""
     log: Path
+    log_salt: int = dataclasses.field(repr=False)
     trace: Path | None
     trace_level: str
     metrics: Path | None
@@ -83,6 +88,9 @@ def load_replica(path: Path) -> ReplicaConfig:
     durability = table.text("durability", "fsync")
     if durability not in DURABILITIES:
         raise table.error("durability", durability, f"choose one of {', '.join(DURABILITIES)}")
+    lost_log = table.text("lost_log", "stop")
+    if lost_log not in LOST_LOG_CHOICES:
+        raise table.error("lost_log", lost_log, f"choose one of {', '.join(LOST_LOG_CHOICES)}")
     log = table.text("log", "wal")
     trace = table.optional_text("trace", "trace.jsonl")
     trace_level = table.text("trace_level", "normal")
@@ -101,7 +109,9 @@ def load_replica(path: Path) -> ReplicaConfig:
         addresses,
         client_addresses,
         durability,
+        lost_log,
         folder / log,
+        salt_of(secret.sign),
         None if trace is None else folder / trace,
         trace_level,
         None if metrics is None else folder / metrics,

@@ -27,6 +27,10 @@ class LogError(NodeError):
     exit_code = 3
 
 
+class LostLogError(LogError):
+    """What the replica promised is not in its log, not all of it: it may come back silent only."""
+
+
 class HaltedError(NodeError):
     """The core found its own memory contradicting itself (a ``Halt`` effect)."""
 

@@ -7,26 +7,34 @@ or the core halted · 4 the machine is at fault (port, rights, space) · 70 a bu
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from .config import ReplicaConfig, load_replica
+from .core.codec import NONCE_BYTES
+from .core.records import LOST_LOG
 from .core.replica import Replica
-from .errors import EXIT_BUG, ConfigError, NodeError
+from .errors import EXIT_BUG, ConfigError, LostLogError, NodeError
 from .metrics_socket import MetricsSocket
 from .own_services import load_service
 from .runtime import Runtime
 from .trace import TraceFile
 from .transport import BUFFER_BYTES, AddressBook, UdpTransport
-from .wal import Log, open_log
+from .wal import Log, Opened, open_log, start_over
 
 
-def main(path: Path) -> int:
-    """Run the replica configured in ``path`` until it is stopped. Its exit code."""
+def main(path: Path, *, silent: bool = False) -> int:
+    """Run the replica configured in ``path`` until it is stopped. Its exit code.
+
+    ``silent``: come back without a vote if the log is lost.
+    """
     try:
         config = load_replica(path)
-        _run(config)
+        _run(config, _open_log(config, silent))
     except NodeError as error:
         _say(f"stopped: {error}")
         return error.exit_code
@@ -39,13 +47,41 @@ def main(path: Path) -> int:
     return 0
 
 
-def _run(config: ReplicaConfig) -> None:
+def _open_log(config: ReplicaConfig, silent: bool) -> Opened:
+    """The log, or a new one that says it is lost. With durability ``none`` nobody need be asked."""
+    cluster = config.cluster
+    try:
+        return open_log(config.log, cluster.cluster_id, config.replica, config.durability)
+    except LostLogError as lost:
+        if not silent and config.lost_log == "stop" and config.durability != "none":
+            raise
+        what = str(lost).split(". ", 1)[0]
+    identity = (cluster.cluster_id, config.replica, config.log_salt)
+    opened, aside = start_over(config.log, identity, config.durability, LOST_LOG)
+    kept = f"; it is kept as {aside.name}" if aside else ""
+    _say(
+        f"{what}{kept}. Silent until it has the state of the others and they entered another view; for that "
+        f"{cluster.quorum} others must answer that are not silent themselves"
+    )
+    return opened
+
+
+def _tell(kind: str, fields: Mapping[str, object]) -> None:
+    """The milestones of a silent replica, for the person who waits for it."""
+    if kind == "recovered":
+        _say(f"recovered: it votes again, in view {fields['view']}")
+    elif fields["answers"]:
+        told = ", ".join(str(replica) for replica in cast(list[int], fields["answers"]))
+        bound = "" if fields["bound"] is None else f": it may vote from view {fields['bound']} on"
+        _say(f"silent: answered by {told}, needs {fields['needed']}{bound}")
+
+
+def _run(config: ReplicaConfig, opened: Opened) -> None:
     cluster, me = config.cluster, config.replica
     try:
         service = load_service(cluster.service, _say)
     except ConfigError as problem:
         raise ConfigError(f"{config.path}: cluster.{problem}") from None
-    opened = open_log(config.log, cluster.cluster_id, me, config.durability)
     address = config.replica_addresses[me]
     peers = [other for index, other in enumerate(config.replica_addresses) if index != me]
     transport = UdpTransport(address, AddressBook(config.replica_addresses, config.client_addresses), peers)
@@ -65,9 +101,11 @@ def _run(config: ReplicaConfig) -> None:
     replica = Replica(cluster, me, config.keyring, service)
     replica.traces_debug = config.trace_level == "debug"
     runtime = Runtime(replica, opened.log, transport, trace)
+    runtime.tell = _tell
     runtime.metrics = _metrics(config, replica, runtime, opened.log, transport)
     try:
-        runtime.run(opened.records, time.time_ns() - time.monotonic_ns())
+        nonce = os.urandom(NONCE_BYTES)  # noqa: TID251  the core has no chance of its own
+        runtime.run(opened.records, time.time_ns() - time.monotonic_ns(), nonce)
     finally:
         runtime.close()
         if transport.lost:

@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FrameType
 from typing import Protocol
 
@@ -41,6 +41,7 @@ from .wal import Log
 MAX_DATAGRAMS_PER_TURN = 256
 MAX_TIMERS_PER_TURN = 1024
 MAX_WAIT_SECONDS = 60.0
+TOLD = ("silent", "recovered")
 _SECOND_NS = 1_000_000_000
 
 
@@ -75,11 +76,13 @@ class Runtime:
         self.meter = Meter()
         self.metrics: MetricsSocket | None = None
         """Where this replica tells its metrics, if it does; set before ``run``."""
+        self.tell: Callable[[str, Mapping[str, object]], None] = lambda kind, fields: None
+        """Hears of the events ``TOLD``; set before ``run``."""
 
-    def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0) -> None:
+    def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0, nonce: bytes = b"") -> None:
         """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
 
-        ``wall_offset_ns``: wall clock minus this driver's clock.
+        ``wall_offset_ns``: wall clock minus this driver's clock. ``nonce``: see ``Started``.
         """
         wake_reader, wake_writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         before = signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
@@ -89,7 +92,7 @@ class Runtime:
             poll.register(wake_reader, select.EPOLLIN)
             for descriptor in self._transport.filenos():
                 poll.register(descriptor, select.EPOLLIN)
-            self.turn([Started(records, wall_offset_ns)])
+            self.turn([Started(records, wall_offset_ns, nonce)])
             if self.metrics is not None:
                 poll.register(self.metrics.fileno(), select.EPOLLIN)
             while not self._stopping:
@@ -176,6 +179,8 @@ class Runtime:
                 self._timers.cancel(name)
             case Trace(kind, fields):
                 self.meter.trace(kind, fields)
+                if kind in TOLD:
+                    self.tell(kind, fields)
                 if self._trace:
                     self._trace.add(now_ns, kind, fields)
             case Rejected():

@@ -6,12 +6,14 @@
 Integers are big-endian; both crcs of a record cover the salt and its index. The salt comes from the
 replica's secret, so that no peer can put bytes into a payload that look like a record of this log. What
 ``open_log`` returns is what was appended, in order, from the first record on; else it refuses with
-``LogError``. A bad record at the very end is a torn write that promised nothing yet, and is cut off; a bad
-record with a good one behind it is damage, and going on would forget promises.
+``LogError``, with a ``LostLogError`` where ``start_over`` may follow. A bad record at the very end is a torn
+write that promised nothing yet, and is cut off; a bad record with a good one behind it is damage, and going
+on would forget promises.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -23,7 +25,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from .errors import LogError, MachineError
+from .errors import LogError, LostLogError, MachineError
 
 MAGIC = b"PBFTWAL\n"
 VERSION = 1
@@ -32,6 +34,7 @@ HEADER = struct.Struct(">8sHH16sII")
 RECORD = struct.Struct(">4sIQII")
 HEADER_BYTES = HEADER.size + 4
 MAX_RECORD_BYTES = 64 * 1024 * 1024
+MAX_LOST_LOGS = 100
 FLAG_VOLATILE = 1
 """The replica ran with ``durability: none``: what it promised is not in here."""
 
@@ -40,7 +43,9 @@ _INDEX = struct.Struct(">Q")
 _CRC = struct.Struct(">I")
 _ADVICE = (
     "This replica stops rather than forget its promises; the cluster goes on without it while at most f are "
-    "down. Do not start it with an empty or older log: it could contradict itself, which is a Byzantine fault"
+    "down. If the log cannot be mended, start it with --silent (or lost_log = 'silent' in its config): it "
+    "then has no vote until it has caught up. Do not start it with an empty or older log: it could "
+    "contradict itself, which is a Byzantine fault"
 )
 
 
@@ -149,7 +154,7 @@ def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Op
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise LogError(f"{path}: the log is missing. {_ADVICE}") from None
+        raise LostLogError(f"{path}: the log is missing. {_ADVICE}") from None
     except OSError as error:
         raise MachineError(
             f"{path}: cannot open the log: {error.strerror}. Mend the file's owner or mode"
@@ -163,7 +168,7 @@ def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Op
         data = _read_all(descriptor)
         contents = parse(data, path, cluster_id, replica)
         if contents.volatile:
-            raise LogError(
+            raise LostLogError(
                 f"{path}: this replica ran with durability 'none' and its promises died with it. {_ADVICE}"
             )
         identity = (cluster_id, replica, contents.salt)
@@ -173,7 +178,9 @@ def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Op
         os.lseek(descriptor, contents.end, os.SEEK_SET)
         if durability == "none":
             volatile = _header(*identity, FLAG_VOLATILE) + data[HEADER_BYTES : contents.end]
-            os.close(_replace(path, volatile, sync=False))
+            marked = _replace(path, volatile, sync=False)
+            os.close(descriptor)
+            descriptor = marked
     except OSError as error:
         os.close(descriptor)
         raise _cannot_write(path, error) from None
@@ -182,6 +189,44 @@ def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Op
         raise
     log = Log(path, descriptor, identity, durability, len(contents.records))
     return Opened(log, contents.records, len(data) - contents.end)
+
+
+def start_over(
+    path: Path, identity: tuple[bytes, int, int], durability: str, records: Sequence[bytes]
+) -> tuple[Opened, Path | None]:
+    """After a ``LostLogError``: a log of just ``records``, and where what was left of the old one is kept.
+
+    ``identity``: cluster id, replica, salt. There is no moment at which a log lies there that says less.
+    """
+    aside = None
+    data = _header(*identity, FLAG_VOLATILE if durability == "none" else 0)
+    start = _crc_start(identity[2])
+    data += b"".join(_record(record, index, start) for index, record in enumerate(records))
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            aside = _keep_aside(path)
+        descriptor = _replace(path, data, sync=durability != "none")
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    log = Log(path, descriptor, identity, durability, len(records))
+    return Opened(log, tuple(records), 0), aside
+
+
+def _keep_aside(path: Path) -> Path | None:
+    """A second name for a damaged log: nothing is ever deleted. None for one that holds no record."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _lock(descriptor, path)
+        if os.fstat(descriptor).st_size <= HEADER_BYTES:
+            return None
+        for number in range(1, MAX_LOST_LOGS + 1):
+            aside = path.with_name(f"{path.name}.lost-{number}")
+            with contextlib.suppress(FileExistsError):
+                os.link(path, aside)
+                return aside
+    finally:
+        os.close(descriptor)
+    raise LogError(f"{path}: {MAX_LOST_LOGS} lost logs are kept beside it: look into why, and remove them")
 
 
 def parse(data: bytes, path: Path, cluster_id: bytes, replica: int) -> Contents:
@@ -196,7 +241,7 @@ def parse(data: bytes, path: Path, cluster_id: bytes, replica: int) -> Contents:
     behind = position
     while behind >= 0:
         if found := _good_record(data, behind, start):
-            raise LogError(
+            raise LostLogError(
                 f"{path}: record {len(records)} at byte {position} is damaged or missing, but behind it "
                 f"record {found[0]} at byte {behind} is whole, so this is no torn write. {_ADVICE}"
             )
@@ -221,7 +266,7 @@ def _good_record(data: bytes, position: int, start: int) -> tuple[int, int] | No
 def _check_header(data: bytes, path: Path, cluster_id: bytes, replica: int) -> tuple[int, int]:
     """(salt, flags) of a header that is whole and ours."""
     if len(data) < HEADER_BYTES or _CRC.unpack_from(data, HEADER.size)[0] != zlib.crc32(data[: HEADER.size]):
-        raise LogError(f"{path}: the log's header ({len(data)} bytes in the file) is damaged. {_ADVICE}")
+        raise LostLogError(f"{path}: the log's header ({len(data)} bytes in the file) is damaged. {_ADVICE}")
     magic, version, flags, its_cluster, its_replica, salt = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise LogError(

@@ -80,18 +80,22 @@ class Retransmission(NewViews):
             self.parameters,
             self.active,
             self.log_view,
-            self.executed,
+            self.needs_nothing_up_to(),
             held,
             self.slot_flags(),
             self.suspects_primary(),
         )
         self.broadcast(MessageType.STATUS, self.view, self.stable, body)
 
+    def needs_nothing_up_to(self) -> SeqNum:
+        """What was executed needs no more votes (but see ``silence``)."""
+        return self.executed
+
     def slot_flags(self) -> bytes:
-        """A byte for each number above the last executed, as far as the log reaches."""
-        highest = max(self.slots, default=self.executed)
-        last = min(highest, self.executed + SLOTS_SHOWN)
-        return bytes(self.flags_of(SeqNum(seq)) for seq in range(self.executed + 1, last + 1))
+        """A byte for each number above that, as far as the log reaches."""
+        done = self.needs_nothing_up_to()
+        last = min(max(self.slots, default=done), done + SLOTS_SHOWN)
+        return bytes(self.flags_of(SeqNum(seq)) for seq in range(done + 1, last + 1))
 
     def flags_of(self, seq: SeqNum) -> int:
         """What we hold of one number."""

@@ -220,14 +220,23 @@ class Silence(SlowPrimary):
 
     def shows_everything(self, silence: Silent) -> bool:
         """Stable, or prepared in its first view or later: each number its NEW-VIEW settled."""
-        assert silence.bound is not None
         if not self.active or self.state_is_wrong or self.executed < self.settled:
             return False
+        return self.first_not_shown(silence) is None
+
+    def first_not_shown(self, silence: Silent) -> SeqNum | None:
+        """The first number settled that is neither stable nor prepared again."""
+        assert silence.bound is not None
         for number in range(self.stable + 1, self.settled + 1):
             certificate = self.certificates.get(SeqNum(number))
             if certificate is None or certificate.pre_prepare.view < silence.bound:
-                return False
-        return True
+                return SeqNum(number)
+        return None
+
+    def needs_nothing_up_to(self) -> SeqNum:
+        """It lacks votes for numbers that it has executed, too: STATUS asks for them."""
+        missing = self.first_not_shown(self.silence) if self.silence is not None and self.may_vote else None
+        return self.executed if missing is None else SeqNum(min(self.executed, missing - 1))
 
     def end_silence(self, silence: Silent) -> None:
         """A replica like any other again."""
