@@ -4,8 +4,10 @@ The class must be importable in the replica's process (``PYTHONPATH``) and have 
 so it runs behind a guard: what it writes reaches the store only when it returns a result. An exception in
 it is its answer to that operation, ``error exception TypeError``, and changes nothing: the same at every
 replica, since ``execute`` is a function of its arguments. So no client can stop the cluster by an operation
-that its author forgot. What depends on the machine rather than the operation (memory, depth of the stack)
-stops the replica instead, exit code 70, with the operation named.
+that its author forgot. It always begins with the same room on the stack, however deep the replica's own
+calls are, so that even endless recursion (JSON nested deeper than its parser likes) ends alike everywhere.
+Running out of memory says something about the machine rather than the operation: it stops the replica, exit
+code 70, with the operation named.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from .errors import EXIT_BUG, ConfigError, NodeError
 
 MAX_RESULT_BYTES = 2 * 1024 * 1024
 """A reply is one message, and the client table keeps one of every client."""
+STACK_ROOM = 1000
+"""Calls that ``execute`` may nest."""
 MAX_TRACEBACKS = 10
 """Of one service in one life; a client can provoke as many as it likes."""
 _MAX_NAME = 200
@@ -115,12 +119,12 @@ class GuardedService:
         """Never half done; raises only ServiceError, and what the store raises at a write through a view."""
         staged = StagedStore(store)
         try:
-            result = self._service.execute(staged, client, operation)
+            result = _with_room(lambda: self._service.execute(staged, client, operation))
         except WriteRefused:
             raise
-        except (MemoryError, RecursionError) as error:
+        except MemoryError as error:
             raise ServiceError(
-                f"service {self._name}: {type(error).__name__} at {_place(error)} in "
+                f"service {self._name}: out of memory at {_place(error)} in "
                 f"{_shown(client, operation)}. Other replicas may have had room for it, so going on could "
                 "contradict them: mend the service"
             ) from None
@@ -146,6 +150,19 @@ class GuardedService:
             f"service {self._name} raised in {_shown(client, operation)}; the operation changed nothing and "
             f"its result is an error{last}:\n{text}"
         )
+
+
+def _with_room(call: Callable[[], bytes]) -> bytes:
+    """``call()``, with ``STACK_ROOM`` left for it."""
+    depth, frame = 1, sys._getframe()
+    while (below := frame.f_back) is not None:
+        depth, frame = depth + 1, below
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + STACK_ROOM)
+    try:
+        return call()
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def _shown(client: ClientId, operation: bytes) -> str:
