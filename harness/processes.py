@@ -140,7 +140,8 @@ class ReplicaProcess:
             return ProcessState(self.replica, None, "dead", self.incarnation, how)
         state = _STATES.get(letter, "running")
         up = self.is_up()
-        detail = {"state_letter": letter} | ({} if up else {"awaited": self._event})
+        awaited = {} if up or self.program.trace is None else {"awaited": self._event}
+        detail = {"state_letter": letter, **awaited}
         return ProcessState(self.replica, self.pid, state, self.incarnation, detail, up)
 
     @property
