@@ -39,6 +39,8 @@ class Operation:
     error: str | None = None
     view: int | None = None
     replicas: tuple[int, ...] = ()
+    path: str | None = None
+    """`fast`: a read that was answered without being ordered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Logical clients: each works through its planned operations, one at a time, and records what it saw.
 
-The invoke line is written before the request leaves; the completion after f+1 replies. An operation that
+The invoke line is written before the request leaves; the completion after enough replies. An operation that
 times out is ``info``: it may take effect at any later time, so its process is retired, and its logical
 client goes on as a new process with the client identity that belongs to it. Time is the world's.
 """
@@ -18,6 +18,8 @@ from harness.world import Timer, World
 from pbft_node.core.effects import Completed
 from workloads.operation import Operation, Outcome, Workload
 
+READS = frozenset({"get", "read"})
+"""They change nothing: a cluster with ``reads: fast`` need not order them."""
 TIMED_OUT = Outcome("info", error="timeout")
 GIVEN_UP = Outcome("info", error="abandoned")
 """It was still under way when the run went on without it."""
@@ -60,7 +62,7 @@ class LogicalClient:
     def give_up(self, outcome: Outcome = GIVEN_UP) -> None:
         """The open operation, if there is one, is nobody's any more."""
         if self._open is not None:
-            self._end(outcome, ())
+            self._end(outcome)
 
     def _next(self) -> None:
         if self._queue:
@@ -74,7 +76,8 @@ class LogicalClient:
             self._session = crew.sessions.open_process(self.process, self._retry, self._completed)
         session = self._session
         now_ns = crew.world.now_ns()
-        effects = session.prepare(crew.workload.encode(operation), now_ns)
+        read_only = operation.f in READS
+        effects = session.prepare(crew.workload.encode(operation), now_ns, read_only=read_only)
         crew.recorder.invoked(
             self.process, operation, session.client, session.machine.timestamp, self._phase, now_ns
         )
@@ -87,15 +90,15 @@ class LogicalClient:
     def _completed(self, completed: Completed) -> None:
         if self._open is not None:
             outcome = self._crew.workload.decode(self._open.f, completed.result)
-            self._end(outcome, completed.replicas)
+            self._end(outcome, completed)
 
-    def _end(self, outcome: Outcome, replicas: tuple[int, ...]) -> None:
+    def _end(self, outcome: Outcome, completed: Completed | None = None) -> None:
         assert self._session is not None
         assert self._open is not None
         if self._timeout is not None:
             self._timeout.cancel()
         operation, self._open = self._open, None
-        self._crew.recorder.ended(self.process, outcome, self._session.machine.view, replicas)
+        self._crew.recorder.ended(self.process, outcome, self._session.machine.view, completed)
         self._crew.heard(operation, outcome)
         if outcome.type == "info":
             self._crew.sessions.close(self._session)

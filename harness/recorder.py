@@ -14,6 +14,7 @@ from pathlib import Path
 from checker.formats.writer import HistoryWriter
 from harness.errors import HarnessError, disk_hint
 from harness.world import World
+from pbft_node.core.effects import Completed
 from workloads.operation import Operation, Outcome
 
 FAULTS_SCHEMA = "traitor/faults/1"
@@ -76,11 +77,20 @@ class Recorder:
         )
         self.open += 1
 
-    def ended(self, process: int, outcome: Outcome, view: int, replicas: tuple[int, ...]) -> None:
+    def ended(self, process: int, outcome: Outcome, view: int, completed: Completed | None) -> None:
         """The process' open operation ended, as far as its client will ever know."""
         now_ns = self._world.now_ns()
         if outcome.type == "ok":
-            self._history.ok(now_ns, process, outcome.output, view=view, replicas=replicas)
+            assert completed is not None, "nobody answered, and it is ok?"
+            self._history.ok(
+                now_ns,
+                process,
+                outcome.output,
+                view=view,
+                replicas=completed.replicas,
+                path=completed.path,
+                timestamp=completed.timestamp,
+            )
         elif outcome.type == "fail":
             self._history.fail(now_ns, process, outcome.error or "refused")
         else:

@@ -33,8 +33,10 @@ class ClientMachine(Protocol):
     def replies(self) -> Sequence[Reply]:
         """To the latest operation."""
 
-    def invoke(self, operation: bytes, now_ns: int, *, needed: int | None = None) -> list[Effect]:
-        """Begin an operation."""
+    def invoke(
+        self, operation: bytes, now_ns: int, *, needed: int | None = None, read_only: bool = False
+    ) -> list[Effect]:
+        """Begin an operation. ``read_only``: it changes nothing, so it need not be ordered."""
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
         """A datagram or a timer."""
@@ -70,9 +72,11 @@ class Session:
         self._timers: dict[str, Timer] = {}
         self._closed = False
 
-    def prepare(self, operation: bytes, now_ns: int, needed: int | None = None) -> list[Effect]:
+    def prepare(
+        self, operation: bytes, now_ns: int, needed: int | None = None, *, read_only: bool = False
+    ) -> list[Effect]:
         """Begin an operation. What is to be done about it is for ``carry_out``, once it is on record."""
-        return self.machine.invoke(operation, now_ns, needed=needed)
+        return self.machine.invoke(operation, now_ns, needed=needed, read_only=read_only)
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
         """In order."""

@@ -80,11 +80,17 @@ def _parser() -> argparse.ArgumentParser:
         "--service", default="kv", help=f"{', '.join(SERVICES)}, or a class of yours: package.module:Class"
     )
     new.add_argument("--auth", default="hybrid")
+    new.add_argument("--client-auth", default="sign", help="sign, or mac: requests as in the paper")
+    new.add_argument("--reads", default="ordered", help="ordered, or fast: reads in one round trip")
+    new.add_argument("--digest-replies", action=argparse.BooleanOptionalAction, default=True)
     new.add_argument("--seed", type=int, default=0, help="of the test keys")
     one = commands.add_parser("call", help="one operation, for example: call client.json put k v")
     one.add_argument("config_file", type=Path)
     one.add_argument("operation", nargs="+")
     one.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS")
+    one.add_argument(
+        "--read-only", action="store_true", help="it changes nothing: do not order it, if reads are fast"
+    )
     one.add_argument(
         "--client", type=int, metavar="ID", help="which of the file's clients; the first unless told"
     )
@@ -117,7 +123,15 @@ def generate(options: argparse.Namespace) -> int:
     name = b"traitor by hand/%d/%d" % (options.seed, options.nodes)
     try:
         cluster_id = blake2b(name, digest_size=16).digest()
-        cluster = Cluster(cluster_id=cluster_id, n=options.nodes, service=options.service, auth=options.auth)
+        cluster = Cluster(
+            cluster_id=cluster_id,
+            n=options.nodes,
+            service=options.service,
+            auth=options.auth,
+            client_auth=options.client_auth,
+            reads=options.reads,
+            digest_replies=options.digest_replies,
+        )
     except ValueError as problem:
         raise ConfigError(str(problem)) from None
     replicas = [("127.0.0.1", options.base_port + i) for i in range(options.nodes)]
@@ -149,9 +163,12 @@ def call(options: argparse.Namespace) -> int:
         raise ConfigError(f"operation of {len(operation)} bytes: the limit is {MAX_OPERATION_BYTES}")
     transport = UdpTransport(config.address, AddressBook(config.replica_addresses))
     try:
-        last = take_timestamp(path.with_name(path.name + ".timestamp")) - 1
+        needed = 2 if options.read_only else 1  # a fast read that gets no answer is ordered under another
+        last = take_timestamp(path.with_name(path.name + ".timestamp"), needed) - 1
         client = Client(config.cluster, client_id, config.keyring, last_timestamp=last)
-        completed = _run(client, transport, operation, options.timeout)
+        now_ns = time.monotonic_ns()
+        begun = client.invoke(operation, now_ns, read_only=options.read_only)
+        completed = _run(client, transport, begun, now_ns, options.timeout)
     finally:
         transport.close()
     if completed is None:
@@ -162,8 +179,9 @@ def call(options: argparse.Namespace) -> int:
     return EXIT_SERVICE_ERROR if fields[0] == b"error" else 0
 
 
-def take_timestamp(path: Path) -> int:
-    """The next timestamp of a counter file, on disk before it is used: a timestamp is never used twice."""
+def take_timestamp(path: Path, count: int = 1) -> int:
+    """Take the next ``count`` timestamps of a counter file and give the first. On disk before they are used:
+    no timestamp is used twice."""
     try:
         with open(
             os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+", encoding="ascii"
@@ -176,7 +194,7 @@ def take_timestamp(path: Path) -> int:
                 )
             timestamp = int(text or "0") + 1
             file.seek(0)
-            file.write(f"{timestamp}\n")
+            file.write(f"{timestamp + count - 1}\n")
             file.flush()
             os.fsync(file.fileno())
     except UnicodeDecodeError:
@@ -186,7 +204,9 @@ def take_timestamp(path: Path) -> int:
     return timestamp
 
 
-def _run(client: Client, transport: UdpTransport, operation: bytes, timeout: float) -> Completed | None:
+def _run(
+    client: Client, transport: UdpTransport, begun: list[Effect], now_ns: int, timeout: float
+) -> Completed | None:
     timers = Timers()
     poll = select.poll()
     poll.register(transport.fileno(), select.POLLIN)
@@ -204,9 +224,8 @@ def _run(client: Client, transport: UdpTransport, operation: bytes, timeout: flo
                     return effect
         return None
 
-    now_ns = time.monotonic_ns()
     deadline_ns = now_ns + int(timeout * _SECOND_NS)
-    take(client.invoke(operation, now_ns), now_ns)
+    take(begun, now_ns)
     while (now_ns := time.monotonic_ns()) < deadline_ns:
         wake_ns = min(deadline_ns, timers.next_due_ns() or deadline_ns)
         poll.poll(max(0, wake_ns - now_ns) / 1_000_000)
@@ -223,8 +242,9 @@ def _run(client: Client, transport: UdpTransport, operation: bytes, timeout: flo
 
 def _say_no_answer(config: ClientConfig, client: Client, timeout: float) -> None:
     answered = ", ".join(str(reply.replica) for reply in client.replies) or "none"
+    needed = config.cluster.reply_quorum
     print(
-        f"pbft_node: no {config.cluster.weak} matching replies within {timeout} s (answered: {answered}). "
+        f"pbft_node: no {needed} matching replies within {timeout} s (answered: {answered}). "
         "The operation may still take effect, once. Do the replicas run? See their stderr and trace",
         file=sys.stderr,
     )

@@ -247,10 +247,17 @@ class _Reader:
         if not isinstance(replicas, tuple) or not all(_is_number(replica) for replica in replicas):
             self._refuse(f"replicas {_show(fields['replicas'])} is not a list of numbers")
         view = self._optional_number(fields, "view")
+        timestamp = self._optional_number(fields, "timestamp")
+        path = fields.get("path")
+        if path is not None and path != "ordered" and path != "fast":
+            self._refuse(f'path {_show(path)} is neither "ordered" nor "fast"')
         self._completed_ns = self._time_ns
         self._operations.append(
-            replace(begun, output=output, type=kind, return_ns=self._time_ns, view=view, replicas=replicas)
-        )
+            replace(
+                begun, output=output, type=kind, return_ns=self._time_ns, view=view, replicas=replicas,
+                path=path, timestamp=begun.timestamp if timestamp is None else timestamp,
+            )
+        )  # fmt: skip
 
     def _optional_number(self, fields: Mapping[str, object], name: str) -> int | None:
         value = fields.get(name)

@@ -57,9 +57,16 @@ class HistoryWriter:
         *,
         view: int | None = None,
         replicas: Sequence[int] = (),
+        path: str | None = None,
+        timestamp: int | None = None,
     ) -> None:
-        """The process' open operation completed with `output`."""
+        """The process' open operation completed with `output`. `path`: `ordered`, or `fast` for a read that
+        was not; `timestamp`: of the request that was answered, the operation's last."""
         more: dict[str, object] = {"output": output}
+        if path is not None:
+            more["path"] = path
+        if timestamp is not None:
+            more["timestamp"] = timestamp
         if view is not None:
             more["view"] = view
         self._event(time_ns, process, "ok", {**self._open.pop(process), **more, "replicas": list(replicas)})

@@ -1,4 +1,5 @@
-"""The client of section 4.1, sans-IO: one operation at a time, accepted at f+1 matching replies.
+"""The client of section 4.1, sans-IO: one operation at a time, accepted at f+1 matching replies (at a quorum
+where there are fast reads, see ``reads``; such a read that gets none in time is ordered instead).
 
 A request goes to the believed primary; unanswered, the same bytes go to all replicas, again and again with
 doubling pauses. A reply counts for the replica whose key made it, once per operation; what a liar sends
@@ -20,9 +21,11 @@ from .frames import Malformed
 from .messages import Fragment, Reply
 from .operations import MAX_OPERATION_BYTES
 from .seal import Seal
-from .types import FIRST_CLIENT_ID, MAX_TIMESTAMP, ClientId, Digest, ReplicaId, Timestamp, View
+from .types import FIRST_CLIENT_ID, MAX_TIMESTAMP, ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
 
 RETRY_TIMER = "client-retry"
+
+Vote = tuple[Digest, SeqNum | None]
 
 
 class Client:
@@ -44,7 +47,11 @@ class Client:
         self._retry = retry
         self._timestamp = Timestamp(last_timestamp)
         self._request: bytes | None = None
-        self._needed = cluster.weak
+        self._operation = b""
+        self._needed = cluster.reply_quorum
+        self._reading = False
+        """The request is a fast read."""
+        self._invoked_ns = self._now_ns = 0
         self._completed = False
         self._replies: dict[int, Reply] = {}
         self._replier: ReplicaId | None = None
@@ -81,8 +88,11 @@ class Client:
         """To the latest operation: one of each replica, in order of their arrival, late ones too."""
         return tuple(self._replies.values())
 
-    def invoke(self, operation: bytes, now_ns: int, *, needed: int | None = None) -> list[Effect]:
-        """Begin an operation. ``needed``: matching replies to accept a result, f+1 unless told."""
+    def invoke(
+        self, operation: bytes, now_ns: int, *, needed: int | None = None, read_only: bool = False
+    ) -> list[Effect]:
+        """Begin an operation. ``needed``: matching replies to accept a result, as many as the cluster's rules
+        ask for unless told. ``read_only``: it changes nothing, so a fast read will do where there are any."""
         assert not self.busy, (
             f"client {self._id} has an operation under way: one at a time (abandon it first)"
         )
@@ -90,18 +100,61 @@ class Client:
             f"operation of {len(operation)} bytes > {MAX_OPERATION_BYTES}"
         )
         assert self._timestamp < MAX_TIMESTAMP, "the client's timestamps are used up"
-        self._needed = self._cluster.weak if needed is None else needed
+        self._needed = self._cluster.reply_quorum if needed is None else needed
         assert 1 <= self._needed <= self._cluster.n, f"needed = {needed} of {self._cluster.n} replicas"
+        self._operation = operation
+        self._invoked_ns = self._now_ns = now_ns
+        self._completed = False
+        self._pause_ns = self._cluster.client_retry_ns
+        self._reading = read_only and self._may_read_fast()
+        return self._ask_fast() if self._reading else self._ask_primary()
+
+    def _ask_primary(self) -> list[Effect]:
+        """Section 4.1."""
+        request = self._new_request()
+        effects: list[Effect] = [Send(self._cluster.primary(self.view), request)]
+        if self._retry:
+            effects.append(self._start_timer(self._pause_ns))
+        return effects
+
+    def _new_request(self) -> bytes:
+        """Under a timestamp never used before."""
         self._timestamp = Timestamp(self._timestamp + 1)
         self._replier = self._name_replier()
-        self._request = self._seal.request(self._timestamp, operation, self._replier)
-        self._completed = False
         self._replies = {}
-        self._pause_ns = self._cluster.client_retry_ns
-        effects: list[Effect] = [Send(self._cluster.primary(self.view), self._request)]
-        if self._retry:
-            effects.append(self._start_timer())
+        self._request = self._seal.request(
+            self._timestamp, self._operation, self._replier, read_only=self._reading
+        )
+        return self._request
+
+    # ------------------------------------------------------------ reads (section 5.1)
+
+    def _may_read_fast(self) -> bool:
+        """It must be able to fall back, under another timestamp."""
+        return self._cluster.reads == "fast" and self._retry and self._timestamp < MAX_TIMESTAMP - 1
+
+    def _ask_fast(self) -> list[Effect]:
+        """Everybody, once."""
+        request = self._new_request()
+        effects: list[Effect] = [Send(ReplicaId(i), request) for i in range(self._cluster.n)]
+        effects.append(self._start_timer(self._cluster.read_timeout_ns))
         return effects
+
+    def _fall_back(self, *, in_time: bool) -> list[Effect]:
+        """Have the operation ordered. What was late goes to everybody; else that comes at the time it would
+        have come for an ordered request."""
+        self._reading = False
+        if in_time:
+            self._pause_ns -= self._now_ns - self._invoked_ns
+            return self._ask_primary()
+        self._new_request()
+        return self._ask_all()
+
+    def _is_hopeless(self, votes: int) -> bool:
+        """So many agree, and not enough are left that could."""
+        return votes + self._cluster.n - len(self._replies) < self._needed
+
+    # ------------------------------------------------------------ digest replies (section 5.1)
 
     def _name_replier(self) -> ReplicaId | None:
         """Each replica in its turn, except who failed lately. Who does not retransmit needs all results."""
@@ -117,6 +170,8 @@ class Client:
         self._unreliable = [*others, self._replier][-self._cluster.f :]
         self._replier = None
 
+    # ------------------------------------------------------------ events
+
     def abandon(self) -> list[Effect]:
         """Forget the operation. It may still take effect, once, at any later time."""
         self._request = None
@@ -125,6 +180,7 @@ class Client:
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
         """A datagram for this client, or its timer. Never raises, whatever the bytes."""
+        self._now_ns = now_ns
         match event:
             case Received(data):
                 return self._received(data)
@@ -138,6 +194,8 @@ class Client:
             return []
         if self._replier is not None and self._replier not in self._replies:
             self._blame_replier()
+        if self._reading:
+            return self._fall_back(in_time=False)
         self._pause_ns = min(2 * self._pause_ns, self._cluster.client_retry_max_ns)
         return self._ask_all()
 
@@ -145,12 +203,12 @@ class Client:
         """The same bytes to everybody, and again after the next pause."""
         assert self._request is not None
         effects: list[Effect] = [Send(ReplicaId(i), self._request) for i in range(self._cluster.n)]
-        effects.append(self._start_timer())
+        effects.append(self._start_timer(self._pause_ns))
         return effects
 
-    def _start_timer(self) -> Effect:
+    def _start_timer(self, pause_ns: int) -> Effect:
         self._generation += 1
-        return SetTimer(RETRY_TIMER, self._generation, self._pause_ns)
+        return SetTimer(RETRY_TIMER, self._generation, pause_ns)
 
     def _stop_timer(self) -> list[Effect]:
         self._generation += 1
@@ -192,8 +250,12 @@ class Client:
         self._views[reply.replica] = max(self._views[reply.replica], reply.view)
         if reply.timestamp < self._timestamp or self._request is None:
             return []
+        if (reply.state is not None) != self._reading:
+            return [Rejected(reply.replica, "REPLY", "to a read, or not, and the request was the other")]
         first = self._replies.setdefault(reply.replica, reply)
-        if first.digest != reply.digest:
+        if self._vote(first) != self._vote(reply):
+            if self._reading:  # the network doubled the request, and the replica went on in between
+                return []
             return [Rejected(reply.replica, "REPLY", "two results for one operation; the first stands")]
         if first.result is None:
             self._replies[reply.replica] = reply
@@ -203,26 +265,34 @@ class Client:
         """Enough replicas vouch for one digest, and one of them sent the result that has it."""
         if self._completed:
             return []
-        votes = [reply.digest for reply in self._replies.values()]
-        digest = max(votes, key=votes.count)
-        if votes.count(digest) < self._needed:
-            return []
-        result = self._whole_result(digest)
+        votes = [self._vote(reply) for reply in self._replies.values()]
+        vote = max(votes, key=votes.count)
+        if votes.count(vote) < self._needed:
+            hopeless = self._reading and self._is_hopeless(votes.count(vote))
+            return self._fall_back(in_time=True) if hopeless else []
+        result = self._whole_result(vote)
         if result is None:
-            return self._ask_all_if_replier_failed()
-        vouching = tuple(sorted(r.replica for r in self._replies.values() if r.digest == digest))
+            return self._ask_again_if_replier_failed()
+        vouching = tuple(sorted(r.replica for r in self._replies.values() if self._vote(r) == vote))
         self._completed = True
-        return [*self._stop_timer(), Completed(self._timestamp, result, vouching)]
+        return [
+            *self._stop_timer(),
+            Completed(self._timestamp, result, vouching, "fast" if self._reading else "ordered"),
+        ]
 
-    def _whole_result(self, digest: Digest) -> bytes | None:
+    def _vote(self, reply: Reply) -> Vote:
+        """What replies must agree in: the result, and the state a read saw (see ``reads`` for why)."""
+        return reply.digest, reply.state
+
+    def _whole_result(self, vote: Vote) -> bytes | None:
         for reply in self._replies.values():
-            if reply.digest == digest and reply.result is not None:
+            if self._vote(reply) == vote and reply.result is not None:
                 return reply.result
         return None
 
-    def _ask_all_if_replier_failed(self) -> list[Effect]:
+    def _ask_again_if_replier_failed(self) -> list[Effect]:
         """It answered, but not with the result that enough others vouch for: no need to wait any longer."""
         if self._replier is None or self._replier not in self._replies:
             return []
         self._blame_replier()
-        return self._ask_all()
+        return self._fall_back(in_time=True) if self._reading else self._ask_all()

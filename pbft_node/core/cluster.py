@@ -34,6 +34,9 @@ class Cluster:
     client_auth: str = "sign"
     """``sign``: a REQUEST is signed. ``mac``: it carries a MAC for each replica, as in the paper; then one
     client can make replicas disagree on what is authentic and force view changes. For comparison only."""
+    reads: str = "ordered"
+    """``ordered``: every operation is. ``fast``: the read-only path of section 5.1, see ``reads``; all other
+    operations need a quorum of replies then."""
     checkpoint_interval: int = 128
     """K of section 4.3."""
     window: int = 256
@@ -58,6 +61,8 @@ class Cluster:
     status_idle_ns: int = 1000 * MILLISECOND_NS
     client_retry_ns: int = 300 * MILLISECOND_NS
     client_retry_max_ns: int = 3000 * MILLISECOND_NS
+    read_timeout_ns: int = 100 * MILLISECOND_NS
+    """How long a client waits for a fast read before it has the operation ordered."""
     digest_replies: bool = True
     """Section 5.1: one replica, named by the client, sends a long result, the others its digest."""
 
@@ -79,6 +84,8 @@ class Cluster:
             return f"auth = {self.auth!r}: choose 'hybrid' or 'sign'"
         if self.client_auth not in ("sign", "mac"):
             return f"client_auth = {self.client_auth!r}: choose 'sign' or 'mac'"
+        if self.reads not in ("ordered", "fast"):
+            return f"reads = {self.reads!r}: choose 'ordered' or 'fast'"
         if self.checkpoint_interval < 1 or self.window < 2 * self.checkpoint_interval:
             return (
                 f"checkpoint_interval K = {self.checkpoint_interval}, window L = {self.window}: "
@@ -128,6 +135,7 @@ class Cluster:
             "status_idle_ns": self.status_idle_ns,
             "client_retry_ns": self.client_retry_ns,
             "client_retry_max_ns": self.client_retry_max_ns,
+            "read_timeout_ns": self.read_timeout_ns,
         }
         for name, value in intervals.items():
             if value < MILLISECOND_NS:
@@ -135,6 +143,11 @@ class Cluster:
                     f"{name} = {value}: it must be at least {MILLISECOND_NS} ns (1 ms), else the replicas do "
                     "nothing but time out"
                 )
+        if self.reads == "fast" and self.read_timeout_ns > self.client_retry_ns // 2:
+            return (
+                f"read_timeout_ns = {self.read_timeout_ns}: a client gives up a fast read within half of "
+                f"client_retry_ns = {self.client_retry_ns}, to ask everybody in time"
+            )
         longest = max(self.request_timeout_ns, self.view_change_timeout_ns)
         if self.max_timeout_ns < longest:
             return f"max_timeout_ns = {self.max_timeout_ns}: no timeout may be longer, but one is {longest}"
@@ -154,6 +167,12 @@ class Cluster:
     def weak(self) -> int:
         """f+1: at least one of them is correct."""
         return self.f + 1
+
+    @property
+    def reply_quorum(self) -> int:
+        """Equal replies a client needs. f+1 show that a correct replica executed the operation; a quorum,
+        that every later quorum of fast reads has one that did (Berger, Reiser, Bessani, SRDS 2021)."""
+        return self.quorum if self.reads == "fast" else self.weak
 
     def fingerprint(self) -> bytes:
         """8 bytes that differ when any parameter does; every STATUS carries them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 
-from .client_codec import decode_reply, decode_request
+from .client_codec import decode_ordered_request, decode_reply, decode_request
 from .cluster import FINGERPRINT_BYTES, MAX_BATCH
 from .digests import DIGEST_BYTES
 from .frames import Frame, Malformed, MessageType, parse_frame
@@ -149,7 +149,7 @@ def decode_batch(data: bytes) -> Batch:
     count = reader.count(MAX_BATCH)
     if time_ns > MAX_TIME_NS or (time_ns and not count):
         raise Malformed(f"a batch of {count} requests at time {time_ns}")
-    requests = tuple(decode_request(reader.frame(MessageType.REQUEST)) for _ in range(count))
+    requests = tuple(decode_ordered_request(reader.frame(MessageType.REQUEST)) for _ in range(count))
     reader.end()
     return Batch(requests, time_ns)
 

@@ -88,6 +88,8 @@ class Completed:
     result: bytes
     replicas: tuple[int, ...]
     """Who vouched for it, ascending."""
+    path: str = "ordered"
+    """``fast``: a read that was not ordered."""
 
 
 Effect = Persist | Compact | Send | SetTimer | CancelTimer | Trace | Rejected | Halt | Completed

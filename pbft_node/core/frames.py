@@ -15,9 +15,10 @@
 All integers are big-endian, so that a firewall or a nemesis can match a message by its header alone. The
 batch of a PRE-PREPARE travels outside the signature, as in the paper: <<PRE-PREPARE, v, n, d>_sigma, m>.
 
-Flags of a REQUEST: NAMES_REPLIER (2), ``view`` is the replica that is to send the whole result (section
-5.1); without it ``view`` is 0. Of a REPLY: RESULT_DIGEST (1), the body ends in the result's digest instead of
-the result.
+Flags of a REQUEST: READ_ONLY (1), not to be ordered (section 5.1); NAMES_REPLIER (2), ``view`` is the
+replica that is to send the whole result; without it ``view`` is 0. Of a REPLY: RESULT_DIGEST (1), the body
+ends in the result's digest instead of the result; OF_STATE (2), to a read-only request, with the number of
+the state.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ MAX_DATAGRAM_BYTES = 60_000
 
 SIGNED = 1
 MACED = 2
+READ_ONLY = 1
 NAMES_REPLIER = 2
 RESULT_DIGEST = 1
+OF_STATE = 2
 AUTHENTICATOR = 3
 TAG_BYTES = {SIGNED: SIGNATURE_BYTES, MACED: MAC_BYTES}
 COUNT = struct.Struct(">H")

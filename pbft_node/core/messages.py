@@ -25,6 +25,8 @@ class Request:
     """SHA-256 over the signed frame."""
     replier: ReplicaId | None = None
     """Who sends the whole result; everybody when None (section 5.1)."""
+    read_only: bool = False
+    """Not to be ordered (section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Reply:
     digest: Digest
     """Of the result."""
     raw: bytes = field(repr=False, default=b"")
+    state: SeqNum | None = None
+    """To a read-only request: the last number executed, when the operation was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from .codec import encode_batch, encode_certificate
 from .effects import Persist
 from .frames import MessageType
 from .messages import Batch, Commit, Decided, Message, Prepare, PrePrepare, Request
+from .reads import Reads
 from .records import RecordType, committed_record
-from .requests import Requests
 from .slots import Slot, prepared_certificate
 from .types import Digest, ReplicaId, SeqNum, View
 
@@ -20,7 +20,7 @@ MAX_EARLY = 512
 """Votes kept per replica for views to come."""
 
 
-class NormalCase(Requests):
+class NormalCase(Reads):
     """Three phases per sequence number."""
 
     # ------------------------------------------------------------ PRE-PREPARE

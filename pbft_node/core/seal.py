@@ -9,7 +9,7 @@ or, with ``client_auth: mac``, carry the paper's authenticator: a vector of MACs
 from __future__ import annotations
 
 from .authentication import MAC_BYTES, Keyring
-from .client_codec import encode_reply
+from .client_codec import encode_read_reply, encode_reply
 from .cluster import Cluster
 from .codec import encode_fragment_head
 from .digests import digest_of, result_digest
@@ -19,13 +19,15 @@ from .frames import (
     MACED,
     MAX_DATAGRAM_BYTES,
     NAMES_REPLIER,
+    OF_STATE,
+    READ_ONLY,
     RESULT_DIGEST,
     SIGNED,
     Frame,
     MessageType,
     header_and_body,
 )
-from .types import ClientId, Principal, ReplicaId, Timestamp, View
+from .types import ClientId, Principal, ReplicaId, SeqNum, Timestamp, View
 
 ALWAYS_SIGNED = frozenset(
     {
@@ -123,9 +125,16 @@ class Seal:
             for index in range(count)
         ]
 
-    def request(self, timestamp: Timestamp, operation: bytes, replier: ReplicaId | None = None) -> bytes:
+    def request(
+        self,
+        timestamp: Timestamp,
+        operation: bytes,
+        replier: ReplicaId | None = None,
+        *,
+        read_only: bool = False,
+    ) -> bytes:
         """<REQUEST, o, t, c> by this client; ``replier`` is to send the whole result, everybody if None."""
-        flags = 0 if replier is None else NAMES_REPLIER
+        flags = (0 if replier is None else NAMES_REPLIER) | (READ_ONLY if read_only else 0)
         if not self._mac_requests:
             return self.signed(MessageType.REQUEST, replier or 0, timestamp, operation, flags)
         content = header_and_body(
@@ -140,6 +149,21 @@ class Seal:
         """<REPLY, v, t, c, i, r> by this replica, or with the digest of r (section 5.1)."""
         flags = 0 if whole else RESULT_DIGEST
         body = encode_reply(client, result if whole else result_digest(result))
+        return self.for_peer(client, MessageType.REPLY, view, timestamp, body, flags)
+
+    def read_reply(
+        self,
+        client: ClientId,
+        view: View,
+        timestamp: Timestamp,
+        state: SeqNum,
+        result: bytes,
+        *,
+        whole: bool = True,
+    ) -> bytes:
+        """Same for a read-only request, executed on the state after number ``state``."""
+        flags = OF_STATE if whole else OF_STATE | RESULT_DIGEST
+        body = encode_read_reply(client, state, result if whole else result_digest(result))
         return self.for_peer(client, MessageType.REPLY, view, timestamp, body, flags)
 
     def _maced_content(self, receiver: Principal, content: bytes) -> bytes:

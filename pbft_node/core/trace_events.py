@@ -124,7 +124,7 @@ KINDS: tuple[Kind, ...] = (
           count=optional(NUMBER("when the line stands for several"))),
     _kind("alarm", CORE, "-", "own state contradicts a quorum", reason=TEXT),
     _kind("request", DEBUG, "4.1", "an authentic REQUEST arrived", client=NUMBER, timestamp=NUMBER,
-          step=one_of("kept", "relayed", "answered again", "dropped")),
+          step=one_of("kept", "relayed", "answered again", "read", "dropped")),
     _kind("timer", DEBUG, "4.5.2", "a timer of the core",
           timer=one_of("request", "new-view", "status", "pace"),
           step=one_of("set", "cancelled", "fired"), delay_ns=optional(NANOSECONDS("when set")),

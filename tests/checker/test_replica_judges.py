@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from run_folder_builder import RunFolderBuilder, digest
 
+from checker.history import HistoryError
 from checker.judge import judge_run
 
 
@@ -315,3 +318,48 @@ def test_durability_rejects_the_word_of_too_few(run, tmp_path):
 def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):
     run.events = [(*event[:6], None, None, event[8]) for event in run.events]
     assert line_of(run, tmp_path, "durability").verdict == "unknown"
+
+
+def change_ok_line(history, f, **fields):
+    """The first `ok` line of that function says something else."""
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    line = next(line for line in lines if line.get("type") == "ok" and line["f"] == f)
+    line.update(fields)
+    history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("f", "fields", "says"),
+    [
+        ("get", {"path": "fast", "replicas": [0, 1, 3]}, None),
+        ("get", {"path": "fast", "replicas": [0, 1]}, "a client needs 3"),
+        ("get", {"path": "ordered", "replicas": [0, 1, 3]}, "no correct replica executed it"),
+        ("put", {"path": "fast", "replicas": [0, 1, 3]}, "no correct replica executed it"),
+    ],
+)
+def test_durability_asks_a_fast_read_for_its_quorum_only(run, tmp_path, f, fields, says):
+    """It was never ordered, so there is nothing to keep; only reads can be fast."""
+    path = run.write(tmp_path / "run") / "history.jsonl"
+    change_ok_line(path, f, timestamp=9999, **fields)
+    line = judge_run(path.parent).line("durability")
+    assert line.verdict == ("invalid" if says else "valid")
+    assert says is None or says in line.reason
+
+
+def test_durability_looks_up_the_request_that_was_answered(run, tmp_path):
+    """A fast read that failed was ordered under the next timestamp."""
+    path = run.write(tmp_path / "run") / "history.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    begun = next(line for line in lines if line.get("type") == "invoke" and line["f"] == "get")
+    asked, begun["timestamp"] = begun["timestamp"], begun["timestamp"] - 1
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert judge_run(path.parent).line("durability").verdict == "invalid"
+    change_ok_line(path, "get", path="ordered", timestamp=asked)
+    assert judge_run(path.parent).line("durability").verdict == "valid"
+
+
+def test_a_path_nobody_knows_is_refused(run, tmp_path):
+    path = run.write(tmp_path / "run") / "history.jsonl"
+    change_ok_line(path, "get", path="slow")
+    with pytest.raises(HistoryError, match='path "slow" is neither'):
+        judge_run(path.parent)

@@ -66,6 +66,11 @@ def test_operations_are_recorded_as_they_happen(tmp_path: Path) -> None:
     assert (lines[0]["client"], lines[0]["timestamp"], lines[0]["phase"]) == (1000, 1, "load")
     assert (lines[1]["view"], lines[1]["replicas"]) == (3, [0, 1])
     assert lines[2]["timestamp"] == 2
+    assert [(line["path"], line["timestamp"]) for line in lines[1::2]] == [
+        ("ordered", 1),
+        ("fast", 2),
+        ("ordered", 3),
+    ], "reads are asked for as reads, and the record tells what became of that"
     assert bench.recorder.counts == {"ok": 3, "fail": 0, "info": 0}
     assert len(traitor.read(tmp_path / "history.jsonl").operations) == 3, "the judge can read it"
 

@@ -195,14 +195,18 @@ class VirtualClient:
         self._answers: dict[int, bytes] = {}
         self._request = b""
         self._needed = 0
+        self._path = "ordered"
 
     @property
     def replies(self) -> tuple[VirtualReply, ...]:
         return tuple(VirtualReply(replica) for replica in self._answers)
 
-    def invoke(self, operation: bytes, now_ns: int, *, needed: int | None = None) -> list[Effect]:
+    def invoke(
+        self, operation: bytes, now_ns: int, *, needed: int | None = None, read_only: bool = False
+    ) -> list[Effect]:
         self.timestamp += 1
         self._answers = {}
+        self._path = "fast" if read_only else "ordered"
         self._needed = needed or (self._n - 1) // 3 + 1
         self._request = json.dumps([self._client, self.timestamp, operation.hex()]).encode()
         return self._ask()
@@ -223,7 +227,7 @@ class VirtualClient:
         self._needed = 0
         return [
             CancelTimer("retry"),
-            Completed(timestamp, bytes.fromhex(result), tuple(sorted(self._answers))),
+            Completed(timestamp, bytes.fromhex(result), tuple(sorted(self._answers)), self._path),
         ]
 
     def abandon(self) -> list[Effect]:

@@ -96,7 +96,8 @@ class Liar:
         if frame.type in GARBLED and len(frame.body) > 4:
             position = self.stream.randrange(4, len(frame.body))
             body = frame.body[:position] + b"?" + frame.body[position + 1 :]
-            return self.cast.sealed(self.index, frame.type, frame.view, frame.seq, body)
+            seal = self.cast.seal(self.index)
+            return seal.for_peer(to, frame.type, frame.view, frame.seq, body, frame.flags)
         return data[:HEADER_BYTES] + data[HEADER_BYTES:][::-1]
 
     def other_proposal(self, data: bytes) -> bytes:

@@ -65,13 +65,14 @@ class Members:
         client: int = 1000,
         by: int | None = None,
         replier: ReplicaId | None = None,
+        read_only: bool = False,
     ) -> Request:
         operation = encode_fields(*(fields or PUT))
-        raw = self.seal(client).request(Timestamp(timestamp), operation, replier)
+        raw = self.seal(client).request(Timestamp(timestamp), operation, replier, read_only=read_only)
         if by is not None:
             raw = raw[:-64] + self.seal(by).request(Timestamp(timestamp), operation)[-64:]
         digest = request_digest(raw)
-        return Request(ClientId(client), Timestamp(timestamp), operation, raw, digest, replier)
+        return Request(ClientId(client), Timestamp(timestamp), operation, raw, digest, replier, read_only)
 
     # ------------------------------------------------------------ 4.2
 

@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 from pbft_node.core.client import Client
 from pbft_node.core.cluster import MILLISECOND_NS, Cluster
@@ -207,14 +208,15 @@ class MemoryCluster:
             self.completed[client_id] = []
         return self.clients[client_id]
 
-    def invoke(self, number: int, *fields: bytes) -> None:
+    def invoke(self, number: int, *fields: bytes, **how: Any) -> None:
         client = self.client(number)
-        self.carry_out(FIRST_CLIENT_ID + number, client.invoke(encode_fields(*fields), self.now_ns))
+        effects = client.invoke(encode_fields(*fields), self.now_ns, **how)
+        self.carry_out(FIRST_CLIENT_ID + number, effects)
 
-    def call(self, number: int, *fields: bytes, within_ms: int = 20_000) -> bytes:
+    def call(self, number: int, *fields: bytes, within_ms: int = 20_000, **how: Any) -> bytes:
         """Invoke and run until it completes."""
         before = len(self.completed.get(FIRST_CLIENT_ID + number, []))
-        self.invoke(number, *fields)
+        self.invoke(number, *fields, **how)
         done = self.run(within_ms, until=lambda: len(self.completed[FIRST_CLIENT_ID + number]) > before)
         assert done, f"{fields} did not complete within {within_ms} ms of virtual time"
         return self.completed[FIRST_CLIENT_ID + number][-1].result

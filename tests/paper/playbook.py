@@ -30,7 +30,7 @@ from pbft_node.core.effects import (
     Trace,
 )
 from pbft_node.core.events import Event, Received, Started, TimerFired
-from pbft_node.core.frames import parse_frame
+from pbft_node.core.frames import OF_STATE, RESULT_DIGEST, parse_frame
 from pbft_node.core.records import RecordType, decode_seq, parse_record
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
@@ -271,7 +271,10 @@ def describe_send(to: int, data: bytes) -> Line:
     if frame.type.name in ("PRE_PREPARE", "PREPARE", "COMMIT", "CHECKPOINT", "FETCH_BATCH", "DECIDED"):
         fields["digest"] = frame.body
     if frame.type.name == "REPLY":
-        fields["digest" if frame.flags else "result"] = frame.body[4:]
+        body = frame.body[4:]
+        if frame.flags & OF_STATE:
+            fields["state"], body = int.from_bytes(body[:8], "big"), body[8:]
+        fields["digest" if frame.flags & RESULT_DIGEST else "result"] = body
     if frame.type.name == "REQUEST":
         fields["client"] = frame.sender
     if frame.type.name in ("FETCH_CHUNK", "STATE_CHUNK"):

@@ -63,6 +63,7 @@ class Options:
     window: int
     batch_limit: int
     pipeline: int
+    fast_reads: bool
 
 
 def draw(seed: int) -> Options:
@@ -94,6 +95,7 @@ def draw(seed: int) -> Options:
         window=interval * stream.choice([2, 2, 4]),
         batch_limit=stream.choice([1, 4, 64]),
         pipeline=stream.choice([1, 4, 8]),
+        fast_reads=stream.random() < 0.5,
     )
 
 
@@ -138,7 +140,8 @@ class Run:
         if self.stream.random() < self.options.gives_up:
             patience_ns = self.stream.choice([5, 50, 500]) * MILLISECOND_NS
             self.cluster.call_at(self.cluster.now_ns + patience_ns, lambda: self.give_up(number, operation))
-        self.cluster.invoke(number, *((b"read", KEY) if read else (b"append", KEY, element)))
+        fields = (b"read", KEY) if read else (b"append", KEY, element)
+        self.cluster.invoke(number, *fields, read_only=read)
 
     def give_up(self, number: int, operation: Operation) -> None:
         if self.open.get(number) is operation:
@@ -172,7 +175,7 @@ class Run:
         operation = Operation(READER, None, self.cluster.now_ns)
         self.history.append(operation)
         self.open[READER] = operation
-        self.cluster.invoke(READER, b"read", KEY)
+        self.cluster.invoke(READER, b"read", KEY, read_only=True)
 
     # ------------------------------------------------------------ faults
 
@@ -261,6 +264,7 @@ def prepare(seed: int, options: Options, replica: type[Replica] = Replica, trace
         n=options.n,
         auth=options.auth,
         client_auth=options.client_auth,
+        reads="fast" if options.fast_reads else "ordered",
         checkpoint_interval=options.checkpoint_interval,
         window=options.window,
         batch_limit=options.batch_limit,

@@ -19,7 +19,14 @@ from pbft_node.core.client import Client
 from pbft_node.core.codec import decode
 from pbft_node.core.events import Received
 from pbft_node.core.fragments import ASSEMBLIES_PER_SENDER
-from pbft_node.core.frames import NAMES_REPLIER, RESULT_DIGEST, Malformed, MessageType
+from pbft_node.core.frames import (
+    NAMES_REPLIER,
+    OF_STATE,
+    READ_ONLY,
+    RESULT_DIGEST,
+    Malformed,
+    MessageType,
+)
 from pbft_node.core.normal_case import MAX_EARLY
 from pbft_node.core.replica import Replica
 from pbft_node.core.requests import MAX_PENDING
@@ -138,7 +145,8 @@ def test_fragments_within_fragments_do_not_exhaust_the_stack(playbook: object) -
 @pytest.mark.parametrize("flags", [1, 2, 128, 255])
 def test_unknown_flags_are_rejected(flags: int) -> None:
     """One encoding for each message: nothing may vary that is not covered by its meaning."""
-    known = {(MessageType.REPLY, RESULT_DIGEST), (MessageType.REQUEST, NAMES_REPLIER)}
+    known = {(MessageType.REPLY, flag) for flag in (RESULT_DIGEST, OF_STATE)}
+    known |= {(MessageType.REQUEST, flag) for flag in (NAMES_REPLIER, READ_ONLY)}
     for data in corpus():
         if (data[5], flags) in known:
             continue

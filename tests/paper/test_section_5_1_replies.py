@@ -87,7 +87,7 @@ def test_the_name_is_in_the_header_and_under_the_signature(playbook: Make) -> No
     play.receives(request).sends("REQUEST", to=0, view=3)
 
 
-@pytest.mark.parametrize(("flags", "view"), [(0, 1), (1, 0), (4, 0), (NAMES_REPLIER, 1000), (255, 0)])
+@pytest.mark.parametrize(("flags", "view"), [(0, 1), (1, 1), (4, 0), (NAMES_REPLIER, 1000), (255, 0)])
 def test_other_flags_and_names_are_no_request(playbook: Make, flags: int, view: int) -> None:
     play = playbook(me=0)
     play.receives(play.cast.seal(1000).signed(MessageType.REQUEST, view, 1, b"", flags)).rejects("datagram")

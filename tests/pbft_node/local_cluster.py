@@ -45,8 +45,10 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 20) ->
 class Cluster:
     """A generated folder and its processes."""
 
-    def __init__(self, folder: Path, nodes: int = 4, service: str = "kv", path: Path | None = None) -> None:
-        """``path``: a folder for PYTHONPATH of the replicas."""
+    def __init__(
+        self, folder: Path, nodes: int = 4, service: str = "kv", path: Path | None = None, more: str = ""
+    ) -> None:
+        """``path``: a folder for PYTHONPATH of the replicas. ``more``: options of ``generate``."""
         self.folder = folder
         self.environment = dict(os.environ)
         if path is not None:
@@ -54,6 +56,7 @@ class Cluster:
             self.environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self.base = free_ports(nodes + 1)
         options = ["--nodes", str(nodes), "--base-port", str(self.base), "--service", service]
+        options += more.split()
         assert by_hand.main(["generate", str(folder), *options]) == 0
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 

@@ -203,7 +203,8 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:
     path = tmp_path / "timestamp"
     assert [by_hand.take_timestamp(path) for _ in range(3)] == [1, 2, 3]
-    assert path.read_text() == "3\n"
+    assert [by_hand.take_timestamp(path, 2), by_hand.take_timestamp(path)] == [4, 6]
+    assert path.read_text() == "6\n"
     for content in (b"three", b"-3", b"\xff\xff"):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match="last timestamp its clients used"):
@@ -211,3 +212,25 @@ def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:
         assert path.read_bytes() == content
     with pytest.raises(MachineError, match="cannot keep the timestamp"):
         by_hand.take_timestamp(tmp_path / "no" / "timestamp")
+
+
+@pytest.mark.parametrize(
+    "options", ["--reads fast --auth sign", "--reads fast --client-auth mac --no-digest-replies"]
+)
+def test_reads_in_one_round_trip(tmp_path: Path, options: str) -> None:
+    """Everything signed, and then as few signatures as the protocol can do with."""
+    cluster = Cluster(tmp_path / "cluster", more=options)
+    try:
+        cluster.start(0, 1, 2, 3)
+        long = "v" * 200
+        assert cluster.call("put", "k", long) == (0, "ok")
+        for _ in range(3):
+            assert cluster.call("--read-only", "get", "k") == (0, f"ok {long}")
+        assert cluster.call("--read-only", "put", "k", "w") == (0, "ok"), "the flag lies: it is ordered"
+        assert cluster.call("get", "k") == (0, "ok w")
+        executed = [line for line in cluster.trace(0) if line["e"] == "executed"]
+        assert len(executed) == 3
+        said = {line["reason"] for i in range(4) for line in cluster.trace(i) if line["e"] == "rejected"}
+        assert said == {"flagged read-only, but its operation writes"}
+    finally:
+        cluster.kill(0, 1, 2, 3)
