@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cluster_runs import SMALL, THREE_FAULTS, Done, inhabited, leftovers, traitor
 
+from pbft_node.core.trace_events import problem
+
 pytestmark = [
     pytest.mark.sandbox,
     pytest.mark.parametrize("settings", [[], SMALL], ids=["default", "K4-L8"]),
@@ -25,6 +27,19 @@ def assert_valid(done: Done, operations: int) -> None:
     assert set(verdicts.values()) == {"valid"}, done.explain()
     assert done.operations()["ok"] >= operations, done.explain()
     assert (done.folder / "report.html").stat().st_size > 10_000
+    assert_traces_as_listed(done.folder)
+
+
+def assert_traces_as_listed(folder: Path) -> None:
+    """A killed replica may leave its last line torn; every other line is as ``trace_events`` says."""
+    lines = 0
+    for trace in folder.glob("replicas/*/trace.jsonl"):
+        for line in trace.read_text().split("\n")[:-1]:
+            fields = json.loads(line)
+            assert isinstance(fields.pop("t_ns"), int), line
+            assert problem(fields.pop("e"), fields) is None, line
+            lines += 1
+    assert lines > 500
 
 
 def test_partition_kill_and_pause(tmp_path: Path, settings: list[str]) -> None:
