@@ -59,6 +59,7 @@ def test_a_running_cluster_tells_what_happened_to_it(cluster: Cluster) -> None:
     first = told(cluster, 1)
     assert list(first) == [metric.name for metric in METRICS]
     assert (first["view"], first["active"], first["primary"], first["pending_requests"]) == (0, 1, 0, 0)
+    assert first["may_vote"] == 1
     assert (first["low_watermark"], first["high_watermark"]) == (0, 256)
     assert first["events"]["executed"] == first["batch_requests"]["count"] == 5
     assert first["datagrams_in"]["PRE_PREPARE"] >= 5
