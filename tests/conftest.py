@@ -46,6 +46,12 @@ def _browser_missing() -> str | None:
 NEEDS = {"sandbox": sandbox_missing, "browser": _browser_missing}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite", action="store_true", help="tests/paper/scripts: write what happens now into the files"
+    )
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     required = os.environ.get("TRAITOR_REQUIRE", "").split(",")
     for marker, missing in NEEDS.items():
