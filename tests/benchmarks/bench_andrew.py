@@ -100,14 +100,14 @@ def main(arguments: list[str]) -> int:
         "files": len(tree),
         "bytes": sum(len(content) for content in tree.values()),
     }
-    _say_what_runs(about, options.rounds)
+    _say_what_runs(about, options.rounds, options.keep_cache)
     chosen = [COLUMNS[0], *(column for column in COLUMNS[1:] if column.name in options.columns)]
     runs: Runs = {column.name: [] for column in chosen}
     try:
         for number in range(options.rounds):
             turn = number % len(chosen)
             for column in chosen[turn:] + chosen[:turn]:
-                runs[column.name].append(_run(column, tree, compiler))
+                runs[column.name].append(_run(column, tree, compiler, options.keep_cache))
                 took = runs[column.name][-1].total.seconds
                 print(f"round {number + 1} of {options.rounds}, {column.name}: {took:.2f} s", flush=True)
     except Stalled as problem:
@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--language", choices=("c", "python"), help="of the sources; C where it can be compiled"
     )
+    parser.add_argument("--keep-cache", action="store_true", help="from phase to phase; emptied unless told")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers there, too")
     return parser
 
@@ -145,11 +146,11 @@ def _positive(text: str) -> int:
     return number
 
 
-def _run(column: Column, tree: Tree, compiler: str | None) -> Run:
+def _run(column: Column, tree: Tree, compiler: str | None, keep_cache: bool) -> Run:
     """One column, once, on a service of its own."""
     with _service(column) as (servers, caller), _scratch() as scratch:
         client = FileClient(caller.call, monotonic)
-        andrew = Andrew(client, tree, scratch, compiler, lambda: caller.waited)
+        andrew = Andrew(client, tree, scratch, compiler, lambda: caller.waited, keep_cache=keep_cache)
         andrew.put_sources()
         before = sum(servers.cpu_ns())
         phases = andrew.run()
@@ -196,7 +197,8 @@ def _median(runs: list[Run]) -> Run:
     return Run(tuple(phases), statistics.median(run.server_seconds for run in runs))
 
 
-def _say_what_runs(about: dict[str, object], rounds: int) -> None:
+def _say_what_runs(about: dict[str, object], rounds: int, keep_cache: bool) -> None:
+    cache = "is kept from phase to phase" if keep_cache else "is empty when a phase begins"
     print("machine: " + ", ".join(f"{name} {value}" for name, value in about.items()))
     words = machine.warning(about)
     if words:
@@ -205,7 +207,7 @@ def _say_what_runs(about: dict[str, object], rounds: int) -> None:
         f"""
 The client is a library with the cache of an NFS client, not the kernel's own: that would need FUSE. It
 trusts names and attributes for {ATTRIBUTES_SECONDS:g} s, data while the time of modification is the same, and
-keeps what is written until close; each phase begins with an empty cache. One client, one operation at a time.
+keeps what is written until close; this cache {cache}. One client, one operation at a time.
 {rounds} rounds of everything in turn; each cell is the median, and how much more than unreplicated.
 """,
         flush=True,

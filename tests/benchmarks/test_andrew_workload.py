@@ -101,17 +101,30 @@ def test_the_tree_is_of_the_size_of_andrews_and_always_the_same() -> None:
         assert len(make_tree(language, 3)) == 3 * len(tree)
 
 
+def test_a_kept_cache_saves_what_was_just_seen(mounts: Mounts, tmp_path: Path) -> None:
+    tree = {path: content for path, content in make_tree("python").items() if "/base/" in path}
+    sent = {}
+    for keep in (False, True):
+        andrew = Andrew(Mounts().mount(), tree, tmp_path, None, lambda: 0.0, keep_cache=keep)
+        andrew.put_sources()
+        sent[keep] = [phase.operations for phase in andrew.run()]
+    assert sent[True][2:4] == [len(folders_of(tree)) + 1, 0], "readdir only; then nothing"
+    assert all(kept <= cold for kept, cold in zip(sent[True], sent[False], strict=True))
+
+
 @pytest.mark.parametrize("language", ["c", "python"])
 def test_the_five_phases(mounts: Mounts, tmp_path: Path, language: str) -> None:
     compiler = find_compiler() if language == "c" else None
     if language == "c" and compiler is None:
         pytest.skip("no C compiler on the PATH")
     tree = make_tree(language)
-    few = {path: tree[path] for path in tree if "/base/" in path or "/" not in path[8:]}
+    few = {
+        path: tree[path] for path in tree if "/base/m0." in path or "/base/m1." in path or "/" not in path[8:]
+    }
     if language == "c":
         few["copy000/main.c"] = b'#include "m0.h"\nint main(void) { return m0_f0(1, 2) == 0; }\n'
     client = mounts.mount()
-    andrew = Andrew(client, few, tmp_path, compiler, lambda: 0.0)
+    andrew = Andrew(client, few, tmp_path, compiler, lambda: 0.0, keep_cache=False)
     andrew.put_sources()
     phases = andrew.run()
     assert len(phases) == len(PHASES)

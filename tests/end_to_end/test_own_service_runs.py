@@ -27,7 +27,7 @@ class Forgetful(Registers):
 
 
 def test_the_example_passes(tmp_path: Path) -> None:
-    asked = ["--set", "service=own_service:Registers", "--time", "5", "--fault", "kill"]
+    asked = ["--set", "service=own_service:Registers", "--time", "4", "--fault", "kill"]
     done = traitor(tmp_path, *REGISTERS, *asked, paths=[EXAMPLE])
     assert done.code == 0, done.explain()
     assert set(done.verdicts().values()) == {"valid"}, done.explain()
@@ -37,7 +37,7 @@ def test_the_example_passes(tmp_path: Path) -> None:
 def test_a_service_that_serves_old_values_is_found(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "broken_service.py").write_text(BROKEN)
-    asked = ["--set", "service=broken_service:Forgetful", "--time", "3", "--fault", "none"]
+    asked = ["--set", "service=broken_service:Forgetful", "--time", "2", "--fault", "none"]
     done = traitor(tmp_path / "out", *REGISTERS, *asked, paths=[EXAMPLE, tmp_path / "mine"])
     assert done.code == 1, done.explain()
     assert done.verdicts()["linearizability"] == "invalid"

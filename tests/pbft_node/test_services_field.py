@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from replicated import CLIENT, Replicated
 
@@ -98,6 +98,7 @@ def read_of(name: str, state: dict[bytes, object], key: bytes) -> tuple[bytes, .
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
+@settings(max_examples=50)
 @given(data=st.data())
 def test_results_are_those_of_the_model_also_after_a_restore(name: str, data: st.DataObject) -> None:
     service, other, state = Replicated(name), Replicated(name), {}
@@ -130,6 +131,7 @@ def test_operations_that_only_read_never_write(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
+@settings(max_examples=50)
 @given(
     words=st.lists(
         st.lists(
