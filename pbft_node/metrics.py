@@ -52,8 +52,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("early_votes", GAUGE, "kept for views not yet entered"),
     Metric("state_is_wrong", GAUGE, "1: a quorum contradicts the own state, nobody is answered"),
     Metric("transfer_active", GAUGE, "1 while a state is fetched"),
-    Metric("transfer_chunks", GAUGE, "of it fetched and verified"),
-    Metric("transfer_chunks_total", GAUGE, "of it; 0 until an offer is accepted"),
+    Metric("transfer_parts", GAUGE, "of it fetched and verified"),
+    Metric("transfer_parts_wanted", GAUGE, "of it known to be missing"),
     Metric("log_bytes", GAUGE, "of the log on disk"),
     Metric("rss_bytes", GAUGE, "memory of the process"),
     Metric("uptime_ns", GAUGE, "since the process was up"),
@@ -107,7 +107,6 @@ def of_protocol(replica: Replica, now_ns: int) -> dict[str, Value]:
     """What the core has as state."""
     executed, oldest = replica.executed, next(iter(replica.pending.values()), None)
     transfer = replica.transfer
-    offer = transfer.offer if transfer is not None else None
     return {
         "view": replica.view,
         "active": int(replica.active),
@@ -128,8 +127,8 @@ def of_protocol(replica: Replica, now_ns: int) -> dict[str, Value]:
         "early_votes": sum(map(len, replica.early.values())),
         "state_is_wrong": int(replica.state_is_wrong),
         "transfer_active": int(replica.fetching_state()),
-        "transfer_chunks": len(transfer.chunks) if transfer is not None else 0,
-        "transfer_chunks_total": len(offer.chunk_digests) if offer is not None else 0,
+        "transfer_parts": transfer.taken if transfer is not None else 0,
+        "transfer_parts_wanted": len(transfer.wanted) if transfer is not None else 0,
     }
 
 

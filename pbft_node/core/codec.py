@@ -20,7 +20,7 @@ from .messages import (
     Commit,
     Decided,
     FetchBatch,
-    FetchChunk,
+    FetchParts,
     FetchState,
     Fragment,
     Message,
@@ -29,13 +29,15 @@ from .messages import (
     PreparedCertificate,
     PrePrepare,
     QueryView,
-    StateChunk,
     StateMeta,
+    StateParts,
     Status,
+    StoreOffer,
     TellView,
     ViewChange,
 )
 from .reader import U16, BodyReader
+from .state_codec import encode_store_offer, read_addresses, read_parts, read_store_offer
 from .types import (
     FIRST_CLIENT_ID,
     MAX_TIME_NS,
@@ -48,15 +50,14 @@ from .types import (
 
 MAX_REPLICAS = FIRST_CLIENT_ID
 MAX_CERTIFICATES = 8192
-MAX_CHUNKS = 1 << 16
 NONCE_BYTES = 16
+MAX_FRAGMENTS = 1 << 16
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _BATCH = struct.Struct(">QH")
 _STATUS = struct.Struct(">BQQ")
 _ACTIVE = 1
 _SUSPECTS = 2
-_META = struct.Struct(">QI")
 
 
 # ---------------------------------------------------------------- encoding
@@ -105,15 +106,10 @@ def encode_status(
     return parameters + _STATUS.pack(mode, log_view, executed) + U16.pack(len(view_changes)) + held + slots
 
 
-def encode_state_meta(proof: Sequence[Checkpoint], length: int, chunk_digests: Sequence[Digest]) -> bytes:
+def encode_state_meta(proof: Sequence[Checkpoint], service: StoreOffer, clients: StoreOffer) -> bytes:
     """Body of STATE-META."""
     head = encode_frames([c.raw for c in proof])
-    return head + _META.pack(length, len(chunk_digests)) + b"".join(chunk_digests)
-
-
-def encode_index(index: int, data: bytes = b"") -> bytes:
-    """Body of FETCH-CHUNK and STATE-CHUNK."""
-    return _U32.pack(index) + data
+    return head + encode_store_offer(service) + encode_store_offer(clients)
 
 
 def encode_fragment_head(receiver: Principal, whole: Digest) -> bytes:
@@ -300,26 +296,19 @@ def _state_meta(frame: Frame) -> StateMeta:
     _plain(frame)
     reader = BodyReader(frame.body)
     proof = _checkpoints(reader)
-    length = reader.number(_U64)
-    count = reader.count(MAX_CHUNKS, _U32)
-    digests = tuple(Digest(reader.take(DIGEST_BYTES)) for _ in range(count))
+    service, clients = read_store_offer(reader), read_store_offer(reader)
     reader.end()
-    return StateMeta(_replica(frame), SeqNum(frame.seq), proof, length, digests)
+    return StateMeta(_replica(frame), SeqNum(frame.seq), proof, service, clients)
 
 
-def _fetch_chunk(frame: Frame) -> FetchChunk:
+def _fetch_parts(frame: Frame) -> FetchParts:
     _plain(frame)
-    reader = BodyReader(frame.body)
-    index = reader.number(_U32)
-    reader.end()
-    return FetchChunk(_replica(frame), SeqNum(frame.seq), index)
+    return FetchParts(_replica(frame), SeqNum(frame.seq), read_addresses(BodyReader(frame.body)))
 
 
-def _state_chunk(frame: Frame) -> StateChunk:
+def _state_parts(frame: Frame) -> StateParts:
     _plain(frame)
-    reader = BodyReader(frame.body)
-    index = reader.number(_U32)
-    return StateChunk(_replica(frame), SeqNum(frame.seq), index, frame.body[4:])
+    return StateParts(_replica(frame), SeqNum(frame.seq), read_parts(BodyReader(frame.body)))
 
 
 def _query_view(frame: Frame) -> QueryView:
@@ -342,7 +331,7 @@ def _fragment(frame: Frame) -> Fragment:
     reader = BodyReader(frame.body)
     receiver = reader.number(_U32)
     digest = Digest(reader.take(DIGEST_BYTES))
-    if not 0 <= frame.seq < frame.view <= MAX_CHUNKS:
+    if not 0 <= frame.seq < frame.view <= MAX_FRAGMENTS:
         raise Malformed(f"fragment {frame.seq} of {frame.view}")
     return Fragment(frame.sender, receiver, digest, frame.seq, frame.view, frame.body[reader.position :])
 
@@ -363,7 +352,7 @@ _DECODERS: dict[MessageType, Callable[[Frame], Message]] = {
     MessageType.BATCH: _batch_body,
     MessageType.FETCH_STATE: _fetch_state,
     MessageType.STATE_META: _state_meta,
-    MessageType.FETCH_CHUNK: _fetch_chunk,
-    MessageType.STATE_CHUNK: _state_chunk,
+    MessageType.FETCH_PARTS: _fetch_parts,
+    MessageType.STATE_PARTS: _state_parts,
     MessageType.FRAGMENT: _fragment,
 }

@@ -66,8 +66,8 @@ class MessageType(IntEnum):
     BATCH = 11
     FETCH_STATE = 12
     STATE_META = 13
-    FETCH_CHUNK = 14
-    STATE_CHUNK = 15
+    FETCH_PARTS = 14
+    STATE_PARTS = 15
     FRAGMENT = 16
     DECIDED = 17
     QUERY_VIEW = 18

@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
 
 from .digests import batch_digest
 from .types import ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
@@ -203,39 +205,62 @@ class BatchBody:
 
 @dataclass(frozen=True, slots=True)
 class FetchState:
-    """Ask for a stable checkpoint above ``seq``: section 5.3, simplified to chunks of one snapshot."""
+    """Ask for a stable checkpoint above ``seq``: section 5.3."""
 
     replica: ReplicaId
     seq: SeqNum
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOffer:
+    """The top of a store's tree of digests."""
+
+    pages: int
+    group_digests: tuple[Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StateMeta:
-    """A stable checkpoint on offer: its proof, its length, the digests of its chunks."""
+    """A stable checkpoint on offer: its proof, and what its digest is made of."""
 
     replica: ReplicaId
     seq: SeqNum
     proof: tuple[Checkpoint, ...]
-    length_bytes: int
-    chunk_digests: tuple[Digest, ...]
+    service: StoreOffer
+    clients: StoreOffer
 
 
-@dataclass(frozen=True, slots=True)
-class FetchChunk:
-    """Ask for one chunk of the snapshot at ``seq``."""
+class PartKind(IntEnum):
+    """What of the tree of section 5.3."""
 
-    replica: ReplicaId
-    seq: SeqNum
-    index: int
+    GROUP = 1
+    """The digests of a group's pages."""
+    PAGE = 2
+    """A page that is one piece."""
+    PIECES = 3
+    """The digests of a larger page's pieces: the answer to a question for that page."""
+    PIECE = 4
+    """A piece of a larger page."""
 
 
-@dataclass(frozen=True, slots=True)
-class StateChunk:
-    """One chunk."""
+class Address(NamedTuple):
+    """Where in a checkpoint a part is."""
 
-    replica: ReplicaId
-    seq: SeqNum
-    index: int
+    kind: PartKind
+    store: int
+    """SERVICE or CLIENTS."""
+    number: int
+    """Of the group, or the page."""
+    piece: int = 0
+
+
+SERVICE, CLIENTS = 0, 1
+
+
+class Part(NamedTuple):
+    """A part, worth what the digest above it says."""
+
+    address: Address
     data: bytes
 
 
@@ -260,6 +285,24 @@ class TellView:
     """The last view it asked for or entered."""
     stable: SeqNum
     nonce: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FetchParts:
+    """Ask for parts of the checkpoint at ``seq``."""
+
+    replica: ReplicaId
+    seq: SeqNum
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateParts:
+    """Parts of the checkpoint at ``seq``."""
+
+    replica: ReplicaId
+    seq: SeqNum
+    parts: tuple[Part, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +334,9 @@ Message = (
     | BatchBody
     | FetchState
     | StateMeta
-    | FetchChunk
-    | StateChunk
     | QueryView
     | TellView
+    | FetchParts
+    | StateParts
     | Fragment
 )

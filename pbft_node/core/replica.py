@@ -22,7 +22,7 @@ from .messages import (
     Commit,
     Decided,
     FetchBatch,
-    FetchChunk,
+    FetchParts,
     FetchState,
     Fragment,
     Message,
@@ -31,8 +31,8 @@ from .messages import (
     PrePrepare,
     QueryView,
     Request,
-    StateChunk,
     StateMeta,
+    StateParts,
     Status,
     TellView,
     ViewChange,
@@ -158,14 +158,14 @@ class Replica(Recovery):
                 self.on_fetch_state(message)
             case StateMeta():
                 self.on_state_meta(message)
-            case FetchChunk():
-                self.on_fetch_chunk(message)
-            case StateChunk():
-                self.on_state_chunk(message)
             case QueryView():
                 self.on_query_view(message)
             case TellView():
                 self.on_tell_view(message)
+            case FetchParts():
+                self.on_fetch_parts(message)
+            case StateParts():
+                self.on_state_parts(message)
             case Fragment():
                 self.on_fragment(message)
             case _:

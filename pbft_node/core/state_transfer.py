@@ -1,47 +1,54 @@
 """Section 5.3, fetching a state that the log no longer reaches.
 
 A replica that lacks messages others have dropped asks for a stable checkpoint. What it gets is trusted as
-far as the quorum of signatures on its digest: the offer (STATE-META) must match the digest, each chunk must
-match the offer. Any source will do, and another is tried with every STATUS tick; chunks already verified
-are kept as long as their offer is.
+far as the quorum of signatures on its digest: an offer (STATE-META) shows what that digest is made of, and
+every part is checked against the digest above it. Parts the replica holds already are not fetched; the others
+come from all peers at once, and what came is of use for a later offer, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from .certificates import checkpoint_proof_problem
 from .checkpoints import Checkpoints
-from .codec import encode_index, encode_state_meta
-from .frames import MessageType
-from .messages import FetchChunk, FetchState, StateChunk, StateMeta
-from .pages import digest_of_page, image_of, store_digest
-from .snapshots import Snapshot, state_digest, take_snapshot
+from .codec import encode_state_meta
+from .effects import Halt
+from .fetching import OFFERS_A_TICK, Transfer, offered_digest
+from .frames import MAX_DATAGRAM_BYTES, Malformed, MessageType
+from .messages import (
+    SERVICE,
+    Address,
+    FetchParts,
+    FetchState,
+    Part,
+    PartKind,
+    StateMeta,
+    StateParts,
+    StoreOffer,
+)
+from .pages import EMPTY, GROUP_PAGES, PIECE_BYTES, Image, piece_digest, pieces_of
+from .snapshots import Snapshot
+from .state_codec import PART_OVERHEAD_BYTES, encode_addresses, encode_parts
 from .types import Digest, ReplicaId, SeqNum
 
-CHUNKS_UNDER_WAY = 8
 PATIENCE_TICKS = 4
-"""STATUS ticks without a new chunk before another offer is looked for."""
-
-FIRST_SOURCE = ReplicaId(0)
-
-
-@dataclass(slots=True)
-class Transfer:
-    """A state on its way."""
-
-    offer: StateMeta | None = None
-    chunks: dict[int, bytes] = field(default_factory=dict)
-    asked: int = 0
-    """Chunks below this index were asked for."""
-    source: ReplicaId = FIRST_SOURCE
-    idle_ticks: int = 0
+"""STATUS ticks without a new part before another offer is asked for."""
+ANSWER_BYTES = MAX_DATAGRAM_BYTES - 1024
+"""Parts in one answer, together; a part is never larger."""
 
 
 class StateTransfer(Checkpoints):
     """Behind, or wrong: become the state a quorum vouches for."""
 
-    transfer: Transfer | None = None
+    served_bytes_limit: int = 4 * 1024 * 1024
+    """State handed out to one peer in a STATUS interval, at most."""
+
+    def begin_with_the_initial_state(self) -> None:
+        """Nothing under way."""
+        super().begin_with_the_initial_state()
+        self.transfer: Transfer | None = None
+        self.served_interval = 0
+        self.served_bytes: dict[ReplicaId, int] = {}
+        """To each peer in this interval."""
 
     def fetching_state(self) -> bool:
         """Suspicion of the primary rests meanwhile; what is decided is executed all the same."""
@@ -57,9 +64,16 @@ class StateTransfer(Checkpoints):
     def start_transfer(self) -> None:
         """Ask everybody for a stable checkpoint above what we executed."""
         if self.transfer is None:
-            self.transfer = Transfer()
+            others = [ReplicaId(replica) for replica in range(self.cluster.n) if replica != self.me]
+            self.transfer = Transfer(others, self.own_images())
             self.trace("state-transfer", seq=self.executed, digest="", step="started")
         self.ask_for_offers()
+
+    def own_images(self) -> list[Image]:
+        """What need not be fetched: nothing, when a quorum contradicts our state."""
+        if self.state_is_wrong:
+            return [EMPTY]
+        return [EMPTY, self.store.image(), self.clients.image(self.time_ns)]
 
     def ask_for_offers(self) -> None:
         """FETCH-STATE to all."""
@@ -78,39 +92,74 @@ class StateTransfer(Checkpoints):
             self.offer_state(message.replica)
 
     def offer_state(self, peer: ReplicaId) -> None:
-        """STATE-META: proof and chunk digests."""
+        """STATE-META: the proof, and what its digest is made of."""
         snapshot = self.snapshots[self.stable]
-        digests = (*snapshot.service.page_digests, *snapshot.clients.page_digests)
-        body = encode_state_meta(self.stable_proof, len(snapshot.service.pages), digests)
-        self.send(peer, MessageType.STATE_META, 0, self.stable, body)
+        body = encode_state_meta(self.stable_proof, offer_of(snapshot.service), offer_of(snapshot.clients))
+        if self.may_serve(peer, len(body)):
+            self.send(peer, MessageType.STATE_META, 0, self.stable, body)
 
-    def on_fetch_chunk(self, message: FetchChunk) -> None:
-        """Hand out a chunk; of a state already dropped, offer its successor instead."""
+    def may_serve(self, peer: ReplicaId, size_bytes: int) -> bool:
+        """State is handed out at a limited rate: a peer that asks for all of it, all the time, costs no more
+        than that."""
+        interval = self.now_ns // self.cluster.status_busy_ns
+        if interval != self.served_interval:
+            self.served_interval = interval
+            self.served_bytes = {}
+        served = self.served_bytes.get(peer, 0) + size_bytes
+        if served > self.served_bytes_limit:
+            return False
+        self.served_bytes[peer] = served
+        return True
+
+    def on_fetch_parts(self, message: FetchParts) -> None:
+        """Hand out parts; of a state already dropped, offer its successor instead."""
+        if self.state_is_wrong:
+            return
         snapshot = self.snapshots.get(message.seq)
         if snapshot is None:
-            if self.stable > message.seq and not self.state_is_wrong:
+            if self.stable > message.seq:
                 self.offer_state(message.replica)
             return
-        pages = (*snapshot.service.pages, *snapshot.clients.pages)
-        if message.index < len(pages):
-            body = encode_index(message.index, pages[message.index])
-            self.send(message.replica, MessageType.STATE_CHUNK, 0, message.seq, body)
+        answer: list[Part] = []
+        size_bytes = 0
+        for address in message.addresses:
+            part = part_of(snapshot, address)
+            if part is None:
+                continue
+            part_bytes = PART_OVERHEAD_BYTES + len(part.data)
+            if not self.may_serve(message.replica, max(part_bytes, work_of(snapshot, part))):
+                break
+            if answer and size_bytes + part_bytes > ANSWER_BYTES:
+                self.send_parts(message.replica, message.seq, answer)
+                answer, size_bytes = [], 0
+            answer.append(part)
+            size_bytes += part_bytes
+        if answer:
+            self.send_parts(message.replica, message.seq, answer)
+
+    def send_parts(self, peer: ReplicaId, seq: SeqNum, parts: list[Part]) -> None:
+        """STATE-PARTS."""
+        self.send(peer, MessageType.STATE_PARTS, 0, seq, encode_parts(parts))
 
     # ------------------------------------------------------------ fetching
 
     def on_state_meta(self, message: StateMeta) -> None:
-        """Take the first proved offer; a later one only when the first has run dry."""
+        """Go for the latest proved offer: what came for an earlier one is not lost."""
         transfer = self.transfer
         if transfer is None or message.seq <= self.wanted_above():
             return
-        if transfer.offer is not None and (message.seq <= transfer.offer.seq or not transfer.idle_ticks):
+        if transfer.offer is not None and message.seq <= transfer.offer.seq:
+            return
+        source = transfer.sources[message.replica]
+        source.offers += 1
+        if source.offers > OFFERS_A_TICK:
             return
         problem = self.offer_problem(message)
         if problem is not None:
             self.reject(message.replica, "STATE-META", problem)
             return
-        self.transfer = Transfer(message, source=message.replica)
-        self.ask_for_chunks()
+        transfer.take_offer(message)
+        self.go_on_fetching(transfer)
 
     def offer_problem(self, message: StateMeta) -> str | None:
         """The offer must be what a quorum signed."""
@@ -118,79 +167,65 @@ class StateTransfer(Checkpoints):
         if problem is not None:
             return problem
         if not message.proof or message.proof[0].digest != offered_digest(message):
-            return "page digests that are not those of the proof"
+            return "digests that are not those of the proof"
         return None
 
-    def ask_for_chunks(self) -> None:
-        """Keep some chunks under way."""
-        transfer = self.transfer
-        assert transfer is not None
-        assert transfer.offer is not None
-        total = len(transfer.offer.chunk_digests)
-        if len(transfer.chunks) == total:
-            self.install_state()
+    def go_on_fetching(self, transfer: Transfer) -> None:
+        """FETCH-PARTS to whoever may be asked for more, until everything is here."""
+        if transfer.complete():
+            self.install_state(transfer)
             return
-        while transfer.asked < total and transfer.asked - len(transfer.chunks) < CHUNKS_UNDER_WAY:
-            self.ask_for_chunk(transfer, transfer.asked)
-            transfer.asked += 1
-
-    def ask_for_chunk(self, transfer: Transfer, index: int) -> None:
-        """FETCH-CHUNK to the present source."""
         assert transfer.offer is not None
-        seq = transfer.offer.seq
-        self.send(transfer.source, MessageType.FETCH_CHUNK, 0, seq, encode_index(index))
+        for source, addresses in transfer.questions():
+            body = encode_addresses(addresses)
+            self.send(source, MessageType.FETCH_PARTS, 0, transfer.offer.seq, body)
 
-    def on_state_chunk(self, message: StateChunk) -> None:
-        """A chunk counts if it is the one the offer describes."""
+    def on_state_parts(self, message: StateParts) -> None:
+        """A part counts if it is the one the offer describes; its source is asked for more."""
         transfer = self.transfer
         if transfer is None or transfer.offer is None or message.seq != transfer.offer.seq:
             return
-        if message.index in transfer.chunks or message.index >= len(transfer.offer.chunk_digests):
+        if transfer.sources[message.replica].lied:
             return
-        if digest_of_page(message.data) != transfer.offer.chunk_digests[message.index]:
-            self.reject(message.replica, "STATE-CHUNK", f"chunk {message.index} is not the one proved")
-            return
-        transfer.chunks[message.index] = message.data
-        transfer.idle_ticks = 0
-        self.ask_for_chunks()
+        for part in message.parts:
+            problem = transfer.take_part(part)
+            if problem is not None:
+                self.reject(message.replica, "STATE-PARTS", problem)
+                transfer.lied(message.replica)
+                break
+            transfer.answered(message.replica, part.address)
+        self.go_on_fetching(transfer)
 
     def transfer_tick(self) -> None:
-        """With every STATUS: ask again for what is missing, from the next source."""
+        """With every STATUS: ask again for what did not come, from the others."""
         transfer = self.transfer
         if transfer is None:
             return
         if not self.state_is_wrong and not self.still_behind():
             self.end_transfer()
             return
-        transfer.idle_ticks += 1
+        transfer.tick()
         if transfer.offer is None or transfer.idle_ticks > PATIENCE_TICKS:
             self.ask_for_offers()
-        if transfer.offer is None:
-            return
-        transfer.source = self.next_source(transfer.source)
-        missing = [i for i in range(transfer.asked) if i not in transfer.chunks]
-        for index in missing[:CHUNKS_UNDER_WAY]:
-            self.ask_for_chunk(transfer, index)
+        if transfer.offer is not None:
+            self.go_on_fetching(transfer)
 
-    def next_source(self, source: ReplicaId) -> ReplicaId:
-        """Round robin over the others."""
-        following = (source + 1) % self.cluster.n
-        return ReplicaId(following if following != self.me else (following + 1) % self.cluster.n)
-
-    def install_state(self) -> None:
-        """All chunks are there: become that state, keep it, vouch for it, go on."""
-        transfer = self.transfer
-        assert transfer is not None
-        assert transfer.offer is not None
+    def install_state(self, transfer: Transfer) -> None:
+        """All of it is here: become that state, keep it, vouch for it, go on."""
         offer = transfer.offer
+        assert offer is not None
         if offer.seq <= self.wanted_above():
             self.end_transfer()
             return
-        pages = [transfer.chunks[i] for i in range(len(offer.chunk_digests))]
-        service, clients = pages[: offer.length_bytes], pages[offer.length_bytes :]
-        snapshot = take_snapshot(offer.seq, image_of(service), image_of(clients))
-        assert snapshot.digest == offer.proof[0].digest, "pages that match one by one match together"
-        self.become(snapshot)
+        snapshot = transfer.snapshot()
+        assert snapshot.digest == offer.proof[0].digest, "parts that match one by one match together"
+        if self.state_is_wrong:
+            self.store.become(EMPTY)  # or pages equal to ours by their digests would not be decoded again
+        try:
+            self.become(snapshot)
+        except Malformed as problem:
+            self.emit(Halt(f"the state a quorum vouches for at {offer.seq} does not decode: {problem}"))
+            return
         self.snapshots = {
             n: s for n, s in self.snapshots.items() if n > offer.seq and not self.state_is_wrong
         }
@@ -222,9 +257,34 @@ class StateTransfer(Checkpoints):
         raise NotImplementedError
 
 
-def offered_digest(offer: StateMeta) -> Digest | None:
-    """The digest of the state these pages make up."""
-    digests, count = offer.chunk_digests, offer.length_bytes
-    if not 0 < count < len(digests):
+def offer_of(image: Image) -> StoreOffer:
+    """What STATE-META tells of a store."""
+    return StoreOffer(len(image.pages), image.group_digests)
+
+
+def part_of(snapshot: Snapshot, address: Address) -> Part | None:
+    """That part of the state, if there is such."""
+    kind, store, number, piece = address
+    image = snapshot.service if store == SERVICE else snapshot.clients
+    if kind is PartKind.GROUP:
+        first = number * GROUP_PAGES
+        digests = image.page_digests[first : first + GROUP_PAGES]
+        return Part(address, b"".join(digests)) if digests else None
+    if number >= len(image.pages):
         return None
-    return state_digest(store_digest(digests[:count]), store_digest(digests[count:]))
+    page = image.pages[number]
+    if kind is PartKind.PIECE:
+        data = page[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES]
+        return Part(address, data) if data else None
+    if len(page) <= PIECE_BYTES:
+        return Part(Address(PartKind.PAGE, store, number), page)
+    digests_of_pieces = b"".join(piece_digest(data) for data in pieces_of(page))
+    return Part(Address(PartKind.PIECES, store, number), digests_of_pieces)
+
+
+def work_of(snapshot: Snapshot, part: Part) -> int:
+    """Bytes gone through for it: a larger page's pieces are all digested to answer with so little."""
+    if part.address.kind is not PartKind.PIECES:
+        return 0
+    image = snapshot.service if part.address.store == SERVICE else snapshot.clients
+    return len(image.pages[part.address.number])

@@ -77,11 +77,14 @@ def compound(cluster: MemoryCluster, stream: random.Random, to: int) -> bytes:
     votes = encode_frames(pick(MessageType.PREPARE, count))
     certificate = pick(MessageType.PRE_PREPARE, 1)[0] + votes
     proof = encode_frames(pick(MessageType.CHECKPOINT, stream.choice((0, 3, 3, 4))))
+    address = struct.pack(">BBIH", stream.randint(0, 5), count % 3, count, stream.choice((0, 0, 3)))
     bodies = {
         MessageType.VIEW_CHANGE: proof + struct.pack(">H", count) + certificate * count,
         MessageType.NEW_VIEW: encode_frames(pick(MessageType.VIEW_CHANGE, 3))
         + encode_frames(pick(MessageType.PRE_PREPARE, count)),
-        MessageType.STATE_META: proof + struct.pack(">QI", 100, count) + b"d" * 32 * count,
+        MessageType.STATE_META: proof + (struct.pack(">I", 1 + count) + b"d" * 32) * 2,
+        MessageType.STATE_PARTS: (address + struct.pack(">I", 32) + b"d" * 32) * count,
+        MessageType.FETCH_PARTS: address * (count * 20),
         MessageType.BATCH: encode_frames(pick(MessageType.REQUEST, count)),
     }
     type_ = stream.choice(sorted(bodies))

@@ -22,7 +22,7 @@ from pbft_node.core.messages import Batch, NewView, PrePrepare, ViewChange
 from pbft_node.core.replica import Replica
 
 VOTES = {MessageType.PREPARE, MessageType.COMMIT, MessageType.CHECKPOINT, MessageType.DECIDED}
-GARBLED = {MessageType.REPLY, MessageType.BATCH, MessageType.STATE_CHUNK, MessageType.STATE_META}
+GARBLED = {MessageType.REPLY, MessageType.BATCH, MessageType.STATE_PARTS, MessageType.STATE_META}
 
 
 class Careless(Replica):

@@ -15,7 +15,6 @@ from pbft_node.core.cluster import Cluster
 from pbft_node.core.codec import (
     encode_batch,
     encode_fragment_head,
-    encode_index,
     encode_new_view,
     encode_state_meta,
     encode_status,
@@ -24,9 +23,12 @@ from pbft_node.core.codec import (
 from pbft_node.core.digests import digest_of, request_digest
 from pbft_node.core.frames import MessageType
 from pbft_node.core.messages import (
+    Address,
     Batch,
     Checkpoint,
     NewView,
+    Part,
+    PartKind,
     Prepare,
     PreparedCertificate,
     PrePrepare,
@@ -36,6 +38,8 @@ from pbft_node.core.messages import (
 from pbft_node.core.operations import encode_fields
 from pbft_node.core.seal import Seal
 from pbft_node.core.snapshots import ClientTable, LastReply, Snapshot, take_snapshot
+from pbft_node.core.state_codec import encode_addresses, encode_parts
+from pbft_node.core.state_transfer import offer_of, part_of
 from pbft_node.core.store import Store
 from pbft_node.core.types import ClientId, Digest, ReplicaId, SeqNum, Timestamp, View
 
@@ -196,20 +200,29 @@ class Members:
 
     def state_meta(self, state: Snapshot, by: int, proof: Sequence[Checkpoint] | None = None) -> bytes:
         proof = self.proof(state.seq, state.digest) if proof is None else proof
-        digests = (*state.service.page_digests, *state.clients.page_digests)
-        body = encode_state_meta(proof, len(state.service.pages), digests)
+        body = encode_state_meta(proof, offer_of(state.service), offer_of(state.clients))
         return self.sealed(by, MessageType.STATE_META, 0, state.seq, body)
 
-    def fetch_chunk(self, seq: int, index: int, by: int) -> bytes:
-        return self.sealed(by, MessageType.FETCH_CHUNK, 0, seq, encode_index(index))
+    def fetch_parts(self, seq: int, by: int, *addresses: Address) -> bytes:
+        return self.sealed(by, MessageType.FETCH_PARTS, 0, seq, encode_addresses(addresses))
 
-    def state_chunk(self, seq: int, index: int, data: bytes, by: int) -> bytes:
-        return self.sealed(by, MessageType.STATE_CHUNK, 0, seq, encode_index(index, data))
+    def parts(self, state: Snapshot, by: int, *addresses: Address) -> bytes:
+        """These parts of a state."""
+        found = [part_of(state, address) for address in addresses]
+        return self.state_parts(state.seq, by, *[part for part in found if part is not None])
 
-    def state_chunks(self, state: Snapshot, by: int) -> list[bytes]:
-        """All of it."""
-        pages = (*state.service.pages, *state.clients.pages)
-        return [self.state_chunk(state.seq, index, page, by) for index, page in enumerate(pages)]
+    def state_parts(self, seq: int, by: int, *parts: Part) -> bytes:
+        return self.sealed(by, MessageType.STATE_PARTS, 0, seq, encode_parts(parts))
+
+    def whole_state(self, state: Snapshot, by: int) -> list[bytes]:
+        """All of it, group by group, page by page."""
+        groups = [Address(PartKind.GROUP, store, 0) for store in (0, 1)]
+        pages = [
+            Address(PartKind.PAGE, store, number)
+            for store, image in enumerate((state.service, state.clients))
+            for number in range(len(image.pages))
+        ]
+        return [self.parts(state, by, address) for address in groups + pages]
 
     def fragment(self, by: int, data: bytes, index: int = 0, count: int = 1, digest: bytes = b"") -> bytes:
         whole = Digest(digest) or digest_of(b"message", data)

@@ -31,9 +31,11 @@ from pbft_node.core.effects import (
 )
 from pbft_node.core.events import Event, Received, Started, TimerFired
 from pbft_node.core.frames import OF_STATE, RESULT_DIGEST, parse_frame
+from pbft_node.core.reader import BodyReader
 from pbft_node.core.records import RecordType, decode_seq, parse_record
 from pbft_node.core.replica import Replica
 from pbft_node.core.services import SERVICES
+from pbft_node.core.state_codec import read_addresses, read_parts
 from pbft_node.core.trace_events import problem
 from pbft_node.core.types import FIRST_CLIENT_ID, ReplicaId
 
@@ -277,8 +279,10 @@ def describe_send(to: int, data: bytes) -> Line:
         fields["digest" if frame.flags & RESULT_DIGEST else "result"] = body
     if frame.type.name == "REQUEST":
         fields["client"] = frame.sender
-    if frame.type.name in ("FETCH_CHUNK", "STATE_CHUNK"):
-        fields["index"] = int.from_bytes(frame.body[:4], "big")
+    if frame.type.name == "FETCH_PARTS":
+        fields["parts"] = list(read_addresses(BodyReader(frame.body)))
+    if frame.type.name == "STATE_PARTS":
+        fields["parts"] = [address for address, _ in read_parts(BodyReader(frame.body))]
     return Line("send", frame.type.name, fields, [to], data)
 
 

@@ -300,7 +300,7 @@ def test_o_binds_also_where_it_lay_beyond_the_window(playbook: Make) -> None:
     state = cast.state(8, {})
     proof = cast.proof(8, state.digest, (0, 1, 2))
     changes = [cast.view_change(1, by, cast.certificate(ninth), stable=8, proof=proof) for by in (0, 1, 2)]
-    play.after(cast.new_view(1, *changes), cast.state_meta(state, 1), *cast.state_chunks(state, 1))
+    play.after(cast.new_view(1, *changes), cast.state_meta(state, 1), *cast.whole_state(state, 1))
     assert play.replica.stable == 8
     play.receives(cast.pre_prepare(9, cast.request(7), view=1)).rejects("PRE-PREPARE", "NEW-VIEW", sender=1)
     again = replace(cast.pre_prepare(9, view=1, digest=ninth.digest), batch=ninth.batch)

@@ -6,17 +6,18 @@ The replica is 3; others reached a stable checkpoint at 4 or 8 and have dropped 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from memory_cluster import MemoryCluster
 from playbook import Playbook
 
 from pbft_node.core.effects import Send
-from pbft_node.core.frames import MessageType
-from pbft_node.core.messages import PrePrepare
+from pbft_node.core.frames import MAX_DATAGRAM_BYTES, MessageType, parse_frame
+from pbft_node.core.messages import Address, Part, PartKind, PrePrepare
 from pbft_node.core.operations import encode_fields
-from pbft_node.core.snapshots import Snapshot
+from pbft_node.core.reader import BodyReader
+from pbft_node.core.snapshots import take_snapshot
+from pbft_node.core.state_codec import encode_parts, read_parts
 
 Make = Callable[..., Playbook]
 OK = encode_fields(b"ok")
@@ -28,34 +29,16 @@ def decide(play: Playbook, proposal: PrePrepare) -> None:
     play.after(*[play.cast.commit(proposal, by) for by in play.others[: play.cluster.quorum - 1]])
 
 
-def pages(state: Snapshot) -> tuple[bytes, ...]:
-    return (*state.service.pages, *state.clients.pages)
+def group(store: int, number: int = 0) -> Address:
+    return Address(PartKind.GROUP, store, number)
 
 
-def large_state(play: Playbook) -> Snapshot:
-    """The state at 4, of three pages."""
-    state = play.cast.state(4, {1000: (7, OK)}, **{f"k{i}": b"%d" % i * 1_000 for i in range(9)})
-    assert len(pages(state)) == 3
-    return state
+def page(store: int, number: int) -> Address:
+    return Address(PartKind.PAGE, store, number)
 
 
-def wanting(playbook: Make, **settings: object) -> Playbook:
-    """Proved behind, for two ticks: the transfer has begun."""
-    play = playbook(me=3, **settings)
-    digest = large_state(play).digest
-    play.after(*[play.cast.checkpoint(4, digest, by) for by in (0, 1, 2)])
-    play.fires("status").skips()
-    play.fires("status").sends("FETCH_STATE", to=play.others, seq=0).traced("state-transfer", step="started")
-    return play
-
-
-def offered(playbook: Make, by: int = 1) -> tuple[Playbook, Snapshot]:
-    play = wanting(playbook)
-    state = large_state(play)
-    play.receives(play.cast.state_meta(state, by))
-    for index in range(3):
-        play.sends("FETCH_CHUNK", to=by, seq=4, index=index)
-    return play, state
+def piece(store: int, number: int, index: int) -> Address:
+    return Address(PartKind.PIECE, store, number, index)
 
 
 # ---------------------------------------------------------------- when it begins
@@ -92,104 +75,12 @@ def test_f_plus_1_peers_that_dropped_their_log_are_enough(playbook: Make) -> Non
     play.fires("status").sends("FETCH_STATE", to=play.others)
 
 
-# ---------------------------------------------------------------- fetching
-
-
-def test_a_state_is_fetched_chunk_by_chunk_installed_kept_and_vouched_for(playbook: Make) -> None:
-    play, state = offered(playbook)
-    for index in (2, 0):
-        play.receives(play.cast.state_chunk(4, index, pages(state)[index], 1)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 1, pages(state)[1], 1)).compacts()
-    play.sends("CHECKPOINT", to=play.others, seq=4, digest=state.digest)
-    play.traced("state-transfer", seq=4, step="finished").traced("stable", seq=4).traced("checkpoint", seq=4)
-    replica = play.replica
-    assert (replica.executed, replica.stable, replica.fetching_state()) == (4, 4, False)
-    assert replica.snapshots[4] == state
-    play.receives(play.cast.request(7)).sends("REPLY", to=1000, seq=7, result=OK)
-    play.receives(play.cast.request(6)).does_nothing()
-    play.restarts()
-    assert (play.replica.executed, play.replica.stable) == (4, 4)
-
-
-def test_what_was_decided_above_it_meanwhile_is_executed_on_it(playbook: Make) -> None:
-    play, state = offered(playbook)
-    decide(play, play.cast.pre_prepare(5, play.cast.request(8)))
-    play.not_traced("executed")
-    play.after(*[play.cast.state_chunk(4, i, pages(state)[i], 1) for i in range(3)])
-    play.traced("executed", seq=5)
-
-
-def test_requests_the_new_state_answered_wait_no_longer(playbook: Make) -> None:
-    play, state = offered(playbook)
-    play.after(play.cast.request(7), play.cast.request(1, client=1001))
-    play.after(*[play.cast.state_chunk(4, i, pages(state)[i], 1) for i in range(3)])
-    assert list(play.replica.pending) == [1001]
-    play.runs("request", ms=1000)
-
-
-def test_missing_chunks_are_asked_for_again_elsewhere(playbook: Make) -> None:
-    play, state = offered(playbook)
-    play.after(play.cast.state_chunk(4, 0, pages(state)[0], 1))
-    for source in (2, 0, 1):
-        play.fires("status")
-        for index in (1, 2):
-            play.sends("FETCH_CHUNK", to=source, seq=4, index=index)
-        play.skips()
-    play.receives(play.cast.state_chunk(4, 1, pages(state)[1], 0)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 2, pages(state)[2], 2)).compacts().skips()
-
-
-def test_a_dry_source_is_given_up_for_a_later_offer(playbook: Make) -> None:
-    play, _ = offered(playbook)
-    later = play.cast.state(8, {}, k=b"later")
-    play.receives(play.cast.state_meta(later, 2)).does_nothing()
-    for _ in range(5):
-        play.fires("status").skips()
-    play.receives(play.cast.state_meta(later, 2)).sends("FETCH_CHUNK", to=2, seq=8, index=0).skips()
-    play.after(*[play.cast.state_chunk(8, i, page, 2) for i, page in enumerate(pages(later))])
-    assert play.replica.stable == 8
-
-
-# ---------------------------------------------------------------- lies
-
-
-def test_forged_offers_are_rejected(playbook: Make) -> None:
-    play = wanting(playbook)
-    cast = play.cast
-    state, other = large_state(play), cast.state(4, {}, k=b"other")
-    proof = cast.proof(4, state.digest)
-    forged = replace(proof[0], raw=proof[0].raw[:-64] + proof[1].raw[-64:])
-    longer = replace(state, clients=other.service)
-    for reason, meta in [
-        ("2 CHECKPOINTs", cast.state_meta(state, 1, proof[:2])),
-        ("0 CHECKPOINTs", cast.state_meta(state, 1, ())),
-        ("replica 0 did not sign", cast.state_meta(state, 1, (forged, *proof[1:]))),
-        ("among those for 4", cast.state_meta(state, 1, cast.proof(8, state.digest))),
-        ("not those of the proof", cast.state_meta(other, 1, proof)),
-        ("not those of the proof", cast.state_meta(longer, 1, proof)),
-    ]:
-        play.receives(meta).rejects("STATE-META", reason, sender=1)
-    play.receives(cast.state_meta(state, 1)).sends("FETCH_CHUNK", to=1, index=0).skips()
-
-
-def test_forged_chunks_are_rejected(playbook: Make) -> None:
-    play, state = offered(playbook)
-    cast = play.cast
-    play.receives(cast.state_chunk(4, 0, pages(state)[1], 1)).rejects("STATE-CHUNK", "not the one proved", 1)
-    play.receives(cast.state_chunk(4, 0, b"", 2)).rejects("STATE-CHUNK", sender=2)
-    play.receives(cast.state_chunk(4, 3, b"x", 1), cast.state_chunk(4, 2**31, b"x", 1)).does_nothing()
-    play.receives(cast.state_chunk(8, 0, pages(state)[0], 1)).does_nothing()
-    play.receives(cast.state_chunk(4, 0, pages(state)[0], 1)).does_nothing()
-    play.receives(cast.state_chunk(4, 0, b"x", 1)).does_nothing()
-    assert list(play.replica.transfer.chunks) == [0]
-
-
 @pytest.mark.parametrize("seq", [0, 4])
 def test_nothing_is_taken_that_was_not_wanted(playbook: Make, seq: int) -> None:
     play = playbook(me=3)
     state = play.cast.state(4, {})
     play.receives(play.cast.state_meta(state, 1)).does_nothing()
-    play.receives(play.cast.state_chunk(4, 0, pages(state)[0], 1)).does_nothing()
+    play.receives(*play.cast.whole_state(state, 1)).does_nothing()
 
 
 def test_an_offer_below_what_was_executed_is_not_taken(playbook: Make) -> None:
@@ -223,9 +114,46 @@ def test_a_stable_checkpoint_is_offered_to_who_is_below_it(playbook: Make) -> No
     play = server(playbook)
     play.receives(play.cast.fetch_state(3, above=0)).sends("STATE_META", to=3, seq=4)
     play.receives(play.cast.fetch_state(3, above=4)).does_nothing()
-    play.receives(play.cast.fetch_chunk(4, 0, by=3)).sends("STATE_CHUNK", to=3, seq=4, index=0)
-    play.receives(play.cast.fetch_chunk(4, 2, by=3), play.cast.fetch_chunk(4, 2**32 - 1, by=3)).does_nothing()
-    play.receives(play.cast.fetch_chunk(8, 0, by=3)).does_nothing()
+
+
+def test_parts_are_served_and_nothing_for_what_there_is_not(playbook: Make) -> None:
+    play = server(playbook)
+    cast = play.cast
+    there = [group(0), page(0, 0), group(1), page(1, 0)]
+    play.receives(cast.fetch_parts(4, 3, *there)).sends("STATE_PARTS", to=3, seq=4, parts=there)
+    pieces = Address(PartKind.PIECES, 0, 0)
+    play.receives(cast.fetch_parts(4, 3, pieces)).sends("STATE_PARTS", to=3, parts=[page(0, 0)])
+    nothing = [page(0, 1), group(0, 1), page(0, 2**32 - 1), piece(0, 0, 1), piece(1, 0, 65535)]
+    play.receives(cast.fetch_parts(4, 3, *nothing), cast.fetch_parts(4, 3)).does_nothing()
+    play.receives(cast.fetch_parts(8, 3, page(0, 0))).does_nothing()
+
+
+def test_an_answer_is_no_larger_than_a_datagram(playbook: Make) -> None:
+    play = server(playbook)
+    for number in range(40):
+        play.replica.store.put(b"%d" % number, bytes([number]) * 20_000)
+    play.replica.snapshots[4] = take_snapshot(4, play.replica.store.image(), play.replica.clients.image(0))
+    asked = [page(0, number) for number in range(50)]
+    play.receives(play.cast.fetch_parts(4, 3, *asked))
+    assert len(play.lines) == 5
+    assert all(line.what == "STATE_PARTS" and len(line.data) <= MAX_DATAGRAM_BYTES for line in play.lines)
+    assert [part.number for line in play.lines for part in line.fields["parts"]] == list(range(50))
+    play.skips()
+
+
+def test_state_is_handed_out_at_a_limited_rate_to_each_peer(playbook: Make) -> None:
+    """Whatever one asks for, the others get theirs, and it gets more in the next STATUS interval."""
+    play = server(playbook)
+    play.replica.served_bytes_limit = 2_000
+    ask = [play.cast.fetch_parts(4, by, page(0, 0), page(1, 0)) for by in (3, 2)]
+    times = 0
+    while play.receives(ask[0]).lines:
+        play.skips()
+        times += 1
+    assert 3 < times < 40
+    play.receives(play.cast.fetch_state(3)).does_nothing()
+    play.receives(ask[1]).sends("STATE_PARTS", to=2)
+    play.passes(150).receives(ask[0]).sends("STATE_PARTS", to=3)
 
 
 def test_the_previous_checkpoint_is_served_on_and_an_older_one_replaced(playbook: Make) -> None:
@@ -235,8 +163,14 @@ def test_the_previous_checkpoint_is_served_on_and_an_older_one_replaced(playbook
         if seq % 4 == 0:
             digest = play.replica.snapshots[seq].digest
             play.after(*[play.cast.checkpoint(seq, digest, by) for by in (0, 2)])
-    play.receives(play.cast.fetch_chunk(8, 0, by=3)).sends("STATE_CHUNK", to=3, seq=8)
-    play.receives(play.cast.fetch_chunk(4, 0, by=3)).sends("STATE_META", to=3, seq=12)
+    play.receives(play.cast.fetch_parts(8, 3, page(0, 0))).sends("STATE_PARTS", to=3, seq=8)
+    play.receives(play.cast.fetch_parts(4, 3, page(0, 0))).sends("STATE_META", to=3, seq=12)
+
+
+def test_a_wrong_state_is_not_served(playbook: Make) -> None:
+    play = server(playbook)
+    play.replica.state_is_wrong = True
+    play.receives(play.cast.fetch_parts(4, 3, page(0, 0)), play.cast.fetch_state(3)).does_nothing()
 
 
 # ---------------------------------------------------------------- clusters
@@ -269,17 +203,17 @@ def test_a_replica_that_lags_past_a_checkpoint_catches_up_and_votes_for_it() -> 
     assert cluster.replica(3).store.image().digest == cluster.replica(0).store.image().digest
 
 
-def test_a_liar_that_garbles_every_chunk_only_delays_it() -> None:
+def test_a_liar_that_garbles_every_part_only_delays_it() -> None:
     cluster = MemoryCluster()
 
     def lie(source: int, send: Send) -> list[Send]:
-        if source == 0 and send.data[5] == MessageType.STATE_CHUNK:
-            replica = cluster.replica(0)
-            seq = int.from_bytes(send.data[20:28], "big")
-            return [
-                Send(send.to, replica.seal.for_peer(send.to, MessageType.STATE_CHUNK, 0, seq, b"\0" * 500))
-            ]
-        return [send]
+        if source != 0 or send.data[5] != MessageType.STATE_PARTS:
+            return [send]
+        seq = int.from_bytes(send.data[20:28], "big")
+        parts = read_parts(BodyReader(parse_frame(send.data)[0].body))
+        garbled = encode_parts([Part(address, data[:-1] + b"?") for address, data in parts])
+        seal = cluster.replica(0).seal
+        return [Send(send.to, seal.for_peer(send.to, MessageType.STATE_PARTS, 0, seq, garbled))]
 
     cluster.on_send = lie
     lag(cluster, 3, 20)
@@ -300,3 +234,32 @@ def test_a_replica_whose_own_state_went_wrong_mends_it() -> None:
     cluster.run(500)
     assert cluster.replica(2).store.image().digest == cluster.replica(0).store.image().digest
     assert not cluster.replica(2).state_is_wrong
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.2])
+def test_a_large_state_comes_while_it_changes_though_a_source_dies(loss: float) -> None:
+    """A megabyte; writes go on all the time, so the offers move on, and one source stops half-way."""
+    cluster = MemoryCluster(7, n=7)
+    for number in range(40):
+        cluster.call(0, b"put", b"k%d" % number, bytes([number]) * 25_000)
+    cluster.crash(6)
+    for number in range(20):
+        cluster.call(0, b"put", b"k%d" % number, bytes([number + 100]) * 25_000)
+    cluster.start(6)
+    cluster.network.loss = loss
+    assert cluster.run(5_000, until=lambda: bool(cluster.trace("state-transfer", 6)))
+    cluster.run(20)
+    cluster.crash(5)
+    for number in range(10):
+        cluster.call(0, b"put", b"n", b"%d" % number)
+    assert cluster.run(20_000, until=caught_up(cluster, 6))
+    assert cluster.replica(6).store.image().digest == cluster.replica(0).store.image().digest
+    parts = [
+        read_parts(BodyReader(parse_frame(s.data)[0].body))
+        for source, s in cluster.sent
+        if s.to == 6 and s.data[5] == MessageType.STATE_PARTS
+    ]
+    sources = {source for source, s in cluster.sent if s.to == 6 and s.data[5] == MessageType.STATE_PARTS}
+    assert len(sources) >= 3
+    fetched = sum(len(part.data) for message in parts for part in message)
+    assert fetched < 1_000_000, "the half that was known was not fetched, nor what came a second time"
