@@ -13,21 +13,31 @@ from .effects import Compact
 from .execution import Execution
 from .frames import MessageType
 from .messages import Checkpoint
-from .records import LOST_LOG, RecordType, committed_record, encode_seq, record
-from .snapshots import Snapshot, encode_snapshot, take_snapshot
+from .records import LOST_LOG, RecordType, committed_record, record
+from .snapshot_records import snapshot_records
+from .snapshots import Snapshot, take_snapshot
 from .types import Digest, SeqNum
 
 
 class Checkpoints(Execution):
     """From CHECKPOINT votes to a shorter log."""
 
+    log_slack_bytes: int = 1024 * 1024
+    """How much longer than twice a rewritten log the log may be at a stable checkpoint."""
+
     def take_checkpoint(self, seq: SeqNum) -> None:
-        """Digest the state after ``seq`` and announce it."""
+        """Digest the state after ``seq``, make it durable and announce it; all that costs what changed."""
         snapshot = take_snapshot(seq, self.store.image(), self.clients.image(self.time_ns))
         self.snapshots[seq] = snapshot
-        self.persist(RecordType.SNAPSHOT, encode_seq(seq, encode_snapshot(snapshot)))
+        self.persist_snapshot(snapshot)
         self.announce_checkpoint(snapshot)
         self.check_stable(seq)
+
+    def persist_snapshot(self, snapshot: Snapshot, proof: Sequence[Checkpoint] = ()) -> None:
+        """Log what differs from the snapshot logged last; with a proof it is stable at once."""
+        for data in snapshot_records(snapshot, self.logged_snapshot, proof):
+            self.persist_record(data)
+        self.logged_snapshot = snapshot
 
     def announce_checkpoint(self, snapshot: Snapshot) -> None:
         """<CHECKPOINT, n, d, i>, also for a state that was fetched: its proof lacks nobody then."""
@@ -91,9 +101,17 @@ class Checkpoints(Execution):
         return None
 
     def make_stable(self, seq: SeqNum, proof: Sequence[Checkpoint]) -> None:
-        """h = n: drop everything at or below it, in memory and on disk."""
+        """h = n: drop everything at or below it, in memory, and on disk when that has become worth it."""
         assert seq in self.snapshots, f"stable checkpoint {seq} is a state this replica does not hold"
         assert seq <= self.executed, f"stable checkpoint {seq} above the {self.executed} executed"
+        self.drop_below(seq, proof)
+        if self.log_is_long():
+            self.rewrite_log()
+        else:
+            self.persist(RecordType.STABLE, encode_frames([vote.raw for vote in proof]))
+
+    def drop_below(self, seq: SeqNum, proof: Sequence[Checkpoint]) -> None:
+        """Forget what the stable checkpoint at ``seq`` stands for."""
         previous = self.stable
         self.stable = seq
         self.stable_proof = tuple(proof)
@@ -107,7 +125,6 @@ class Checkpoints(Execution):
         self.drop_unused_batches()
         digest = self.snapshots[seq].digest.hex()
         self.trace("stable", seq=seq, digest=digest, high=self.high_watermark)
-        self.emit(Compact(self.log_records()))
 
     def drop_unused_batches(self) -> None:
         """Keep the batches that a number above the stable checkpoint refers to, in any view."""
@@ -118,12 +135,25 @@ class Checkpoints(Execution):
         self.batches = {digest: batch for digest, batch in self.batches.items() if digest in used}
         self.batch_numbers = {digest: self.batch_numbers[digest] for digest in self.batches}
 
+    def log_is_long(self) -> bool:
+        """As much was appended as a rewritten log takes, and a little: so a byte of the log is rewritten
+        about once, and on average a checkpoint costs what changed."""
+        return self.log_bytes > 2 * self.rewritten_bytes + self.log_slack_bytes
+
+    def rewrite_log(self) -> None:
+        """Replace the log by what of it still matters."""
+        records = self.log_records()
+        self.log_bytes = self.rewritten_bytes = sum(map(len, records))
+        self.logged_snapshot = self.snapshots[max(self.snapshots)] if self.snapshots else None
+        self.emit(Compact(records))
+
     def log_records(self) -> tuple[bytes, ...]:
         """The log, rewritten: every promise still open, from the stable checkpoint on."""
         records = [] if self.may_leave else list(LOST_LOG)
+        before = None
         for seq in sorted(n for n in self.snapshots if n >= self.stable):
-            data = encode_snapshot(self.snapshots[seq])
-            records.append(record(RecordType.SNAPSHOT, encode_seq(seq, data)))
+            records += snapshot_records(self.snapshots[seq], before)
+            before = self.snapshots[seq]
         if self.stable_proof:
             proof = encode_frames([vote.raw for vote in self.stable_proof])
             records.append(record(RecordType.STABLE, proof))

@@ -161,7 +161,7 @@ def decode_certificate(data: bytes) -> PreparedCertificate:
 def decode_checkpoints(data: bytes) -> tuple[Checkpoint, ...]:
     """Inverse of ``encode_frames`` for a checkpoint proof. Raises Malformed."""
     reader = BodyReader(data)
-    checkpoints = _checkpoints(reader)
+    checkpoints = read_checkpoints(reader)
     reader.end()
     return checkpoints
 
@@ -218,7 +218,8 @@ def _checkpoint(frame: Frame) -> Checkpoint:
     return Checkpoint(SeqNum(frame.seq), _digest(frame), _replica(frame), frame.raw)
 
 
-def _checkpoints(reader: BodyReader) -> tuple[Checkpoint, ...]:
+def read_checkpoints(reader: BodyReader) -> tuple[Checkpoint, ...]:
+    """A counted list of them. Raises Malformed."""
     return tuple(_checkpoint(reader.frame(MessageType.CHECKPOINT)) for _ in range(reader.count(MAX_REPLICAS)))
 
 
@@ -233,7 +234,7 @@ def _certificate(reader: BodyReader) -> PreparedCertificate:
 def _view_change(frame: Frame) -> ViewChange:
     _plain(frame)
     reader = BodyReader(frame.body)
-    proof = _checkpoints(reader)
+    proof = read_checkpoints(reader)
     prepared = tuple(_certificate(reader) for _ in range(reader.count(MAX_CERTIFICATES)))
     reader.end()
     return ViewChange(View(frame.view), _replica(frame), SeqNum(frame.seq), proof, prepared, frame.raw)
@@ -295,7 +296,7 @@ def _fetch_state(frame: Frame) -> FetchState:
 def _state_meta(frame: Frame) -> StateMeta:
     _plain(frame)
     reader = BodyReader(frame.body)
-    proof = _checkpoints(reader)
+    proof = read_checkpoints(reader)
     service, clients = read_store_offer(reader), read_store_offer(reader)
     reader.end()
     return StateMeta(_replica(frame), SeqNum(frame.seq), proof, service, clients)

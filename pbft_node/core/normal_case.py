@@ -8,7 +8,6 @@ wait in ``early``.
 from __future__ import annotations
 
 from .codec import encode_batch, encode_certificate
-from .effects import Persist
 from .frames import MessageType
 from .messages import Batch, Commit, Decided, Message, Prepare, PrePrepare, Request
 from .reads import Reads
@@ -254,7 +253,7 @@ class NormalCase(Reads):
         self.trace("committed", view=view, seq=seq, digest=digest.hex())
         if known is None and seq > self.stable:
             self.decided[seq] = digest
-            self.emit(Persist(committed_record(seq, digest)))
+            self.persist_record(committed_record(seq, digest))
             self.execute_ready()
 
     # ------------------------------------------------------------ views to come

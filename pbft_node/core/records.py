@@ -7,7 +7,7 @@
 | COMMITTED | - | need others to execute again what it knew decided |
 | VIEW_CHANGE | VIEW-CHANGE leaves | vote in a view it left, or send another VIEW-CHANGE for it |
 | NEW_VIEW | any vote in the new view | forget which view it is in |
-| SNAPSHOT | CHECKPOINT leaves | lose the state it vouched for |
+| PAGES, SNAPSHOT | CHECKPOINT leaves | lose the state it vouched for (see ``snapshot_records``) |
 | STABLE | - (follows the proof) | lose the proof its VIEW-CHANGE needs |
 | BATCH | - | lose a batch fetched by digest |
 | SILENT | (first record) | forget that what came before is lost (see ``silence``) |
@@ -40,6 +40,7 @@ class RecordType(IntEnum):
     BATCH = 8
     SILENT = 9
     RECOVERED = 10
+    PAGES = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def parse_record(data: bytes) -> Record | None:
 
 
 def encode_seq(seq: SeqNum, data: bytes) -> bytes:
-    """Payload of SNAPSHOT (the state) and COMMITTED (the digest)."""
+    """Payload of COMMITTED."""
     return _SEQ.pack(seq) + data
 
 

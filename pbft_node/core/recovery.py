@@ -12,10 +12,10 @@ from . import trace_events
 from .codec import decode, decode_batch, decode_certificate, decode_checkpoints, decode_pre_prepare
 from .effects import Halt
 from .frames import Malformed
-from .messages import NewView, ViewChange
+from .messages import Checkpoint, NewView, ViewChange
 from .records import Record, RecordType, decode_seq, is_lost, parse_record
 from .silence import Silence
-from .snapshots import decode_snapshot
+from .snapshot_records import SnapshotReader
 from .types import Digest, SeqNum
 
 
@@ -28,6 +28,7 @@ class Recovery(Silence):
         records = () if lost else records
         self.silent = True
         problem = self.read_log(records) or self.restore_last_state()
+        self.measure_log(records)
         if problem is None:
             self.make_own_votes_again()
             self.number_after_the_log()
@@ -54,8 +55,17 @@ class Recovery(Silence):
         self.execute_ready()
         self.on_status_timer()
 
+    def measure_log(self, records: tuple[bytes, ...]) -> None:
+        """How long it is; rewritten it would take about as much as the state."""
+        self.logged_snapshot = self.snapshot_reader.last
+        self.log_bytes = sum(map(len, records))
+        stable = self.snapshots.get(self.stable)
+        pages = () if stable is None else (*stable.service.pages, *stable.clients.pages)
+        self.rewritten_bytes = sum(map(len, pages))
+
     def read_log(self, records: tuple[bytes, ...]) -> str | None:
         """Every record in order; why the log cannot be ours, or None."""
+        self.snapshot_reader = SnapshotReader()
         for index, data in enumerate(records):
             found = parse_record(data)
             if found is None:
@@ -75,23 +85,34 @@ class Recovery(Silence):
                 self.read_prepared(found.payload)
             case RecordType.COMMITTED:
                 seq, digest = decode_seq(found.payload)
-                self.decided[seq] = Digest(digest)
+                if seq > self.stable:
+                    self.decided[seq] = Digest(digest)
             case RecordType.VIEW_CHANGE | RecordType.NEW_VIEW:
                 self.read_view(found.payload)
+            case RecordType.PAGES:
+                self.snapshot_reader.read_pages(found.payload)
             case RecordType.SNAPSHOT:
-                seq, state = decode_seq(found.payload)
-                self.snapshots[seq] = decode_snapshot(seq, state)
+                snapshot, proof = self.snapshot_reader.read_snapshot(found.payload)
+                self.snapshots[snapshot.seq] = snapshot
+                if proof:
+                    self.read_stable(proof)
             case RecordType.STABLE:
-                self.stable_proof = decode_checkpoints(found.payload)
-                if not self.stable_proof:
-                    raise Malformed("a proof without CHECKPOINTs")
-                self.stable = self.stable_proof[0].seq
+                self.read_stable(decode_checkpoints(found.payload))
             case RecordType.BATCH:
                 batch = decode_batch(found.payload)
                 self.keep_batch(batch.digest, batch, self.high_watermark)
             case RecordType.SILENT | RecordType.RECOVERED:
                 if found.payload:  # else it is over, see is_lost
                     raise Malformed(f"{found.type.name} with a payload")
+
+    def read_stable(self, proof: tuple[Checkpoint, ...]) -> None:
+        """A checkpoint became stable: what is at or below it no longer matters."""
+        if not proof:
+            raise Malformed("a proof without CHECKPOINTs")
+        seq = proof[0].seq
+        if seq not in self.snapshots or self.snapshots[seq].digest != proof[0].digest:
+            raise Malformed(f"a proof for a state at {seq} that is not in the log before it")
+        self.drop_below(seq, proof)
 
     def read_pre_prepare(self, payload: bytes) -> None:
         """A proposal made or accepted; of an earlier view only its batch still matters."""

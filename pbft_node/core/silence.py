@@ -30,7 +30,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .codec import NONCE_BYTES
-from .effects import Compact
 from .frames import MessageType
 from .messages import QueryView, TellView
 from .records import RecordType
@@ -66,7 +65,7 @@ class Silence(SlowPrimary):
         assert len(nonce) == NONCE_BYTES, f"a nonce of {len(nonce)} bytes"
         self.may_vote = self.may_leave = False
         self.silence = Silent(nonce)
-        self.emit(Compact(self.log_records()))
+        self.rewrite_log()
         self.trace_silence()
 
     def trace_silence(self) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .digests import digest_of
 from .frames import Malformed
-from .pages import Image, image_of
+from .pages import Image
 from .store import Store
 from .types import FIRST_CLIENT_ID, ClientId, Digest, SeqNum, Timestamp
 
@@ -20,8 +20,6 @@ _CLIENT = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _TIME = b""
 """The key of the agreed time; the others are client ids."""
-_COUNTS = struct.Struct(">II")
-_LENGTH = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,28 +92,3 @@ class ClientTable(dict[ClientId, LastReply]):
         self._store = store
         self._touched.clear()
         return time_ns
-
-
-def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """Every page of both stores."""
-    pages = (*snapshot.service.pages, *snapshot.clients.pages)
-    parts = [_COUNTS.pack(len(snapshot.service.pages), len(snapshot.clients.pages))]
-    for page in pages:
-        parts += (_LENGTH.pack(len(page)), page)
-    return b"".join(parts)
-
-
-def decode_snapshot(seq: SeqNum, data: bytes) -> Snapshot:
-    """Inverse of ``encode_snapshot``. Raises Malformed."""
-    if len(data) < _COUNTS.size:
-        raise Malformed("a snapshot without its counts")
-    service, clients = _COUNTS.unpack_from(data)
-    position = _COUNTS.size
-    pages: list[bytes] = []
-    while position + _LENGTH.size <= len(data):
-        (length,) = _LENGTH.unpack_from(data, position)
-        position += _LENGTH.size + length
-        pages.append(data[position - length : position])
-    if position != len(data) or len(pages) != service + clients or not service or not clients:
-        raise Malformed(f"a snapshot of {len(pages)} pages where {service} + {clients} belong")
-    return take_snapshot(seq, image_of(pages[:service]), image_of(pages[service:]))

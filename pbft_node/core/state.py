@@ -134,6 +134,12 @@ class ReplicaState:
         """h, the low watermark."""
         self.stable_proof: tuple[Checkpoint, ...] = ()
         self.snapshots: dict[SeqNum, Snapshot] = {}
+        self.logged_snapshot: Snapshot | None = None
+        """The latest one in the log on disk: the next is logged as changes to it."""
+        self.log_bytes = 0
+        """Of the records in the log on disk."""
+        self.rewritten_bytes = 0
+        """Of those when it was last rewritten."""
         self.checkpoint_votes: dict[SeqNum, dict[ReplicaId, Checkpoint]] = {}
         self.peers: dict[ReplicaId, Status] = {}
         """The latest STATUS of each peer: hints, never proof."""
@@ -201,7 +207,13 @@ class ReplicaState:
 
     def persist(self, type_: RecordType, payload: bytes) -> None:
         """Durable before anything sent after it."""
-        self.emit(Persist(record(type_, payload)))
+        self.persist_record(record(type_, payload))
+
+    def persist_record(self, data: bytes) -> None:
+        """A whole record."""
+        if not self.silent:
+            self.log_bytes += len(data)
+            self.emit(Persist(data))
 
     def trace(self, kind: str, /, **fields: object) -> None:
         """A protocol fact, of a kind and with fields as in ``trace_events``."""

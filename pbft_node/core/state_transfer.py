@@ -226,13 +226,14 @@ class StateTransfer(Checkpoints):
         except Malformed as problem:
             self.emit(Halt(f"the state a quorum vouches for at {offer.seq} does not decode: {problem}"))
             return
-        self.snapshots = {
-            n: s for n, s in self.snapshots.items() if n > offer.seq and not self.state_is_wrong
-        }
-        self.snapshots[offer.seq] = snapshot
-        self.state_is_wrong = False
+        was_wrong, self.state_is_wrong = self.state_is_wrong, False
+        self.snapshots = {offer.seq: snapshot}  # those of a wrong state are wrong; the others are below
         self.trace("state-transfer", seq=offer.seq, digest=snapshot.digest.hex(), step="finished")
-        self.make_stable(offer.seq, offer.proof)
+        self.drop_below(offer.seq, offer.proof)
+        if was_wrong or self.log_is_long():
+            self.rewrite_log()
+        else:
+            self.persist_snapshot(snapshot, offer.proof)
         self.announce_checkpoint(snapshot)
         self.end_transfer()
 

@@ -299,7 +299,7 @@ def describe_record(data: bytes) -> Line:
         case RecordType.COMMITTED:
             seq, digest = decode_seq(found.payload)
             fields = {"seq": seq, "digest": digest}
-        case RecordType.SNAPSHOT:
+        case RecordType.SNAPSHOT | RecordType.PAGES:
             fields = {"seq": decode_seq(found.payload)[0]}
         case RecordType.STABLE:
             fields = {"seq": decode_checkpoints(found.payload)[0].seq}

@@ -249,7 +249,10 @@ def prepare(seed: int, options: Options, replica: type[Replica] = Replica, trace
     bad = sorted(stream.sample(range(options.n), options.liars))
 
     def make(cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> Replica:
-        return (Careless if me in bad else replica)(cluster, me, keys, service)
+        made = (Careless if me in bad else replica)(cluster, me, keys, service)
+        if seed % 2:
+            made.log_slack_bytes = 2_000  # so short a log is rewritten often
+        return made
 
     network = Network(
         max_ns=options.max_delay_ms * MILLISECOND_NS, loss=options.loss, duplication=options.duplication

@@ -41,12 +41,12 @@ def test_a_state_transfer_shows_its_progress() -> None:
     def finished() -> bool:
         now = of_protocol(cluster.replica(3), cluster.now_ns)
         if now["transfer_active"]:
-            seen.append((int(str(now["transfer_chunks"])), int(str(now["transfer_chunks_total"]))))
+            seen.append((int(str(now["transfer_parts"])), int(str(now["transfer_parts_wanted"]))))
         return bool(now["executed"] == 20)
 
     assert cluster.run(60_000, until=finished)
-    assert any(total > 5 and 0 < chunks < total for chunks, total in seen), set(seen)
-    assert [chunks for chunks, _ in seen] == sorted(chunks for chunks, _ in seen)
+    assert any(wanted > 5 and parts > 0 for parts, wanted in seen), set(seen)
+    assert [parts for parts, _ in seen] == sorted(parts for parts, _ in seen)
     assert of_protocol(cluster.replica(3), cluster.now_ns)["low_watermark"] == 20
 
 

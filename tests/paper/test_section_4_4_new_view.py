@@ -109,7 +109,7 @@ def test_what_the_new_primary_announces_a_backup_accepts(playbook: Make) -> None
     assert announced is not None
     assert [p.seq for p in announced.pre_prepares] == [5]
     backup.receives(announced).persists("NEW_VIEW", view=1).sends("PREPARE", to=backup.others, view=1, seq=5)
-    backup.compacts().traced("stable", seq=4).sends("REQUEST", to=1, client=1000)
+    backup.persists("STABLE").traced("stable", seq=4).sends("REQUEST", to=1, client=1000)
 
 
 # ---------------------------------------------------------------- a backup validates

@@ -83,7 +83,7 @@ def test_a_state_is_fetched_part_by_part_installed_kept_and_vouched_for(playbook
     play, state = offered(playbook)
     cast = play.cast
     play.receives(cast.parts(state, 0, page(1, 0)), cast.parts(state, 1, page(0, 1))).does_nothing()
-    play.receives(cast.parts(state, 0, page(0, 0))).compacts()
+    play.receives(cast.parts(state, 0, page(0, 0))).persists("SNAPSHOT")
     play.sends("CHECKPOINT", to=play.others, seq=4, digest=state.digest)
     play.traced("state-transfer", seq=4, step="finished").traced("stable", seq=4).traced("checkpoint", seq=4)
     replica = play.replica
@@ -127,7 +127,7 @@ def test_pages_we_hold_already_are_not_fetched(playbook: Make) -> None:
     assert len(differ) == 1
     play.receives(play.cast.parts(state, 2, group(0), group(1)))
     play.sends("FETCH_PARTS", to=0, parts=[*differ, page(1, 0)])
-    play.receives(play.cast.parts(state, 0, *differ, page(1, 0))).compacts().skips()
+    play.receives(play.cast.parts(state, 0, *differ, page(1, 0))).persists("SNAPSHOT").skips()
     assert play.replica.store.get(b"k0007") == b"v" * 115
 
 
@@ -188,7 +188,7 @@ def test_a_larger_page_is_fetched_in_pieces_each_proved_when_it_comes(playbook: 
         "STATE-PARTS", f"PIECE {number} is not the one proved", 2
     )
     play.receives(cast.parts(state, 1, pieces[0]), cast.parts(state, 1, pieces[2])).does_nothing()
-    play.receives(cast.parts(state, 1, pieces[1])).compacts().skips()
+    play.receives(cast.parts(state, 1, pieces[1])).persists("SNAPSHOT").skips()
     assert play.replica.store.get(b"k") == large
 
 
@@ -209,7 +209,7 @@ def test_what_came_for_an_offer_is_of_use_for_the_next_one(playbook: Make) -> No
     missing = [page(0, i) for i in range(56, 60)]
     wanted = sorted({*missing, page(0, changed[0])})
     play.sends("FETCH_PARTS", to=0, parts=wanted)
-    play.receives(play.cast.parts(later, 0, *wanted, rest)).compacts().skips()
+    play.receives(play.cast.parts(later, 0, *wanted, rest)).persists("SNAPSHOT").skips()
     assert play.replica.stable == 8
 
 
@@ -269,7 +269,7 @@ def test_a_liar_is_asked_no_more_and_others_for_what_it_owes(playbook: Make) -> 
     play.receives(lie).rejects("STATE-PARTS", "PAGE 0 is not the one proved", sender=0)
     play.sends("FETCH_PARTS", to=1, parts=[page(0, 0), page(0, 1), page(1, 0)])
     play.receives(lie, cast.parts(state, 0, page(0, 0))).does_nothing()
-    play.receives(cast.parts(state, 1, page(0, 0), page(0, 1), page(1, 0))).compacts().skips()
+    play.receives(cast.parts(state, 1, page(0, 0), page(0, 1), page(1, 0))).persists("SNAPSHOT").skips()
 
 
 def test_when_all_have_lied_all_are_asked_again(playbook: Make) -> None:
