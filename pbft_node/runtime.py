@@ -165,12 +165,13 @@ class Runtime:
             return
         now_ns = self._clock_ns()
         for effect in self._machine.handle(event, now_ns):
-            self._take(effect, now_ns)
+            if type(effect) is Send:  # most of them
+                self._outbox.append(effect)
+            else:
+                self._take(effect, now_ns)
 
     def _take(self, effect: Effect, now_ns: int) -> None:
         match effect:
-            case Send():
-                self._outbox.append(effect)
             case Persist(record):
                 self._log.append(record)
             case SetTimer(name, generation, delay_ns):

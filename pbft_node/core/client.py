@@ -17,7 +17,7 @@ from .codec import decode
 from .effects import CancelTimer, Completed, Effect, Rejected, Send, SetTimer
 from .events import Event, Received, TimerFired
 from .fragments import Reassembly
-from .frames import Malformed
+from .frames import Malformed, MessageType, peek
 from .messages import Fragment, Reply
 from .operations import MAX_OPERATION_BYTES
 from .seal import Seal
@@ -215,6 +215,8 @@ class Client:
         return [CancelTimer(RETRY_TIMER)] if self._retry else []
 
     def _received(self, data: bytes) -> list[Effect]:
+        if self._is_old_news(data):
+            return []
         try:
             message, frame = decode(data)
         except Malformed as error:
@@ -230,6 +232,15 @@ class Client:
         if isinstance(whole, str):
             return [Rejected(frame.sender, name, whole)]
         return [] if whole is None else self._whole(whole)
+
+    def _is_old_news(self, data: bytes) -> bool:
+        """A REPLY to an earlier operation, from a view its sender was known to be in: not worth checking,
+        and every other reply is one, for f+1 were enough."""
+        header = peek(data)
+        if header is None or header[0] != MessageType.REPLY:
+            return False
+        _, sender, view, timestamp = header
+        return timestamp < self._timestamp and sender < self._cluster.n and view <= self._views[sender]
 
     def _whole(self, data: bytes) -> list[Effect]:
         """A reassembled message is worth what its own authentication says; it cannot be a fragment again."""

@@ -44,8 +44,9 @@ class Cluster:
     batch_limit: int = 64
     """Requests in a batch, at most."""
     batch_bytes: int = 48 * 1024
-    pipeline: int = 8
-    """Batches the primary may have under way at once."""
+    pipeline: int = 2
+    """Batches the primary may have under way at once. More make smaller batches, and a batch costs every
+    replica a signature and two to verify."""
     request_timeout_ns: int = 1000 * MILLISECOND_NS
     """How long a backup lets the oldest pending request wait before it suspects the primary."""
     view_change_timeout_ns: int = 1000 * MILLISECOND_NS

@@ -12,11 +12,11 @@ DIGEST_BYTES = 32
 
 def digest_of(domain: bytes, *parts: bytes) -> Digest:
     """SHA-256 over the domain and the length-prefixed parts."""
-    state = hashlib.sha256(b"traitor-pbft/1/" + domain + b"\x00")
+    pieces = [b"traitor-pbft/1/", domain, b"\x00"]
     for part in parts:
-        state.update(len(part).to_bytes(8, "big"))
-        state.update(part)
-    return Digest(state.digest())
+        pieces.append(len(part).to_bytes(8, "big"))
+        pieces.append(part)
+    return Digest(hashlib.sha256(b"".join(pieces)).digest())
 
 
 def request_digest(raw: bytes) -> Digest:

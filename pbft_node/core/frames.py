@@ -34,7 +34,6 @@ MAGIC = b"PBFT"
 VERSION = 1
 HEADER = struct.Struct(">4sBBBBIQQI")
 HEADER_BYTES = HEADER.size
-TYPE_OFFSET = 5
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 MAX_DATAGRAM_BYTES = 60_000
 """Larger messages travel as fragments."""
@@ -107,12 +106,13 @@ def header_and_body(
     return HEADER.pack(MAGIC, VERSION, type_, auth, flags, sender, view, seq, len(body)) + body
 
 
-def peek(data: bytes) -> tuple[int, int, int] | None:
-    """(type, sender, view) by the header alone: enough to drop what is stale before it is taken apart."""
+def peek(data: bytes) -> tuple[int, int, int, int] | None:
+    """(type, sender, view, sequence number) by the header alone: enough to drop what is stale before it is
+    taken apart."""
     if len(data) < HEADER_BYTES:
         return None
-    _, _, type_, _, _, sender, view, _, _ = HEADER.unpack_from(data)
-    return type_, sender, view
+    _, _, type_, _, _, sender, view, seq, _ = HEADER.unpack_from(data)
+    return type_, sender, view, seq
 
 
 def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:

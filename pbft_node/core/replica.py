@@ -15,7 +15,7 @@ from .codec import decode
 from .effects import Effect
 from .events import Event, Received, Started, TimerFired
 from .fragments import Reassembly
-from .frames import TYPE_OFFSET, Malformed, MessageType, peek
+from .frames import Malformed, MessageType, peek
 from .messages import (
     BatchBody,
     Checkpoint,
@@ -41,9 +41,10 @@ from .recovery import Recovery
 from .services import Service
 from .slow_primary import PACE_TIMER
 from .state import NEW_VIEW_TIMER, REQUEST_TIMER, STATUS_TIMER
-from .types import ReplicaId
+from .types import ReplicaId, SeqNum
 
-_LARGE = (bytes([MessageType.VIEW_CHANGE]), bytes([MessageType.NEW_VIEW]))
+_VOTES = (int(MessageType.PREPARE), int(MessageType.COMMIT))
+_OF_VIEW_CHANGES = (int(MessageType.VIEW_CHANGE), int(MessageType.NEW_VIEW))
 
 
 class Replica(Recovery):
@@ -97,8 +98,6 @@ class Replica(Recovery):
         except Malformed as problem:
             self.reject(None, "datagram", str(problem))
             return
-        if self.is_useless(message):
-            return
         if frame.type is not MessageType.REQUEST and frame.sender >= self.cluster.n:
             self.reject(None, frame.type.name, f"from {frame.sender}, which is no replica here")
         elif not self.seal.authentic(frame):
@@ -107,27 +106,25 @@ class Replica(Recovery):
             self.on_message(message)
 
     def is_old_news(self, data: bytes) -> bool:
-        """A VIEW-CHANGE or NEW-VIEW that would change nothing: they are large, and many copies travel."""
-        header = peek(data) if data[TYPE_OFFSET : TYPE_OFFSET + 1] in _LARGE else None
+        """By the header alone: a message that changes nothing any more is not worth taking apart, let alone
+        checking a signature for."""
+        header = peek(data)
         if header is None:
             return False
-        type_, sender, view = header
+        type_, sender, view, seq = header
+        if type_ in _VOTES:
+            slot = self.slots.get(SeqNum(seq))
+            if slot is None or view > slot.view:
+                return False
+            return slot.prepared if type_ == MessageType.PREPARE else slot.committed
+        return type_ in _OF_VIEW_CHANGES and self.is_old_view(type_, sender, view, data)
+
+    def is_old_view(self, type_: int, sender: int, view: int, data: bytes) -> bool:
+        """A VIEW-CHANGE or NEW-VIEW that would change nothing: they are large, and many copies travel."""
         if view < self.view or (view == self.view and self.active):
             return True
         known = self.view_changes.get(ReplicaId(sender))
         return type_ == MessageType.VIEW_CHANGE and known is not None and known.raw == data
-
-    def is_useless(self, message: Message) -> bool:
-        """A vote that changes nothing any more is not worth checking a signature for."""
-        match message:
-            case Prepare():
-                slot = self.slots.get(message.seq)
-                return slot is not None and slot.prepared and message.view <= slot.view
-            case Commit():
-                slot = self.slots.get(message.seq)
-                return slot is not None and slot.committed and message.view <= slot.view
-            case _:
-                return False
 
     def on_message(self, message: Message) -> None:
         """By type; a replica has no use for REPLY."""

@@ -79,7 +79,7 @@ class Requests(ReplicaState):
 
     def propose(self) -> None:
         """As primary, order what waits: as many batches as the pipeline and the watermarks allow."""
-        while self.is_active_primary and self.may_propose():
+        while self.pending and self.is_active_primary and self.may_propose():
             batch = self.next_batch()
             if not batch.requests:
                 return
@@ -143,12 +143,11 @@ class Requests(ReplicaState):
         must ask for the next view; with n = 4 and one that asked already, the second is the primary.
         """
         oldest = None
-        if self.active and self.may_leave and not self.fetching_state():
-            oldest = next(iter(self.pending.values()), None)
-        watched = (oldest.request.client, oldest.request.timestamp) if oldest else None
-        if watched == self.watched:
+        if self.pending and self.active and self.may_leave and not self.fetching_state():
+            oldest = next(iter(self.pending.values()))
+        if oldest is self.watched:
             return
-        self.watched = watched
+        self.watched = oldest
         if oldest is None:
             self.cancel_timer(REQUEST_TIMER)
             return

@@ -8,6 +8,8 @@ or, with ``client_auth: mac``, carry the paper's authenticator: a vector of MACs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .authentication import MAC_BYTES, Keyring
 from .client_codec import encode_read_reply, encode_reply
 from .cluster import Cluster
@@ -51,14 +53,19 @@ class Seal:
         self._me = me
         self._keys = keys
         self._n = cluster.n
-        self._sign_all = cluster.auth == "sign"
+        sign_all = cluster.auth == "sign"
+        self._signed_types = frozenset(
+            type_
+            for type_ in MessageType
+            if type_ in ALWAYS_SIGNED or (sign_all and type_ is not MessageType.FRAGMENT)
+        )
         self._mac_requests = cluster.client_auth == "mac"
         self._signed_domain = b"traitor-pbft/1/signed\x00" + cluster.cluster_id
         self._maced_domain = b"traitor-pbft/1/maced\x00" + cluster.cluster_id
 
     def signs(self, type_: MessageType) -> bool:
         """Whether messages of this type carry a signature in this cluster."""
-        return type_ in ALWAYS_SIGNED or (self._sign_all and type_ is not MessageType.FRAGMENT)
+        return type_ in self._signed_types
 
     def signed(self, type_: MessageType, view: int, seq: int, body: bytes, flags: int = 0) -> bytes:
         """A signed frame: the same bytes for everyone."""
@@ -71,7 +78,19 @@ class Seal:
         """A frame for one receiver, MAC'd with the pairwise key, or signed in ``auth: sign``."""
         if self.signs(type_):
             return self.signed(type_, view, seq, body, flags)
-        content = header_and_body(type_, MACED, flags, self._me, view, seq, body)
+        return self.maced(peer, header_and_body(type_, MACED, flags, self._me, view, seq, body))
+
+    def for_peers(
+        self, peers: Sequence[Principal], type_: MessageType, view: int, seq: int, body: bytes
+    ) -> list[bytes]:
+        """The same for several: signed once, or MAC'd for each."""
+        if self.signs(type_):
+            return [self.signed(type_, view, seq, body)] * len(peers)
+        content = header_and_body(type_, MACED, 0, self._me, view, seq, body)
+        return [self.maced(peer, content) for peer in peers]
+
+    def maced(self, peer: Principal, content: bytes) -> bytes:
+        """Header and body with the MAC for one receiver."""
         return content + self._keys.mac(peer, self._maced_content(peer, content))
 
     def authentic(self, frame: Frame) -> bool:

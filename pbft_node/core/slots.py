@@ -41,6 +41,8 @@ class Slot:
 
     def committed_digest(self, quorum: int) -> Digest | None:
         """The digest a quorum committed in this view, known to this replica or not."""
+        if len(self.commits) < quorum:
+            return None
         tally: dict[Digest, int] = {}
         for replica in sorted(self.commits):
             digest = self.commits[replica]
@@ -52,10 +54,10 @@ class Slot:
 
 def prepared_certificate(slot: Slot, cluster: Cluster) -> PreparedCertificate | None:
     """prepared(m, v, n, i): the PRE-PREPARE and quorum - 1 (2f) matching PREPAREs from distinct backups."""
-    if slot.pre_prepare is None:
+    needed = cluster.quorum - 1
+    if slot.pre_prepare is None or len(slot.prepares) < needed:
         return None
     prepares = slot.matching_prepares(cluster.primary(slot.view))
-    needed = cluster.quorum - 1
     if len(prepares) < needed:
         return None
     return PreparedCertificate(slot.pre_prepare, tuple(prepares[:needed]))

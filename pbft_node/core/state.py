@@ -60,6 +60,7 @@ class ReplicaState:
         self.cluster = cluster
         self.parameters = cluster.fingerprint()
         self.me = me
+        self.others = tuple(ReplicaId(i) for i in range(cluster.n) if i != me)
         self.service = service
         self.seal = Seal(cluster, me, keys)
         self.now_ns = 0
@@ -127,7 +128,7 @@ class ReplicaState:
         self.clients = ClientTable()
         self.pending: dict[ClientId, Waiting] = {}
         """By client, oldest first."""
-        self.watched: tuple[ClientId, Timestamp] | None = None
+        self.watched: Waiting | None = None
         """The request the request timer runs for."""
 
         self.stable = SeqNum(0)
@@ -240,19 +241,15 @@ class ReplicaState:
 
     def broadcast_raw(self, data: bytes) -> None:
         """A signed message to every other replica."""
-        for replica in range(self.cluster.n):
-            if replica != self.me:
-                self.send_raw(replica, data)
+        for replica in self.others:
+            self.send_raw(replica, data)
 
     def broadcast(self, type_: MessageType, view: int, seq: int, body: bytes) -> None:
         """A message to every other replica: signed once, or MAC'd for each."""
-        if self.seal.signs(type_):
-            if not self.silent:
-                self.broadcast_raw(self.seal.signed(type_, view, seq, body))
+        if self.silent:
             return
-        for replica in range(self.cluster.n):
-            if replica != self.me:
-                self.send(replica, type_, view, seq, body)
+        for replica, data in zip(self.others, self.seal.for_peers(self.others, type_, view, seq, body)):
+            self.send_raw(replica, data)
 
     # ------------------------------------------------------------ timers
 

@@ -334,7 +334,9 @@ def test_mutated_replies_are_rejected(hybrid: World, position: int, bit: int, cu
         del data[position:]
     else:
         data[position] ^= 1 << bit
-    reason(client.handle(Received(bytes(data)), 0))
+    effects = client.handle(Received(bytes(data)), 0)
+    if effects or cut or not 20 <= position < 28:  # the timestamp: a late reply is dropped unseen
+        reason(effects)
     assert client.replies == ()
     assert client.view == 0
 
