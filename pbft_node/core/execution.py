@@ -87,8 +87,11 @@ class Execution(NormalCase):
     def on_fetch_batch(self, message: FetchBatch) -> None:
         """Hand out a batch."""
         batch = self.batches.get(message.digest)
-        if batch is not None:
-            self.send(message.replica, MessageType.BATCH, 0, 0, encode_batch(batch))
+        if batch is None:
+            return
+        body = encode_batch(batch)
+        if self.bytes_served.take(message.replica, len(body), self.now_ns):
+            self.send(message.replica, MessageType.BATCH, 0, 0, body)
 
     def on_batch(self, message: BatchBody) -> None:
         """A batch is worth its digest: take it only if some slot or decision waits for it."""

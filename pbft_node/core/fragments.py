@@ -1,8 +1,8 @@
 """Reassembly of messages larger than a datagram.
 
 Fragments are MAC'd by their sender, so a liar can only waste the places of its own: at most
-ASSEMBLIES_PER_SENDER messages under way per sender, the oldest given up first. Lost fragments are not asked
-for: whoever needs the message asks for it again by STATUS.
+ASSEMBLIES_PER_SENDER messages and MAX_PIECES_PER_SENDER pieces under way per sender, the oldest message given
+up first. Lost fragments are not asked for: whoever needs the message asks for it again by STATUS.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from .seal import FRAGMENT_DATA_BYTES
 
 ASSEMBLIES_PER_SENDER = 4
 MAX_FRAGMENTS = -(-MAX_MESSAGE_BYTES // FRAGMENT_DATA_BYTES)
+MAX_PIECES_PER_SENDER = MAX_FRAGMENTS + 16
+"""The largest message, and something small beside it."""
 
 
 class Reassembly:
@@ -32,6 +34,8 @@ class Reassembly:
             del assemblies[next(iter(assemblies))]
         pieces = assemblies.setdefault(key, {})
         pieces.setdefault(fragment.index, fragment.data)
+        while sum(map(len, assemblies.values())) > MAX_PIECES_PER_SENDER:
+            del assemblies[next(other for other in assemblies if other != key)]
         if len(pieces) < fragment.count:
             return None
         del assemblies[key]

@@ -50,6 +50,8 @@ class NewViews(ViewChanges):
         if message.primary == self.me and self.may_vote:
             self.reject(message.primary, "NEW-VIEW", "this replica's own, sent by somebody else")
             return
+        if not self.proofs_read.take(message.primary, 1, self.now_ns):
+            return
         problem = new_view_problem(self.cluster, self.seal, message)
         if problem is not None:
             self.reject(message.primary, "NEW-VIEW", problem)
@@ -64,6 +66,7 @@ class NewViews(ViewChanges):
         self.new_view = message
         self.slots = {}
         self.proposed = {}
+        self.bad_batches = 0
         self.view_changes = {r: c for r, c in self.view_changes.items() if c.view > message.view}
         self.cancel_timer(NEW_VIEW_TIMER)
         lowest, highest = min_s(message.view_changes), max_s(message.view_changes)

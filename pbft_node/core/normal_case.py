@@ -17,6 +17,10 @@ from .types import Digest, ReplicaId, SeqNum, View
 
 MAX_EARLY = 512
 """Votes kept per replica for views to come."""
+MAX_EARLY_BYTES = 1024 * 1024
+"""Of their batches, per replica: a pipeline full of them, twice."""
+MAX_BAD_BATCHES = 4
+"""From one primary in one view; then none of its batches is looked at, and the request timer replaces it."""
 
 
 class NormalCase(Reads):
@@ -77,8 +81,13 @@ class NormalCase(Reads):
         """Every request is its client's. What O names was prepared: a correct replica found it to be so."""
         if self.new_view is not None and message.seq <= self.settled:
             return None
+        if self.bad_batches >= MAX_BAD_BATCHES:
+            return f"after {self.bad_batches} batches with requests that nobody signed"
         for request in batch.requests:
             if not self.is_authentic(request):
+                self.bad_batches += (
+                    self.cluster.client_auth == "sign"
+                )  # a MAC is wrong by a client's lie, too
                 return f"a request that client {request.client} did not sign"
         return None
 
@@ -265,14 +274,16 @@ class NormalCase(Reads):
     def keep_early(self, sender: ReplicaId, message: Message) -> None:
         """Keep a vote until its view is entered: the NEW-VIEW may be slower than the votes that follow it."""
         kept = self.early.setdefault(sender, [])
-        if len(kept) >= MAX_EARLY:
-            del kept[0]
         kept.append(message)
+        size = self.early_bytes.get(sender, 0) + batch_bytes(message)
+        while len(kept) > MAX_EARLY or (size > MAX_EARLY_BYTES and len(kept) > 1):
+            size -= batch_bytes(kept.pop(0))
+        self.early_bytes[sender] = size
 
     def replay_early(self) -> None:
         """The view is entered: count what waited for it."""
         waiting = self.early
-        self.early = {}
+        self.early, self.early_bytes = {}, {}
         for sender in sorted(waiting):
             for message in waiting[sender]:
                 match message:
@@ -296,3 +307,9 @@ class NormalCase(Reads):
     def learn_batch(self, digest: Digest, batch: Batch) -> None:
         """See ``execution``."""
         raise NotImplementedError
+
+
+def batch_bytes(message: Message) -> int:
+    """What a message carries beside a vote."""
+    batch = message.batch if isinstance(message, PrePrepare) else None
+    return sum(len(request.raw) for request in batch.requests) if batch is not None else 0

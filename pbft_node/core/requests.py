@@ -17,6 +17,7 @@ from .state import REQUEST_TIMER, ReplicaState, Waiting
 from .types import ClientId, SeqNum
 
 MAX_PENDING = 10_000
+MAX_PENDING_BYTES = 32 * 1024 * 1024
 
 
 class Requests(ReplicaState):
@@ -25,6 +26,9 @@ class Requests(ReplicaState):
     state_is_wrong: bool = False
     """A quorum vouches for another state than ours: nothing is executed on it or answered from it (see
     ``state_transfer``)."""
+
+    pending_bytes = 0
+    pending_counted_ns = 0
 
     def on_request(self, request: Request) -> None:
         """Exactly once: an older one is dropped, the last one answered again, a newer one ordered."""
@@ -59,8 +63,26 @@ class Requests(ReplicaState):
         if known is None and len(self.pending) >= MAX_PENDING:
             self.reject(request.client, "REQUEST", f"{MAX_PENDING} requests are waiting already")
             return False
+        if not self.bytes_fit(len(request.raw)):
+            self.reject(request.client, "REQUEST", f"{MAX_PENDING_BYTES} bytes of requests wait already")
+            return False
         self.pending.pop(request.client, None)
         self.pending[request.client] = Waiting(request, self.now_ns)
+        return True
+
+    def bytes_fit(self, size: int) -> bool:
+        """Beside the requests that wait. The sum is an upper bound, renewed at most once an interval."""
+        if self.pending_bytes + size > MAX_PENDING_BYTES:
+            if (
+                self.now_ns - self.pending_counted_ns < self.cluster.status_busy_ns
+                and self.pending_counted_ns
+            ):
+                return False
+            self.pending_counted_ns = self.now_ns
+            self.pending_bytes = sum(len(waiting.request.raw) for waiting in self.pending.values())
+        if self.pending_bytes + size > MAX_PENDING_BYTES:
+            return False
+        self.pending_bytes += size
         return True
 
     def send_reply(self, client: ClientId, last: LastReply, *, whole: bool = True) -> None:

@@ -185,7 +185,9 @@ class Retransmission(NewViews):
             return
         batch = self.batch_of(proposal.digest)
         if batch is not None and not flags & HAS_BATCH and self.is_my_turn(peer):
-            self.send_raw(peer, proposal.raw + encode_batch(batch))
+            body = encode_batch(batch)
+            if self.bytes_served.take(peer, len(body), self.now_ns):
+                self.send_raw(peer, proposal.raw + body)
         vote = slot.prepares.get(self.me)
         if vote is not None and not flags & IS_PREPARED:
             self.send_raw(peer, vote.raw)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .allowances import Allowance
 from .authentication import Keyring
 from .cluster import Cluster
 from .effects import CancelTimer, Effect, Persist, Rejected, Send, SetTimer, Trace
@@ -38,6 +39,11 @@ from .types import ClientId, Digest, Principal, ReplicaId, SeqNum, Timestamp, Vi
 REQUEST_TIMER = "request"
 NEW_VIEW_TIMER = "new-view"
 STATUS_TIMER = "status"
+
+
+PROOFS_AT_ONCE = 4
+SERVED_AT_ONCE_BYTES = 4 * 1024 * 1024
+SERVED_PER_SECOND_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,10 @@ class ReplicaState:
         """Primary: the latest request of each client proposed in this view."""
         self.early: dict[ReplicaId, list[Message]] = {}
         """Authentic votes for views not yet entered."""
+        self.early_bytes: dict[ReplicaId, int] = {}
+        """Of the batches among them."""
+        self.bad_batches = 0
+        """Batches with requests nobody signed, from the primary of this view."""
 
         self.decision_claims: dict[SeqNum, dict[ReplicaId, Digest]] = {}
         """DECIDED messages for numbers not decided here."""
@@ -150,8 +160,16 @@ class ReplicaState:
         """How many were."""
         self.answered_ns: dict[ReplicaId, int] = {}
         """When each peer's QUERY-VIEW was last answered."""
+        self.proofs_read = Allowance(PROOFS_AT_ONCE, self.proofs_per_second())
+        """VIEW-CHANGEs and NEW-VIEWs verified in full: hundreds of signatures each."""
+        self.bytes_served = Allowance(SERVED_AT_ONCE_BYTES, SERVED_PER_SECOND_BYTES)
+        """Batches sent to a peer because it asked."""
         self.helped_out_ns: dict[ReplicaId, list[int]] = {}
         """When a view was left for a silent peer's sake."""
+
+    def proofs_per_second(self) -> int:
+        """Four in the time a view change may take: a correct replica leaves a view once in it."""
+        return max(1, 4_000_000_000 // self.cluster.view_change_timeout_ns)
 
     # ------------------------------------------------------------ predicates
 

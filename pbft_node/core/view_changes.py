@@ -93,6 +93,8 @@ class ViewChanges(StateTransfer):
             if known.view == message.view and known.raw != message.raw:
                 self.reject(message.replica, "VIEW-CHANGE", f"a second one for view {message.view}")
             return
+        if not self.proofs_read.take(message.replica, 1, self.now_ns):
+            return
         problem = view_change_problem(self.cluster, self.seal, message)
         if problem is not None:
             self.reject(message.replica, "VIEW-CHANGE", problem)
