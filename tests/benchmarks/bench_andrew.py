@@ -21,6 +21,7 @@ from pathlib import Path
 from time import monotonic
 
 import machine
+import psutil
 from andrew_phases import PHASES, Andrew, PhaseTime, find_compiler
 from caller import Caller
 from file_client import ATTRIBUTES_SECONDS, FileClient
@@ -66,8 +67,11 @@ class Run:
 
 Runs = dict[str, list[Run]]
 FAST = {"reads": "fast"}
+DISK = "unrepl. fsync"
+"""What NFS-std is to the paper: one server, whose changes are on its disk before it answers."""
 ALL_COLUMNS = (
     Column("unreplicated", replicated=False),
+    Column(DISK, replicated=False, durability="fsync"),
     Column("ordered"),
     Column("fast reads", settings=FAST),
     Column("mac, fast reads", settings={"client_auth": "mac", **FAST}),
@@ -99,6 +103,7 @@ def main(arguments: list[str]) -> int:
         "compiler": compiler or "Python's own",
         "files": len(tree),
         "bytes": sum(len(content) for content in tree.values()),
+        "file system of the logs": _file_system(tempfile.gettempdir()),
     }
     _say_what_runs(about, options.rounds, options.keep_cache)
     chosen = [COLUMNS[0], *(column for column in COLUMNS[1:] if column.name in options.columns)]
@@ -166,12 +171,20 @@ def _service(column: Column) -> Iterator[tuple[Servers, Caller]]:
             servers = stack.enter_context(replicas(cluster, durability=column.durability))
             caller = Caller(servers, fast_reads="reads" in column.settings)
         else:
-            servers = stack.enter_context(unreplicated(cluster, crypto=False))
+            servers = stack.enter_context(unreplicated(cluster, crypto=False, durability=column.durability))
             caller = Caller(servers, needed=1, keys=NoKeys())
         stack.callback(caller.close)
         caller.call(encode_fields(b"statfs"), needed=cluster.n if column.replicated else 1)
         caller.waited = 0.0
         yield servers, caller
+
+
+def _file_system(folder: str) -> str:
+    """Its kind: a sync costs nothing on tmpfs, and much on a disk."""
+    mounts = [
+        part for part in psutil.disk_partitions(all=True) if Path(folder).is_relative_to(part.mountpoint)
+    ]
+    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "not known"
 
 
 @contextmanager
@@ -230,9 +243,14 @@ def _print_tables(medians: dict[str, Run], runs: Runs) -> None:
     print(f"{'  of that an operation, ms':29}" + _row(f"{ms:.2f}" for ms in each))
     print(f"{'  its processor time':29}" + _row(f"{run.server_seconds:.2f}" for run in medians.values()))
     print("\nTimes in seconds. Reads are ordered and durability is none unless the column says otherwise.")
-    ratio = min(total.seconds for total in list(totals.values())[1:]) / base.total.seconds
-    words = "reached" if ratio <= GOAL else "not reached"
-    print(f"Goal: at most {GOAL - 1:.0%} over unreplicated: {words}; the best is {ratio - 1:+.1%}.")
+    replicated = {c.name: totals[c.name].seconds for c in COLUMNS if c.replicated and c.name in totals}
+    if replicated:
+        best = min(replicated.values()) / base.total.seconds
+        words = "reached" if best <= GOAL else "not reached"
+        print(f"Goal: at most {GOAL - 1:.0%} over unreplicated: {words}; the best is {best - 1:+.1%}.")
+    if replicated and DISK in totals:
+        over = [f"{name} {took / totals[DISK].seconds - 1:+.0%}" for name, took in replicated.items()]
+        print(f"Over one server with a disk ({DISK}), the paper's own comparison: {', '.join(over)}.")
     _print_paper()
 
 
@@ -245,8 +263,8 @@ def _print_paper() -> None:
     base = sum(PAPER["BFS-nr"])
     print(f"{'total':29}" + _row(_cell(sum(times), base) for times in PAPER.values()))
     print(
-        "\nIts headline, 3 %, is BFS strict over NFS-std. Over its own unreplicated service (BFS-nr) BFS\n"
-        "strict took 26 % more, with read-only lookups 20 %: that is what our ratios compare with."
+        "\nIts headline, 3 %, is BFS strict, which answers from memory, over NFS-std. Over its own\n"
+        "unreplicated service, BFS-nr, BFS strict took 26 % more, and 20 % with read-only lookups."
     )
 
 

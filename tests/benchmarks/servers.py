@@ -102,9 +102,9 @@ def replicas(cluster: Cluster, *, durability: str = "none") -> Iterator[Servers]
 
 
 @contextmanager
-def unreplicated(cluster: Cluster, *, crypto: bool = True) -> Iterator[Servers]:
+def unreplicated(cluster: Cluster, *, crypto: bool = True, durability: str = "none") -> Iterator[Servers]:
     """The same service behind one process (see ``unreplicated.py``), at the address of replica 0."""
-    with _servers(cluster, "none") as (servers, configs):
+    with _servers(cluster, durability) as (servers, configs):
         script = Path(__file__).with_name("unreplicated.py")
         servers.commands = [[sys.executable, str(script), str(configs[0]), "crypto" if crypto else "open"]]
         yield from _running(servers)

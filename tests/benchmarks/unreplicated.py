@@ -3,7 +3,9 @@
 What it shares with a replica: the service object, ``Runtime`` (epoll loop, timers) and ``UdpTransport``, the
 frame codec, the client's authentication (``crypto``: a request is verified and a reply authenticated exactly
 as a replica does it; ``open``: neither, as in the paper's baseline), and the client table that makes a
-retransmitted operation execute once. What it lacks: everything else. It never touches a disk.
+retransmitted operation execute once. What it lacks: everything else. It touches no disk, unless the
+configuration's durability says so: then the request of an operation that changed something is in a log
+before the reply leaves, as an NFS server does it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pbft_node.config import load_replica
 from pbft_node.core.authentication import MAC_BYTES, SIGNATURE_BYTES, Keyring
 from pbft_node.core.cluster import Cluster
 from pbft_node.core.codec import decode
-from pbft_node.core.effects import Effect, Send
+from pbft_node.core.effects import Effect, Persist, Send
 from pbft_node.core.events import Event, Received
 from pbft_node.core.frames import Malformed
 from pbft_node.core.messages import Request
@@ -26,6 +28,7 @@ from pbft_node.core.store import Store
 from pbft_node.core.types import Principal, ReplicaId, View
 from pbft_node.runtime import Runtime
 from pbft_node.transport import AddressBook, UdpTransport
+from pbft_node.wal import open_log
 
 
 class NoKeys:
@@ -64,13 +67,29 @@ class NoLog:
         """Nothing."""
 
 
+class NotingStore(Store):
+    """Knows whether anything was written."""
+
+    wrote = False
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """See ``Store``."""
+        self.wrote = True
+        super().put(key, value)
+
+    def delete(self, key: bytes) -> bool:
+        """See ``Store``."""
+        self.wrote = True
+        return super().delete(key)
+
+
 class Unreplicated:
     """Request in, reply out."""
 
     def __init__(self, cluster: Cluster, keys: Keyring, service: Service) -> None:
         self._seal = Seal(cluster, ReplicaId(0), keys)
         self._service = service
-        self._store = Store()
+        self._store = NotingStore()
         self._last: dict[int, tuple[int, bytes]] = {}
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
@@ -89,11 +108,14 @@ class Unreplicated:
         timestamp, result = self._last.get(request.client, (0, b""))
         if request.timestamp < timestamp:
             return []
+        effects: list[Effect] = []
         if request.timestamp > timestamp:
+            self._store.wrote = False
             result = self._service.execute(self._store, request.client, request.operation)
             self._last[request.client] = (request.timestamp, result)
+            effects = [Persist(request.raw)] if self._store.wrote else []
         reply = self._seal.reply(request.client, View(0), request.timestamp, result)
-        return [Send(request.client, reply)]
+        return [*effects, Send(request.client, reply)]
 
 
 def main(path: Path, keys: str) -> None:
@@ -105,7 +127,10 @@ def main(path: Path, keys: str) -> None:
     keyring: Keyring = config.keyring if keys == "crypto" else NoKeys()
     service = SERVICES[config.cluster.service]()
     machine = Unreplicated(config.cluster, keyring, service)
-    Runtime(machine, NoLog(), transport, None).run(())  # type: ignore[arg-type]
+    log = NoLog()
+    if config.durability != "none":
+        log = open_log(config.log, config.cluster.cluster_id, config.replica, config.durability).log  # type: ignore[assignment]
+    Runtime(machine, log, transport, None).run(())  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":
