@@ -31,9 +31,10 @@ class Reads(Requests):
         last = self.clients.get(request.client)
         if last is not None and request.timestamp <= last.timestamp:
             return "dropped"  # the client is past it
-        if not self.may_read():
+        if not self.may_read() or not self.may_answer_again(request.client):
             return "dropped"
         result = self.read_only_result(request)
+        self.charge(request.client, len(result or b""))
         if result is None:
             self.reject(request.client, "REQUEST", "flagged read-only, but its operation writes")
             return "dropped"

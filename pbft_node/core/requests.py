@@ -18,6 +18,12 @@ from .types import ClientId, SeqNum
 
 MAX_PENDING = 10_000
 MAX_PENDING_BYTES = 32 * 1024 * 1024
+ANSWERS_NS = 1_000_000_000
+ANSWERS_BYTES = 8 * 1024 * 1024
+"""A client may have so much said to it in ANSWERS_NS that costs it one small datagram: answers again, fast
+reads. An honest one needs less than half of that for the longest results there are."""
+ANSWER_BYTES = 1024
+"""What an answer costs besides its result."""
 
 
 class Requests(ReplicaState):
@@ -42,6 +48,9 @@ class Requests(ReplicaState):
         if last is not None and request.timestamp < last.timestamp:
             return "dropped"
         if last is not None and request.timestamp == last.timestamp:
+            if not self.may_answer_again(request.client):
+                return "dropped"
+            self.charge(request.client, len(last.result))
             self.send_reply(request.client, last)  # whole: whoever should have sent it may have failed
             return "answered again"
         if not self.note_pending(request):
@@ -90,6 +99,20 @@ class Requests(ReplicaState):
         if not self.silent and not self.state_is_wrong:
             reply = self.seal.reply(client, self.view, last.timestamp, last.result, whole=whole)
             self.send_raw(client, reply)
+
+    def may_answer_again(self, client: ClientId) -> bool:
+        """Whoever repeats a small datagram, the client or somebody who overheard it, buys no endless work."""
+        since_ns, spent = self.answered.get(client, (self.now_ns, 0))
+        return spent < ANSWERS_BYTES or self.now_ns - since_ns >= ANSWERS_NS
+
+    def charge(self, client: ClientId, size: int) -> None:
+        """An answer of ``size`` bytes is about to leave."""
+        since_ns, spent = self.answered.pop(client, (self.now_ns, 0))
+        if self.now_ns - since_ns >= ANSWERS_NS:
+            since_ns, spent = self.now_ns, 0
+        if len(self.answered) >= MAX_PENDING:
+            del self.answered[next(iter(self.answered))]
+        self.answered[client] = since_ns, spent + ANSWER_BYTES + size
 
     def sends_whole(self, request: Request, result: bytes) -> bool:
         """Section 5.1, digest replies: one replica sends a long result, the others what it must agree
@@ -157,6 +180,15 @@ class Requests(ReplicaState):
         self.broadcast_raw(data)
 
     # ------------------------------------------------------------ everybody watches
+
+    def relay_oldest(self) -> None:
+        """What waits for long may have been lost on its way to the primary, or found no place there, and its
+        client may never send it again: nobody should be suspected for that."""
+        oldest = next(iter(self.pending.values()), None)
+        if oldest is None or not self.active or self.primary == self.me:
+            return
+        if self.now_ns - oldest.since_ns >= self.cluster.status_busy_ns:
+            self.send_raw(self.primary, oldest.request.raw)
 
     def watch_oldest(self) -> None:
         """Section 4.4: the timer runs while this replica waits for a request, here for the oldest one.

@@ -33,6 +33,7 @@ class Retransmission(NewViews):
     def on_status_timer(self) -> None:
         """Say what we have, and ask again for what we wait for."""
         self.ask_status()
+        self.relay_oldest()
         self.transfer_tick()
         self.consider_transfer()
         self.asked_batch = None

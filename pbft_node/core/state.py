@@ -138,6 +138,8 @@ class ReplicaState:
         self.clients = ClientTable()
         self.pending: dict[ClientId, Waiting] = {}
         """By client, oldest first."""
+        self.answered: dict[ClientId, tuple[int, int]] = {}
+        """What each client was told at will: (since when, bytes)."""
         self.watched: Waiting | None = None
         """The request the request timer runs for."""
 

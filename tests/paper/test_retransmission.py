@@ -50,10 +50,13 @@ def test_status_is_sent_at_the_start_and_then_in_intervals(playbook: Make) -> No
 def test_who_lacks_something_asks_more_often(playbook: Make) -> None:
     play = playbook(me=1)
     play.after(play.cast.request(1))
-    play.fires("status").does_nothing().runs("status", ms=150)
+    play.fires("status").sends("REQUEST", to=0).runs("status", ms=150)
     for by in (2, 3):
         play.receives(play.cast.status(by, executed=5))
-    decide(play, play.cast.pre_prepare(1, play.cast.request(1)))
+    proposal = play.cast.pre_prepare(1, play.cast.request(1))
+    play.after(proposal, *[play.cast.prepare(proposal, by) for by in (2, 3)])
+    play.after(*[play.cast.commit(proposal, by) for by in (2, 3)])
+    assert play.replica.executed == 1
     play.fires("status").does_nothing().runs("status", ms=150)
 
 

@@ -49,6 +49,23 @@ def test_a_relayed_request_is_relayed_again_when_it_comes_again_but_waits_since_
     play.receives(play.cast.request(1)).sends("REQUEST", to=0).runs("request", ms=600)
 
 
+def test_what_waits_for_long_is_relayed_again_the_oldest_only(playbook: Make) -> None:
+    """The relay may be lost, and a client that lies sends it only once: that is no fault of the primary's."""
+    play = playbook(me=2, status_idle_ns=500_000_000)
+    play.after(play.cast.request(1), play.cast.request(1, client=1001))
+    play.fires("status").sends("REQUEST", to=0, client=1000)
+    decide(play, play.cast.pre_prepare(1, play.cast.request(1)))
+    play.fires("status").sends("REQUEST", to=0, client=1001)
+    primary = playbook(me=0)
+    primary.after(primary.cast.request(1)).fires("status").does_nothing()
+
+
+def test_what_came_just_now_is_not_relayed_again(playbook: Make) -> None:
+    play = playbook(me=2)
+    play.passes(950).after(play.cast.request(1))
+    play.fires("status").does_nothing()
+
+
 @pytest.mark.parametrize("me", [0, 1])
 def test_a_request_its_client_did_not_sign_is_rejected(playbook: Make, me: int) -> None:
     play = playbook(me)

@@ -151,7 +151,7 @@ def test_while_it_fetches_state_a_replica_suspects_nobody(playbook: Make) -> Non
     digest = cast.state(4, {}).digest
     play.after(*[cast.checkpoint(4, digest, by) for by in (0, 1, 2)])
     play.fires("status").skips()
-    play.fires("status").sends("FETCH_STATE", to=play.others)
+    play.fires("status").sends("REQUEST", to=0).sends("FETCH_STATE", to=play.others)
     play.rests("request")
 
 
