@@ -21,6 +21,8 @@ from .errors import MachineError
 BUFFER_BYTES = 4 * 1024 * 1024
 """Room for what arrives while the process is paused or busy; the kernel's default holds 256 datagrams."""
 MAX_DATAGRAM_BYTES = 65_535
+PEER_SHARE = 32
+"""Datagrams of one peer in a turn, at most: the votes on a full pipeline, and little for a flood."""
 
 
 class AddressBook:
@@ -84,7 +86,8 @@ class UdpTransport:
         share = max(1, limit // max(1, len(sources)))
         datagrams: list[bytes] = []
         for source in sources:
-            self._read(source, datagrams, len(datagrams) + share)
+            part = share if source is self._socket else min(share, PEER_SHARE)
+            self._read(source, datagrams, len(datagrams) + part)
         return datagrams
 
     def _read(self, source: socket.socket, datagrams: list[bytes], until: int) -> None:

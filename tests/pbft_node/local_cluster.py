@@ -20,8 +20,9 @@ COMMAND = [sys.executable, "-m", "pbft_node"]
 
 
 def free_ports(count: int) -> int:
-    """The first of ``count`` ports in a row that nobody uses now."""
-    for base in range(21_000, 31_000, 10):
+    """The first of ``count`` ports in a row that nobody uses now. Test runs side by side begin elsewhere."""
+    for step in range(1000):
+        base = 21_000 + (os.getpid() * 7 + step) % 1000 * 10
         sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
         try:
             for offset, one in enumerate(sockets):

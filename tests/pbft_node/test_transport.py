@@ -11,7 +11,7 @@ import pytest
 
 from pbft_node.config import ClientAddress
 from pbft_node.errors import MachineError
-from pbft_node.transport import AddressBook, UdpTransport, _cannot_bind
+from pbft_node.transport import PEER_SHARE, AddressBook, UdpTransport, _cannot_bind
 
 
 def test_transport_loses_and_counts_what_cannot_leave() -> None:
@@ -241,3 +241,17 @@ def test_privileged_port_is_explained() -> None:
     assert "no permission" in denied
     assert "127.0.0.1:80" in denied
     assert "Some error" in _cannot_bind(("127.0.0.1", 80), OSError(errno.EIO, "Some error"))
+
+
+def test_a_peer_has_a_small_part_of_a_turn(
+    surrounded: tuple[UdpTransport, socket.socket, socket.socket, socket.socket],
+) -> None:
+    """Also where it is the only one: what came meanwhile for the others is read in the next turn."""
+    transport, first, _, stranger = surrounded
+    address = transport._socket.getsockname()
+    for _ in range(PEER_SHARE + 10):
+        first.sendto(b"f", address)
+        stranger.sendto(b"s", address)
+    got = transport.receive(1000)
+    assert got.count(b"f") == PEER_SHARE
+    assert got.count(b"s") == PEER_SHARE + 10
