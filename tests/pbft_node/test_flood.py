@@ -117,7 +117,7 @@ def flood(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_client_is_served_while_a_peer_floods(cluster: Cluster) -> None:
-    """At a tenth of the speed or more: the flood takes its share of the primary's time, and most of a core for
+    """At a tenth of the speed or more: the flood takes a share of the primary's time, and most of a core for
     itself. Measured on two busy cores: 0.4 to 0.7 of the speed. With one socket for all there was no answer
     in 20 s, or the primary was suspected."""
     for number in range(3):
