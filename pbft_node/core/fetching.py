@@ -74,13 +74,15 @@ class Transfer:
     # ------------------------------------------------------------ the offer
 
     def take_offer(self, offer: StateMeta) -> None:
-        """Go for this state; the offer is proved. Whatever is held of it already is not asked for."""
+        """Go for this state; the offer is proved. Whatever is held of it already is not asked for. Who made
+        the offer is there, and asked first."""
         self.offer = offer
         self.idle_ticks = 0
         self.wanted = {}
         self._todo.clear()
         for source in self.sources.values():
             source.asked, source.answered = {}, True
+        self.sources = {offer.replica: self.sources.pop(offer.replica), **self.sources}
         limit = 2 * (offer.service.pages + offer.clients.pages)
         drop_oldest(self.groups, limit)
         drop_oldest(self.pages, limit)

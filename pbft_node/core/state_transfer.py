@@ -11,6 +11,7 @@ from __future__ import annotations
 from .certificates import checkpoint_proof_problem
 from .checkpoints import Checkpoints
 from .codec import encode_state_meta
+from .digests import DIGEST_BYTES
 from .effects import Halt
 from .fetching import OFFERS_A_TICK, Transfer, offered_digest
 from .frames import MAX_DATAGRAM_BYTES, Malformed, MessageType
@@ -59,6 +60,7 @@ class StateTransfer(Checkpoints):
         reason = f"own state at {seq} is {own.hex()}, a quorum vouches for {proved.hex()}"
         self.trace("alarm", reason=reason)
         self.state_is_wrong = True
+        self.transfer = None  # one under way holds pages of the wrong state
         self.start_transfer()
 
     def start_transfer(self) -> None:
@@ -123,12 +125,12 @@ class StateTransfer(Checkpoints):
         answer: list[Part] = []
         size_bytes = 0
         for address in message.addresses:
+            if not self.may_serve(message.replica, work_of(snapshot, address)):
+                break
             part = part_of(snapshot, address)
             if part is None:
                 continue
             part_bytes = PART_OVERHEAD_BYTES + len(part.data)
-            if not self.may_serve(message.replica, max(part_bytes, work_of(snapshot, part))):
-                break
             if answer and size_bytes + part_bytes > ANSWER_BYTES:
                 self.send_parts(message.replica, message.seq, answer)
                 answer, size_bytes = [], 0
@@ -283,9 +285,12 @@ def part_of(snapshot: Snapshot, address: Address) -> Part | None:
     return Part(Address(PartKind.PIECES, store, number), digests_of_pieces)
 
 
-def work_of(snapshot: Snapshot, part: Part) -> int:
-    """Bytes gone through for it: a larger page's pieces are all digested to answer with so little."""
-    if part.address.kind is not PartKind.PIECES:
-        return 0
-    image = snapshot.service if part.address.store == SERVICE else snapshot.clients
-    return len(image.pages[part.address.number])
+def work_of(snapshot: Snapshot, address: Address) -> int:
+    """Bytes gone through for a part, before it is made: all of a larger page, for the digests of its
+    pieces."""
+    image = snapshot.service if address.store == SERVICE else snapshot.clients
+    if address.kind in (PartKind.PAGE, PartKind.PIECES) and address.number < len(image.pages):
+        return PART_OVERHEAD_BYTES + len(image.pages[address.number])
+    return PART_OVERHEAD_BYTES + (
+        PIECE_BYTES if address.kind is PartKind.PIECE else GROUP_PAGES * DIGEST_BYTES
+    )

@@ -138,10 +138,22 @@ class Store:
         self._count = sum(len(page) for page in pages)
 
     def _set_page_count(self, count: int) -> None:
+        """Page by page, unless it grew so much that every key would be moved more than once."""
+        if count > 4 * len(self._pages):
+            self._spread(count)
         while len(self._pages) < count:
             self._add_page()
         while len(self._pages) > count:
             self._drop_page()
+
+    def _spread(self, count: int) -> None:
+        """Put every key where it belongs among so many pages."""
+        pages: list[dict[bytes, bytes]] = [{} for _ in range(count)]
+        for page in self._pages:
+            for key, value in page.items():
+                pages[page_of(place_of(key), count)][key] = value
+        self._pages = pages
+        self._changed = set(range(count))
 
     def _add_page(self) -> None:
         """Divide one page's keys between it and a new page."""

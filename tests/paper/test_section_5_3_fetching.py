@@ -62,7 +62,7 @@ def offered(playbook: Make, **more: bytes) -> tuple[Playbook, Snapshot]:
     """The offer is taken, and the groups came: the pages are asked for, of source 0 as it happens."""
     state = some_state(playbook(me=3), **more)
     play = wanting(playbook, state)
-    play.receives(play.cast.state_meta(state, 1)).sends("FETCH_PARTS", to=0, parts=[group(0), group(1)])
+    play.receives(play.cast.state_meta(state, 0)).sends("FETCH_PARTS", to=0, parts=[group(0), group(1)])
     play.receives(play.cast.parts(state, 0, group(0), group(1)))
     play.sends("FETCH_PARTS", to=0, parts=[page(0, 0), page(0, 1), page(1, 0)])
     return play, state
@@ -121,7 +121,7 @@ def test_pages_we_hold_already_are_not_fetched(playbook: Make) -> None:
     play.replica.transfer = None
     play.replica.start_transfer()
     play.replica.take_effects()
-    play.receives(play.cast.state_meta(state, 1)).sends("FETCH_PARTS", to=0, parts=[group(0), group(1)])
+    play.receives(play.cast.state_meta(state, 0)).sends("FETCH_PARTS", to=0, parts=[group(0), group(1)])
     ours = play.replica.store.image().page_digests
     differ = [page(0, i) for i, digest in enumerate(state.service.page_digests) if digest != ours[i]]
     assert len(differ) == 1
@@ -136,7 +136,7 @@ def test_all_peers_are_asked_at_once_and_each_for_a_little(playbook: Make) -> No
     count = len(state.service.pages)
     assert count > 3 * PARTS_UNDER_WAY
     play = wanting(playbook, state)
-    play.receives(play.cast.state_meta(state, 1)).sends("FETCH_PARTS", to=0)
+    play.receives(play.cast.state_meta(state, 0)).sends("FETCH_PARTS", to=0)
     play.receives(play.cast.parts(state, 0, group(0), group(1)))
     for round_ in range(PARTS_UNDER_WAY // PARTS_A_QUESTION):
         for turn, source in enumerate((0, 1, 2)):
@@ -151,7 +151,7 @@ def test_all_peers_are_asked_at_once_and_each_for_a_little(playbook: Make) -> No
 def test_what_a_dead_source_owes_is_asked_of_the_others_and_the_transfer_goes_on(playbook: Make) -> None:
     state = wide_state(playbook(me=3), 80)
     play = wanting(playbook, state)
-    play.receives(play.cast.state_meta(state, 1)).skips()
+    play.receives(play.cast.state_meta(state, 0)).skips()
     transfer = play.replica.transfer
     deaf, asked_of_the_dead, silent_ticks = 0, 0, 0
     for _ in range(400):
@@ -179,7 +179,7 @@ def test_a_larger_page_is_fetched_in_pieces_each_proved_when_it_comes(playbook: 
     number = next(i for i, data in enumerate(state.service.pages) if data)
     play = wanting(playbook, state)
     cast = play.cast
-    play.after(cast.state_meta(state, 1), cast.parts(state, 1, group(0), group(1), page(1, 0)))
+    play.after(cast.state_meta(state, 0), cast.parts(state, 1, group(0), group(1), page(1, 0)))
     play.receives(cast.parts(state, 2, page(0, number)))
     pieces = [piece(0, number, i) for i in range(3)]
     play.sends("FETCH_PARTS", to=0, parts=pieces)
@@ -204,7 +204,7 @@ def test_what_came_for_an_offer_is_of_use_for_the_next_one(playbook: Make) -> No
     messages = play.cast.whole_state(first, 1)
     play.after(play.cast.state_meta(first, 1), *messages[:-5])
     rest = page(1, 0)
-    play.receives(play.cast.state_meta(later, 2)).sends("FETCH_PARTS", to=0, parts=[group(0), rest])
+    play.receives(play.cast.state_meta(later, 0)).sends("FETCH_PARTS", to=0, parts=[group(0), rest])
     play.receives(play.cast.parts(later, 0, group(0)))
     missing = [page(0, i) for i in range(56, 60)]
     wanted = sorted({*missing, page(0, changed[0])})
@@ -248,7 +248,7 @@ def test_forged_offers_are_rejected(playbook: Make) -> None:
     ]:
         play.receives(meta).rejects("STATE-META", reason, sender=1)
         play.fires("status").skips()
-    play.receives(cast.state_meta(state, 1)).sends("FETCH_PARTS", to=0).skips()
+    play.receives(cast.state_meta(state, 0)).sends("FETCH_PARTS", to=0).skips()
 
 
 def test_a_source_that_floods_offers_is_not_listened_to_until_the_next_tick(playbook: Make) -> None:
@@ -259,7 +259,7 @@ def test_a_source_that_floods_offers_is_not_listened_to_until_the_next_tick(play
     for _ in range(OFFERS_A_TICK):
         play.receives(lie).rejects("STATE-META", "among those for 4", sender=1)
     play.receives(lie, lie, play.cast.state_meta(state, 1)).does_nothing()
-    play.receives(play.cast.state_meta(state, 2)).sends("FETCH_PARTS", to=0).skips()
+    play.receives(play.cast.state_meta(state, 2)).sends("FETCH_PARTS", to=2).skips()
 
 
 def test_a_liar_is_asked_no_more_and_others_for_what_it_owes(playbook: Make) -> None:

@@ -15,6 +15,7 @@ from pbft_node.core.effects import Send
 from pbft_node.core.frames import MAX_DATAGRAM_BYTES, MessageType, parse_frame
 from pbft_node.core.messages import Address, Part, PartKind, PrePrepare
 from pbft_node.core.operations import encode_fields
+from pbft_node.core.pages import PIECE_BYTES
 from pbft_node.core.reader import BodyReader
 from pbft_node.core.snapshots import take_snapshot
 from pbft_node.core.state_codec import encode_parts, read_parts
@@ -265,3 +266,28 @@ def test_a_large_state_comes_while_it_changes_though_a_source_dies(loss: float) 
     assert len(sources) >= 3
     fetched = sum(len(part.data) for message in parts for part in message)
     assert fetched < 1_000_000, "the half that was known was not fetched, nor what came a second time"
+
+
+def test_a_large_page_asked_for_again_and_again_is_charged_for_what_it_costs(playbook: Make) -> None:
+    """Its pieces are all digested for an answer of a few bytes."""
+    play = server(playbook)
+    play.replica.store.put(b"large", bytes(20 * PIECE_BYTES))
+    state = take_snapshot(4, play.replica.store.image(), play.replica.clients.image(0))
+    play.replica.snapshots[4] = state
+    number = next(i for i, data in enumerate(state.service.pages) if len(data) > PIECE_BYTES)
+    answers = 0
+    while play.receives(play.cast.fetch_parts(4, 3, page(0, number))).lines:
+        play.sends("STATE_PARTS", to=3, parts=[Address(PartKind.PIECES, 0, number)])
+        answers += 1
+    assert answers == play.replica.served_bytes_limit // (20 * PIECE_BYTES)
+
+
+def test_an_alarm_while_a_state_is_fetched_begins_anew(playbook: Make) -> None:
+    """Nothing of the wrong state is taken for good."""
+    play = server(playbook)
+    play.replica.start_transfer()
+    play.replica.take_effects()
+    assert len(play.replica.transfer.own) > 1
+    play.replica.own_state_is_wrong(8, b"a" * 32, b"b" * 32)
+    play.replica.take_effects()
+    assert len(play.replica.transfer.own) == 1
