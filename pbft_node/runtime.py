@@ -103,7 +103,7 @@ class Runtime:
                 self.meter.received.add(datagrams)
                 self.turn(map(Received, datagrams))
                 self.meter.turn_ns.add(self._clock_ns() - begin_ns)
-                self._tell_metrics(ready, poll)
+                self._tell_metrics(readable, poll)
             if self._trace:
                 self._trace.finish(self._clock_ns())
         finally:
@@ -114,10 +114,10 @@ class Runtime:
             os.close(wake_reader)
             os.close(wake_writer)
 
-    def _tell_metrics(self, ready: list[tuple[int, int]], poll: select.epoll) -> None:
+    def _tell_metrics(self, readable: set[int], poll: select.epoll) -> None:
         """If somebody asks, after the turn's work is done."""
         metrics = self.metrics
-        if metrics is None or all(descriptor != metrics.fileno() for descriptor, _ in ready):
+        if metrics is None or metrics.fileno() not in readable:
             return
         if not metrics.serve(self._clock_ns()):
             poll.unregister(metrics.fileno())
@@ -153,9 +153,10 @@ class Runtime:
         now_ns = self._clock_ns()
         for _ in range(MAX_TIMERS_PER_TURN):
             due_ns = self._timers.next_due_ns()
-            fired = self._timers.take_due(now_ns)
-            if fired is None or due_ns is None:
+            if due_ns is None or due_ns > now_ns:
                 return
+            fired = self._timers.take_due(now_ns)
+            assert fired is not None, "it is due"
             self.meter.timer_late_ns.add(now_ns - due_ns)
             self._step(fired)
 

@@ -68,6 +68,7 @@ class UdpTransport:
         self.buffer_bytes = _widen(self._socket, buffer_bytes)
         """What the kernel granted for each direction, the smaller one."""
         self._peers = self._connect(peers, buffer_bytes)
+        self._sources = [(own.fileno(), own) for own in (*self._peers, self._socket)]
 
     def fileno(self) -> int:
         """For polling, where there are no peers."""
@@ -75,14 +76,14 @@ class UdpTransport:
 
     def filenos(self) -> list[int]:
         """For epoll: peers first."""
-        return [own.fileno() for own in (*self._peers, self._socket)]
+        return [number for number, _ in self._sources]
 
     def receive(self, limit: int, ready: Collection[int] | None = None) -> list[bytes]:
         """The datagrams that wait, about ``limit`` at most, peers' first. ``ready``: where epoll saw some.
 
         Sources share the turn: none gets more than its part of it, whatever waits there.
         """
-        sources = [own for own in (*self._peers, self._socket) if ready is None or own.fileno() in ready]
+        sources = [own for number, own in self._sources if ready is None or number in ready]
         share = max(1, limit // max(1, len(sources)))
         datagrams: list[bytes] = []
         for source in sources:

@@ -274,7 +274,7 @@ class Client:
 
     def _complete_if_vouched(self) -> list[Effect]:
         """Enough replicas vouch for one digest, and one of them sent the result that has it."""
-        if self._completed:
+        if self._completed or (len(self._replies) < self._needed and not self._reading):
             return []
         votes = [self._vote(reply) for reply in self._replies.values()]
         vote = max(votes, key=votes.count)

@@ -162,7 +162,11 @@ def run(quick: bool) -> list[dict[str, object]]:
 
 def cases() -> list[tuple[str, int, dict[str, object]]]:
     """(name, clients, settings of the cluster)."""
+    single: dict[str, object] = {"batch_limit": 1, "pipeline": 8}
+    mac: dict[str, object] = {"client_auth": "mac"}
     return [
         ("hybrid, 256 clients", 256, {}),
-        ("hybrid, batches of one", 16, {"batch_limit": 1}),
+        ("client_auth mac, 256 clients", 256, mac),
+        ("hybrid, batches of one", 16, single),
+        ("client_auth mac, batches of one", 16, {**single, **mac}),
     ]

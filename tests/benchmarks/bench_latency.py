@@ -9,14 +9,13 @@ of the kilobytes named, a service that does nothing, and a baseline without any 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import median
 
 from load import LoadGenerator
 from servers import Servers, make_cluster, replicas, unreplicated
 from unreplicated import NoKeys
 
-from pbft_node.core.cluster import Cluster
 from pbft_node.core.services.null import zeros
 
 KIB = 1024
@@ -91,7 +90,6 @@ class Arena:
 
 def run(quick: bool, subjects: tuple[Subject, ...] = SUBJECTS) -> list[dict[str, object]]:
     """A row per subject and shape."""
-    subjects = tuple(s for s in subjects if s.settings.keys() <= {f.name for f in fields(Cluster)})
     with ExitStack() as stack:
         arena = Arena(stack, subjects)
         arena.round()
