@@ -23,7 +23,7 @@ from pbft_node.core.types import Digest
 
 Make = Callable[..., Playbook]
 LIAR = 2
-ROUNDS = 1500
+ROUNDS = 800
 
 
 def kept_bytes(root: object) -> int:
@@ -141,8 +141,8 @@ def test_a_cluster_at_work_under_all_of_it() -> None:
     """Real traffic spoiled, replayed and recombined by the liar, while a client works."""
     cluster = MemoryCluster(3)
     sizes = []
-    for step in range(120):
-        if step % 40 == 0:
+    for step in range(90):
+        if step % 30 == 0:
             sizes.append(max(kept_bytes(cluster.replica(index)) for index in range(3)))
         for _ in range(20):
             to = cluster.random.randrange(3)

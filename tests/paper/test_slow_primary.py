@@ -71,7 +71,7 @@ def views(cluster: MemoryCluster) -> set[int]:
 
 
 @pytest.mark.parametrize("clients", [1, 4])
-@pytest.mark.parametrize("healthy_ms", [0, 3_000])
+@pytest.mark.parametrize("healthy_ms", [0, 2_000])
 def test_a_primary_just_under_the_timer_is_replaced(clients: int, healthy_ms: int) -> None:
     """Whether it was slow from the beginning or became so."""
     cluster = cluster_of()
@@ -145,12 +145,13 @@ class Trickles(Replica):
     """As primary of view 0, it orders one request in 14 ms, whoever waits."""
 
     last_ns = 0
+    pause_ms = 14
 
     def next_batch(self) -> Batch:
         batch = super().next_batch()
         if self.view or not batch.requests:
             return batch
-        if self.now_ns - self.last_ns < 14 * MILLISECOND_NS:
+        if self.now_ns - self.last_ns < self.pause_ms * MILLISECOND_NS:
             return Batch()
         self.last_ns = self.now_ns
         return Batch(batch.requests[:1], batch.time_ns)
@@ -163,10 +164,24 @@ def test_a_primary_that_trickles_is_replaced() -> None:
     assert views(cluster) == {1}
 
 
+class OneInATimeout(Trickles):
+    """As primary of view 0, it orders one request in 190 ms."""
+
+    pause_ms = 190
+
+
+def test_a_primary_that_serves_one_request_in_a_timeout_is_replaced() -> None:
+    """The timer of the oldest request starts when that began to wait, so the third client's fires."""
+    cluster = cluster_of(OneInATimeout, slow_primary_factor=0)
+    load(cluster, 3_000, clients=4, until_view=1)
+    assert views(cluster) == {1}
+    assert "request timeout" in reasons(cluster)
+
+
 # ---------------------------------------------------------------- who is not
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_healthy_primary_stays_whatever_the_load(seed: int) -> None:
     """One client, then twelve, pauses, bursts, a little loss."""
     cluster = cluster_of(network=Network(loss=0.01, max_ns=4 * MILLISECOND_NS))
@@ -186,7 +201,7 @@ def test_a_slow_network_is_not_the_primarys_fault() -> None:
     network = Network(min_ns=80 * MILLISECOND_NS, max_ns=160 * MILLISECOND_NS)
     slow = {"request_timeout_ns": 2_000, "status_busy_ns": 300, "client_retry_ns": 200}
     cluster = cluster_of(network=network, **{name: ms * MILLISECOND_NS for name, ms in slow.items()})
-    load(cluster, 20_000, clients=4)
+    load(cluster, 12_000, clients=4)
     assert cluster.replica(1).pace.looks > LOOKS
     assert not reasons(cluster)
 
@@ -206,16 +221,16 @@ def test_where_no_primary_is_faster_rotation_ends() -> None:
     cluster = cluster_of()
     load(cluster, 2_000)
     delay_proposals(cluster, {0, 1, 2, 3}, 150, lambda seq: True)
-    load(cluster, 20_000)
+    load(cluster, 12_000)
     changed = max(views(cluster))
     assert 1 <= changed <= 4
-    load(cluster, 20_000)
+    load(cluster, 12_000)
     assert views(cluster) == {changed}
 
 
 def test_patience_is_normal_again_when_a_view_change_helped() -> None:
     cluster = cluster_of()
-    for view in range(5):
+    for view in range(4):
         delay_proposals(cluster, {view % 4}, 170, lambda seq: True)
         load(cluster, 4_000, until_view=view + 1)
         assert views(cluster) == {view + 1}
