@@ -186,6 +186,12 @@ class Members:
         )
         return self.sealed(by, MessageType.STATUS, view, stable, body)
 
+    def query_view(self, by: int, view: int = 0, nonce: bytes = b"?" * 16) -> bytes:
+        return self.sealed(by, MessageType.QUERY_VIEW, view, 0, nonce)
+
+    def tell_view(self, by: int, view: int = 0, stable: int = 0, nonce: bytes = b"n" * 16) -> bytes:
+        return self.sealed(by, MessageType.TELL_VIEW, view, stable, nonce)
+
     def decided(self, by: int, seq: int, digest: bytes) -> bytes:
         return self.sealed(by, MessageType.DECIDED, 0, seq, digest)
 
