@@ -201,7 +201,8 @@ def start_over(
     aside = None
     data = _header(*identity, FLAG_VOLATILE if durability == "none" else 0)
     start = _crc_start(identity[2])
-    data += b"".join(_record(record, index, start) for index, record in enumerate(records))
+    if durability != "none":  # without any, the header alone says that all is lost
+        data += b"".join(_record(record, index, start) for index, record in enumerate(records))
     try:
         with contextlib.suppress(FileNotFoundError):
             aside = _keep_aside(path)

@@ -89,6 +89,8 @@ class NewViews(ViewChanges):
             for vote in change.checkpoint_proof:
                 if vote.seq > self.stable:
                     self.checkpoint_votes.setdefault(vote.seq, {})[vote.replica] = vote
+        for seq in sorted(n for n in self.checkpoint_votes if n > self.high_watermark)[:-1]:
+            del self.checkpoint_votes[seq]  # the highest tells how far behind we are; many views, many others
         for seq in sorted(self.checkpoint_votes):
             self.check_stable(seq)
 

@@ -318,3 +318,14 @@ def test_a_proof_in_a_new_view_outweighs_a_liars_other_vote(playbook: Make) -> N
     changes = [cast.view_change(1, by, stable=4, proof=proof) for by in (0, 1, 2)]
     play.after(cast.new_view(1, *changes))
     assert play.replica.stable == 4
+
+
+def test_of_the_checkpoints_proved_in_many_views_one_that_lags_keeps_the_highest(playbook: Make) -> None:
+    play = playbook(me=3)
+    for view in (1, 2, 4, 5, 6, 8):  # not those it leads
+        seq = 40 * view
+        proof = play.cast.proof(seq, b"d" * 32)
+        changes = [play.cast.view_change(view, by, stable=seq, proof=proof) for by in (0, 1, 2)]
+        play.after(play.cast.new_view(view, *changes))
+        assert sorted(play.replica.checkpoint_votes) == [seq]
+    assert play.replica.provably_behind() == 320
