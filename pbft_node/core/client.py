@@ -228,6 +228,8 @@ class Client:
             return [Rejected(None, name, f"not authentic as {frame.sender}'s to client {self._id}")]
         if isinstance(message, Reply):
             return self._reply(message)
+        if message.receiver != self._id:  # a signature, unlike a MAC, is good before others, too
+            return [Rejected(frame.sender, name, f"for {message.receiver}, not client {self._id}")]
         whole = self._reassembly.add(message)
         if isinstance(whole, str):
             return [Rejected(frame.sender, name, whole)]

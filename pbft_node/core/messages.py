@@ -307,7 +307,7 @@ class StateParts:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A piece of a message too large for a datagram. A matter of transport: it is MAC'd in every mode."""
+    """A piece of a message too large for a datagram."""
 
     sender: int
     receiver: int

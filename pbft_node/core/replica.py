@@ -170,6 +170,9 @@ class Replica(Recovery):
 
     def on_fragment(self, message: Fragment) -> None:
         """The last piece makes it a message like any other."""
+        if message.receiver != self.me:  # a signature, unlike a MAC, is good before others, too
+            self.reject(message.sender, "FRAGMENT", f"for {message.receiver}")
+            return
         whole = self.reassembly.add(message)
         if isinstance(whole, str):
             self.reject(message.sender, "FRAGMENT", whole)

@@ -54,11 +54,7 @@ class Seal:
         self._keys = keys
         self._n = cluster.n
         sign_all = cluster.auth == "sign"
-        self._signed_types = frozenset(
-            type_
-            for type_ in MessageType
-            if type_ in ALWAYS_SIGNED or (sign_all and type_ is not MessageType.FRAGMENT)
-        )
+        self._signed_types = frozenset(MessageType) if sign_all else ALWAYS_SIGNED
         self._mac_requests = cluster.client_auth == "mac"
         self._signed_domain = b"traitor-pbft/1/signed\x00" + cluster.cluster_id
         self._maced_domain = b"traitor-pbft/1/maced\x00" + cluster.cluster_id
