@@ -166,6 +166,21 @@ def test_a_life_is_up_when_its_own_trace_says_so(start: Start, tmp_path: Path) -
     assert quiet.state().up is True, "this one cannot tell its own line from one written later"
 
 
+def test_one_that_forgets_is_up_again_when_it_has_recovered(start: Start, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.jsonl"
+    process = start(WRITE_STARTED, trace=trace, comes_back_by="recovered")
+    wait_for(lambda: process.state().up is True, "up: the first life has nothing to recover from")
+    process.signal(signal.SIGKILL, expect_exit=True)
+    wait_for(process.reap, "dead")
+    process.start(contextlib.nullcontext())
+    wait_for(lambda: trace.read_text().count("started") == 2, "the second life began")
+    assert process.state().up is False
+    assert process.state().detail["awaited"] == "recovered"
+    with trace.open("a") as file:
+        file.write(f'{{"t_ns": {time.monotonic_ns()}, "e": "recovered"}}\n')
+    assert process.state().up is True
+
+
 def test_started_lines_are_found_wherever_they_are_and_whatever_is_around_them(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     assert not began(trace, 0, 0), "no file"
