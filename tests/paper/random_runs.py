@@ -55,6 +55,8 @@ class Options:
     """Share of operations whose client loses patience."""
     auth: str
     client_auth: str
+    digest_replies: bool
+    slow_primary_factor: int
     loses_logs: bool
     """Some of those that crash come back without their log; they count as faulty until they vote again."""
     beyond: bool
@@ -89,6 +91,8 @@ def draw(seed: int) -> Options:
         gives_up=stream.choice([0, 0, 0.1]),
         auth=stream.choice(["hybrid", "hybrid", "sign"]),
         client_auth=stream.choice(["sign", "sign", "mac"]),
+        digest_replies=stream.random() < 0.7,
+        slow_primary_factor=stream.choice([0, 8, 8]),
         loses_logs=stream.random() < 0.4,
         beyond=stream.random() < 0.08,
         checkpoint_interval=interval,
@@ -154,6 +158,7 @@ class Run:
         number = client - FIRST_CLIENT_ID
         operation = self.open[number]
         operation.completed_ns = self.cluster.now_ns
+        operation.path = effect.path
         if operation.element is None:
             operation.result = read_result(effect.result)
         self.end(number)
@@ -267,6 +272,8 @@ def prepare(seed: int, options: Options, replica: type[Replica] = Replica, trace
         n=options.n,
         auth=options.auth,
         client_auth=options.client_auth,
+        digest_replies=options.digest_replies,
+        slow_primary_factor=options.slow_primary_factor,
         reads="fast" if options.fast_reads else "ordered",
         checkpoint_interval=options.checkpoint_interval,
         window=options.window,

@@ -28,6 +28,7 @@ class Operation:
     completed_ns: int | None = None
     result: tuple[bytes, ...] = ()
     given_up: bool = False
+    path: str = ""
 
 
 def check_all(cluster: MemoryCluster, promises: Promises, liars: Collection[int]) -> None:

@@ -40,6 +40,8 @@ DEMANDED = {
     "lies rejected": 0.3,
     "a liar lying to the end": 0.2,
     "an operation given up": 0.05,
+    "a fast read": 0.15,
+    "a primary too slow": 0.001,
     "a null request": 0.02,
     "loss": 0.3,
 }
@@ -95,6 +97,8 @@ def happened(run: random_runs.Run) -> Iterator[str]:
         "lies rejected": any(rejected.sender in run.liars for _, rejected in cluster.rejected),
         "a liar lying to the end": bool(run.liars) and run.options.lies_to_the_end,
         "an operation given up": any(op.given_up for op in run.history),
+        "a fast read": 0.15,
+        "a primary too slow": 0.001,
         "a null request": any(t.fields["digest"] == NULL_DIGEST.hex() for t in cluster.trace("executed")),
         "loss": run.options.loss > 0,
     }

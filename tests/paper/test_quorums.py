@@ -31,11 +31,28 @@ def test_quorums_intersect_in_a_correct_replica_and_can_be_formed(n: int) -> Non
     assert cluster.weak == f + 1
 
 
-@pytest.mark.parametrize("n", range(4, 8))
+@pytest.mark.parametrize("n", range(4, 14))
 def test_every_two_quorums_one_by_one(n: int) -> None:
+    """Whichever f replicas lie. Replicas are bits; by symmetry one of the two quorums may be the first."""
     cluster = Cluster(cluster_id=ID, n=n)
-    quorums = [set(members) for members in combinations(range(n), cluster.quorum)]
-    assert all(len(one & two) > cluster.f for one in quorums for two in quorums)
+    first = (1 << cluster.quorum) - 1
+    quorums = [sum(1 << member for member in members) for members in combinations(range(n), cluster.quorum)]
+    liars = [sum(1 << member for member in members) for members in combinations(range(n), cluster.f)]
+    shared = {first & quorum for quorum in quorums}
+    assert all(common & ~some for common in shared for some in liars), "no correct one in common"
+    assert all(any(not quorum & some for quorum in quorums) for some in liars), "liars can prevent a quorum"
+
+
+@pytest.mark.parametrize("n", range(4, 14))
+def test_weak_sets_and_what_rests_on_them(n: int) -> None:
+    cluster = Cluster(cluster_id=ID, n=n)
+    f, quorum, weak = cluster.f, cluster.quorum, cluster.weak
+    assert weak - f == 1, "of f+1 one is correct, and of f none need be"
+    assert quorum - f >= weak, "of a quorum f+1 are correct: enough to make others believe a decision"
+    assert n - f >= weak + f, "a client hears from f+1 correct ones, though f lie"
+    fast = Cluster(cluster_id=ID, n=n, reads="fast")
+    assert fast.reply_quorum + quorum - n > f, "a fast read meets every write in a correct replica"
+    assert fast.reply_quorum <= n - f, "and f silent ones cannot prevent it"
 
 
 def test_for_3f_plus_1_the_quorum_is_2f_plus_1() -> None:
