@@ -21,6 +21,7 @@ from pbft_node.core.snapshots import LastReply
 from pbft_node.core.types import View
 
 SEEDS = 12
+"""Tried one after the other until the check speaks; about every second does."""
 
 
 class ForgetsItsLog(Replica):

@@ -29,7 +29,7 @@ from pbft_node.core.frames import HEADER, HEADER_BYTES, Malformed, MessageType, 
 from pbft_node.core.seal import Seal
 from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_json, write_replica
 
-DATAGRAMS = int(os.environ.get("TRAITOR_HOSTILE_DATAGRAMS", "100000"))
+DATAGRAMS = int(os.environ.get("TRAITOR_HOSTILE_DATAGRAMS", "40000"))
 VICTIM, LIAR = 1, 3
 NUMBERS = (0, 1, 2, 3, 4, 5, 8, 12, 13, 2**31, 2**62, 2**62 + 1, 2**64 - 1)
 BURST = 100
