@@ -13,6 +13,7 @@ from __future__ import annotations
 import marshal
 import re
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -42,6 +43,42 @@ class PhaseTime:
     """Sent to the service."""
     waited: float
     """Seconds of it in which the client waited for the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of the five phases."""
+
+    phases: tuple[PhaseTime, ...]
+    server_seconds: float
+    """Processor time of all servers."""
+
+    @property
+    def total(self) -> PhaseTime:
+        """All phases together."""
+        return PhaseTime(
+            sum(phase.seconds for phase in self.phases),
+            sum(phase.operations for phase in self.phases),
+            sum(phase.waited for phase in self.phases),
+        )
+
+    @property
+    def own_seconds(self) -> float:
+        """The client's own work, mostly the compiler's: the same whatever the service is."""
+        return self.total.seconds - self.total.waited
+
+
+def median_of(runs: list[Run]) -> Run:
+    """The median of each phase, and of the servers' time."""
+    phases = [
+        PhaseTime(
+            statistics.median(one.seconds for one in phase),
+            phase[0].operations,
+            statistics.median(one.waited for one in phase),
+        )
+        for phase in zip(*(run.phases for run in runs), strict=True)
+    ]
+    return Run(tuple(phases), statistics.median(run.server_seconds for run in runs))
 
 
 class Andrew:

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -22,7 +21,8 @@ from time import monotonic
 
 import machine
 import psutil
-from andrew_phases import PHASES, Andrew, PhaseTime, find_compiler
+from andrew_phases import PHASES, Andrew, Run, find_compiler, median_of
+from andrew_tables import DISK, GOAL, PAPER, UNREPLICATED, print_tables
 from caller import Caller
 from file_client import ATTRIBUTES_SECONDS, FileClient
 from load import Stalled
@@ -32,8 +32,6 @@ from unreplicated import NoKeys
 
 from pbft_node.core.cluster import Cluster
 from pbft_node.core.operations import encode_fields
-
-GOAL = 1.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,30 +45,10 @@ class Column:
     """Of the cluster."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of the five phases."""
-
-    phases: tuple[PhaseTime, ...]
-    server_seconds: float
-    """Processor time of all servers."""
-
-    @property
-    def total(self) -> PhaseTime:
-        """All phases together."""
-        return PhaseTime(
-            sum(phase.seconds for phase in self.phases),
-            sum(phase.operations for phase in self.phases),
-            sum(phase.waited for phase in self.phases),
-        )
-
-
 Runs = dict[str, list[Run]]
 FAST = {"reads": "fast"}
-DISK = "unrepl. fsync"
-"""What NFS-std is to the paper: one server, whose changes are on its disk before it answers."""
 ALL_COLUMNS = (
-    Column("unreplicated", replicated=False),
+    Column(UNREPLICATED, replicated=False),
     Column(DISK, replicated=False, durability="fsync"),
     Column("ordered"),
     Column("fast reads", settings=FAST),
@@ -79,13 +57,6 @@ ALL_COLUMNS = (
     Column("fsync", durability="fsync"),
 )
 COLUMNS = tuple(c for c in ALL_COLUMNS if c.settings.keys() <= {f.name for f in fields(Cluster)})
-PAPER = {
-    "BFS-nr": (0.35, 5.08, 6.11, 7.41, 32.12),
-    "BFS strict": (0.55, 9.24, 7.24, 8.77, 38.68),
-    "BFS r/o lookup": (0.47, 7.91, 6.45, 7.87, 38.38),
-    "NFS-std": (1.75, 9.46, 5.36, 6.60, 39.35),
-}
-"""Seconds by phase (OSDI'99, tables 2 and 3): four 133 MHz Alphas, 10 Mbit/s Ethernet."""
 
 
 def main(arguments: list[str]) -> int:
@@ -121,8 +92,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("bench-andrew: interrupted; everything it started is gone", file=sys.stderr)
         return 130
-    medians = {name: _median(several) for name, several in runs.items()}
-    _print_tables(medians, runs)
+    medians = {name: median_of(several) for name, several in runs.items()}
+    print_tables(medians, runs, [column.name for column in chosen if column.replicated])
     if options.json is not None:
         options.json.write_text(json.dumps(_as_json(about, medians, runs), indent=2) + "\n", encoding="utf-8")
     return 0
@@ -197,19 +168,6 @@ def _scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def _median(runs: list[Run]) -> Run:
-    """The median of each phase, and of the servers' time."""
-    phases = [
-        PhaseTime(
-            statistics.median(one.seconds for one in phase),
-            phase[0].operations,
-            statistics.median(one.waited for one in phase),
-        )
-        for phase in zip(*(run.phases for run in runs), strict=True)
-    ]
-    return Run(tuple(phases), statistics.median(run.server_seconds for run in runs))
-
-
 def _say_what_runs(about: dict[str, object], rounds: int, keep_cache: bool) -> None:
     cache = "is kept from phase to phase" if keep_cache else "is empty when a phase begins"
     print("machine: " + ", ".join(f"{name} {value}" for name, value in about.items()))
@@ -225,55 +183,6 @@ keeps what is written until close; this cache {cache}. One client, one operation
 """,
         flush=True,
     )
-
-
-def _print_tables(medians: dict[str, Run], runs: Runs) -> None:
-    base = medians[COLUMNS[0].name]
-    print(f"\n{'phase':18}{'operations':>11}" + _row(medians))
-    for i, name in enumerate(PHASES):
-        cells = [_cell(run.phases[i].seconds, base.phases[i].seconds) for run in medians.values()]
-        print(f"{f'{i + 1} {name}':18}{base.phases[i].operations:>11}" + _row(cells))
-    totals = {name: run.total for name, run in medians.items()}
-    cells = [_cell(total.seconds, base.total.seconds) for total in totals.values()]
-    print(f"{'total':18}{base.total.operations:>11}" + _row(cells))
-    spread = [sorted(run.total.seconds for run in several) for several in runs.values()]
-    print(f"{'  of all rounds':29}" + _row(f"{one[0]:.2f} - {one[-1]:.2f}" for one in spread))
-    print(f"{'  waiting for it':29}" + _row(f"{total.waited:.2f}" for total in totals.values()))
-    each = [1000 * total.waited / total.operations for total in totals.values()]
-    print(f"{'  of that an operation, ms':29}" + _row(f"{ms:.2f}" for ms in each))
-    print(f"{'  its processor time':29}" + _row(f"{run.server_seconds:.2f}" for run in medians.values()))
-    print("\nTimes in seconds. Reads are ordered and durability is none unless the column says otherwise.")
-    replicated = {c.name: totals[c.name].seconds for c in COLUMNS if c.replicated and c.name in totals}
-    if replicated:
-        best = min(replicated.values()) / base.total.seconds
-        words = "reached" if best <= GOAL else "not reached"
-        print(f"Goal: at most {GOAL - 1:.0%} over unreplicated: {words}; the best is {best - 1:+.1%}.")
-    if replicated and DISK in totals:
-        over = [f"{name} {took / totals[DISK].seconds - 1:+.0%}" for name, took in replicated.items()]
-        print(f"Over one server with a disk ({DISK}), the paper's own comparison: {', '.join(over)}.")
-    _print_paper()
-
-
-def _print_paper() -> None:
-    print("\nThe paper's (OSDI'99; NFS-std: Digital Unix' NFS server, to its disk in phases 1, 2 and 5)\n")
-    print(f"{'phase':29}" + _row(PAPER))
-    for i, name in enumerate(PHASES):
-        cells = [_cell(times[i], PAPER["BFS-nr"][i]) for times in PAPER.values()]
-        print(f"{f'{i + 1} {name}':29}" + _row(cells))
-    base = sum(PAPER["BFS-nr"])
-    print(f"{'total':29}" + _row(_cell(sum(times), base) for times in PAPER.values()))
-    print(
-        "\nIts headline, 3 %, is BFS strict, which answers from memory, over NFS-std. Over its own\n"
-        "unreplicated service, BFS-nr, BFS strict took 26 % more, and 20 % with read-only lookups."
-    )
-
-
-def _row(cells: Iterable[str]) -> str:
-    return "".join(f"{cell:>17}" for cell in cells)
-
-
-def _cell(seconds: float, base: float) -> str:
-    return f"{seconds:.2f} {seconds / base - 1:+6.0%}" if seconds != base else f"{seconds:.2f}       "
 
 
 def _as_json(about: dict[str, object], medians: dict[str, Run], runs: Runs) -> dict[str, object]:

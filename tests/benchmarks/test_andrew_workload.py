@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from andrew_phases import PHASES, Andrew, find_compiler
+from andrew_phases import PHASES, Andrew, PhaseTime, Run, find_compiler, median_of
+from andrew_tables import DISK, UNREPLICATED, print_tables, verdict
 from file_client import ATTRIBUTES_SECONDS, FileClient, FileError
 from source_tree import folders_of, make_tree
 
@@ -138,3 +139,30 @@ def test_the_five_phases(mounts: Mounts, tmp_path: Path, language: str) -> None:
     assert made - folders == ((objects | {"target/copy000/program"}) if language == "c" else codes)
     if language == "c":
         assert client.read_file("target/copy000/program")[:4] == b"\x7fELF"
+
+
+def run(own: float, waited: float) -> Run:
+    return Run(tuple(PhaseTime((own + waited) / 5, 10, waited / 5) for _ in PHASES), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (9.0, ["at most 3% over unreplicated: not reached; the best is +10.0%", "far +30%, near +10%"]),
+        (12.0, ["no verdict, since equal own work took 9.00 to 12.00 s", "the best is +10.0%"]),
+        (6.0, ["no verdict", "the best is +10.0%"]),
+    ],
+)
+def test_the_verdict_is_none_where_equal_work_takes_unequal_time(own: float, words: list[str]) -> None:
+    medians = {UNREPLICATED: run(9, 1), DISK: run(9, 1), "far": run(9, 4), "near": run(own, 2)}
+    said = " ".join(verdict(medians, ["far", "near"]))
+    assert all(word in said for word in words), said
+
+
+def test_the_goal_can_be_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    medians = {UNREPLICATED: run(9, 1), "near": median_of([run(9, 1), run(9, 1.2), run(9, 2)])}
+    assert verdict(medians, ["near"]) == ["Goal: at most 3% over unreplicated: reached; the best is +2.0%."]
+    print_tables(medians, {name: [one] for name, one in medians.items()}, ["near"])
+    printed = capsys.readouterr().out
+    assert "10.20    +2%" in printed
+    assert "64.48   +26%" in printed, "the paper's"
