@@ -121,18 +121,18 @@ class NodeKeys:
         """Signatures made; verified from scratch, and of these bad; known good from before."""
 
     def sign(self, message: bytes) -> bytes:
-        """64 bytes, deterministic."""
+        """64 bytes, deterministic. Remembered like others' good ones: a view change shows it to us again."""
         self.signed += 1
-        return sodium.crypto_sign(message, self._signing)[:SIGNATURE_BYTES]
+        signature = sodium.crypto_sign(message, self._signing)[:SIGNATURE_BYTES]
+        self._remember(_entry(self.public.verify, message, signature))
+        return signature
 
     def verify(self, signer: Principal, message: bytes, signature: bytes) -> bool:
         """True iff the signature is ``signer``'s. Remembers the last good ones, by a hash of all three."""
         holder = self.directory.holder(signer)
         if holder is None or len(signature) != SIGNATURE_BYTES:
             return False
-        seen = blake2b(holder.verify + signature, digest_size=32)
-        seen.update(message)
-        entry = seen.digest()
+        entry = _entry(holder.verify, message, signature)
         if entry in self._verified:
             self.remembered += 1
             return True
@@ -142,10 +142,13 @@ class NodeKeys:
         except BadSignatureError:
             self.bad += 1
             return False
+        self._remember(entry)
+        return True
+
+    def _remember(self, entry: bytes) -> None:
         if len(self._verified) >= self._cache_entries:
             del self._verified[next(iter(self._verified))]
         self._verified[entry] = None
-        return True
 
     def mac(self, peer: Principal, message: bytes) -> bytes:
         """16 bytes that only the two holders can make; b"" for an unknown peer."""
@@ -176,6 +179,13 @@ class NodeKeys:
         mine = self.public.exchange
         context = b"traitor-pbft/1/mac-key\x00" + self.directory.cluster_id
         return _keyed(context + mine + theirs, secret), _keyed(context + theirs + mine, secret)
+
+
+def _entry(key: bytes, message: bytes, signature: bytes) -> bytes:
+    """What a good signature is remembered by."""
+    seen = blake2b(key + signature, digest_size=32)
+    seen.update(message)
+    return seen.digest()
 
 
 def _keyed(context: bytes, secret: bytes) -> blake2b:

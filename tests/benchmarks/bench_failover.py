@@ -1,8 +1,8 @@
 """For how long nobody is served when the primary is killed (SIGKILL) under load, again and again.
 
 The gap is the longest pause between two completed operations around the kill. Two timers are in it by
-intent: the backups' request timer, and, when everything in flight was lost with the primary, the clients'
-pause before they ask all replicas. What is left is the view change.
+intent: the clients' pause before they ask all replicas (what was in flight was lost with the primary), then
+the backups' request timer. What is left is the view change.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def run(quick: bool) -> list[dict[str, object]]:
             "client_pause_ms": CLIENT_PAUSE_MS,
             "median_gap_ms": round(median(gaps)),
             "median_beyond_request_timer_ms": round(median(beyond)),
-            "worst_beyond_request_timer_ms": round(beyond[-1]),
+            "median_beyond_both_timers_ms": round(median(beyond) - CLIENT_PAUSE_MS),
+            "worst_beyond_both_timers_ms": round(beyond[-1] - CLIENT_PAUSE_MS),
             "goal_ms": GOAL_MS,
         }
     ]

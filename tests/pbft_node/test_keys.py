@@ -94,6 +94,21 @@ def test_remembered_signature_is_bound_to_signer_and_message(rings: list[NodeKey
     assert not rings[1].verify(2, MESSAGE, signature[:-1] + bytes([signature[-1] ^ 1]))
 
 
+def test_own_signatures_are_remembered_and_bind_signer_and_message() -> None:
+    made = genesis()
+    ring = made.replica_keyring(2)
+    signature = ring.sign(MESSAGE)
+    assert ring.verify(2, MESSAGE, signature)
+    assert (ring.checked, ring.remembered) == (0, 1), "a view change shows them again, by the hundred"
+    assert not ring.verify(1, MESSAGE, signature)
+    assert not ring.verify(2, MESSAGE + b".", signature)
+    assert ring.checked == ring.bad == 2
+    small = NodeKeys(made.directory(), made.replica_secrets[0], cache_entries=3)
+    for number in range(10):
+        small.sign(b"%d" % number)
+    assert len(small._verified) == 3
+
+
 def test_memory_of_signatures_is_bounded_and_drops_the_oldest() -> None:
     made = genesis()
     ring = NodeKeys(made.directory(), made.replica_secrets[0], cache_entries=3)
