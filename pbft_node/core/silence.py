@@ -6,7 +6,7 @@ entered a view T, without its help, in which it cannot have voted on any number.
 follows meanwhile; what it executes rests on others' proofs, so it may answer clients. In view T it votes,
 and once it is stable at or prepared again every number that the NEW-VIEW settled it leaves views, too.
 
-*T.* A correct replica asks for view v only when a quorum entered or asked for v-1 (4.5.2), or after another
+*T.* A correct replica asks for view v only when a quorum was at v-1 or beyond (4.5.2), or after another
 correct one did. So of the others at least q-1-f correct ones were at v-1, and in any q answers given since
 (a fresh nonce shows it) by replicas that are not silent, at least 2q-f-n >= 1 of them answers with v-1 or
 more: views never run back, in a log or here. T is therefore one more than the highest of q answers; any q

@@ -58,7 +58,8 @@ class Stage:
     """One cluster under a script."""
 
     def __init__(self, **settings: int) -> None:
-        small: dict[str, object] = {"n": 4, "checkpoint_interval": 4, "window": 8, "service": "append"}
+        small: dict[str, object] = {"n": 4, "checkpoint_interval": 4, "window": 8, "pipeline": 8}
+        small["service"] = "append"
         names = {"K": "checkpoint_interval", "L": "window", "batch": "batch_limit"}
         chosen = {names.get(name, name): value for name, value in settings.items()}
         self.cluster = Cluster(cluster_id=b"scripts of tests", **(small | chosen))  # type: ignore[arg-type]
