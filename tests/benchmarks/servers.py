@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -148,23 +147,15 @@ def make_cluster(**settings: object) -> Cluster:
 
 
 def stop_on_signals() -> None:
-    """SIGTERM and SIGHUP end a benchmark as Ctrl-C does: folders are removed, processes killed."""
+    """SIGTERM and SIGHUP (without nohup) end a benchmark as Ctrl-C does: folders are removed, processes
+    killed."""
 
     def interrupt(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
-
-
-def wait_until_gone(pid: int, seconds: float = 5.0) -> bool:
-    """Whether a process ended within a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid):
-            return True
-        time.sleep(0.01)
-    return False
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, interrupt)
 
 
 def _die_with_parent() -> None:
