@@ -11,10 +11,11 @@ from pathlib import Path
 
 def main(arguments: list[str]) -> int:
     """The exit code."""
-    if arguments[:1] == ["--config"] and arguments[2:] in ([], ["--silent"]) and len(arguments) > 1:
-        from . import node
+    match arguments:
+        case ["--config", path, *rest] | ["--silent", "--config", path, *rest] if rest in ([], ["--silent"]):
+            from . import node
 
-        return node.main(Path(arguments[1]), silent=len(arguments) > 2)
+            return node.main(Path(path), silent="--silent" in (arguments[0], *rest))
     from . import by_hand
 
     return by_hand.main(arguments)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from .config import read_json
+from .config import REPLICA_SCHEMA, read_json
 from .errors import ConfigError
 from .metrics import HISTOGRAM, METRICS, SCHEMA, as_prometheus
 from .metrics_socket import NoAnswer, ask
@@ -19,7 +19,12 @@ from .metrics_socket import NoAnswer, ask
 def socket_of(path: Path) -> Path:
     """The metrics socket of a replica, given its config file or its folder. Raises ConfigError."""
     config = path / "config.json" if path.is_dir() else path
-    name = read_json(config).get("metrics", "metrics.sock")
+    content = read_json(config)
+    if (schema := content.get("schema")) != REPLICA_SCHEMA:
+        raise ConfigError(
+            f"{config}: schema = {schema!r:.60}: give a replica's config ({REPLICA_SCHEMA}) or folder"
+        )
+    name = content.get("metrics", "metrics.sock")
     if name is None:
         raise ConfigError(f"{config}: 'metrics' is null: remove it there and start the replica again")
     if not isinstance(name, str) or not name or "\0" in name:

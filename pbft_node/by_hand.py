@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import sys
 import time
 from hashlib import blake2b
@@ -26,7 +27,8 @@ from .core.effects import CancelTimer, Completed, Effect, Send, SetTimer
 from .core.events import Event, Received
 from .core.operations import MAX_OPERATION_BYTES, decode_fields, encode_fields
 from .core.services import SERVICES
-from .errors import ConfigError, MachineError, NodeError
+from .core.types import MAX_TIMESTAMP
+from .errors import ConfigError, LogError, MachineError, NodeError
 from .genesis import ClientBlock, make_genesis, write_json, write_replica
 from .own_services import load_service
 from .timers import Timers
@@ -49,10 +51,10 @@ def main(arguments: list[str]) -> int:
             return call(options)
         if options.command == "trace-events":
             data, table = trace_events.as_data(), trace_events.as_markdown()
-            print(json.dumps(data, indent=2) if options.json else table)
+            _show(json.dumps(data, indent=2) if options.json else table)
             return 0
         if options.command == "metrics":
-            print(ask_metrics.show(options.path, options.timeout, options.form))
+            _show(ask_metrics.show(options.path, options.timeout, options.form))
             return 0
     except NodeError as error:
         print(f"pbft_node: {error}", file=sys.stderr)
@@ -106,9 +108,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text}: give seconds above 0, at most a day")
+        raise argparse.ArgumentTypeError(f"{text!r:.40}: give seconds above 0, at most a day")
     return value
 
 
@@ -116,10 +121,6 @@ def generate(options: argparse.Namespace) -> int:
     """Write ``replicas/<i>/``, ``client.json`` and ``public.json``; say how to go on."""
     folder: Path = options.folder
     load_service(options.service, print)  # it exists, and can be loaded here at least
-    if not 1 <= options.base_port <= 65_535 - options.nodes:
-        raise ConfigError(
-            f"--base-port {options.base_port}: the ports up to it plus {options.nodes} must exist"
-        )
     name = b"traitor by hand/%d/%d" % (options.seed, options.nodes)
     try:
         cluster_id = blake2b(name, digest_size=16).digest()
@@ -134,7 +135,13 @@ def generate(options: argparse.Namespace) -> int:
         )
     except ValueError as problem:
         raise ConfigError(str(problem)) from None
-    replicas = [("127.0.0.1", options.base_port + i) for i in range(options.nodes)]
+    if not 1 <= options.base_port <= 65_535 - cluster.n:
+        raise ConfigError(
+            f"--base-port {options.base_port}: {cluster.n} replicas and a client need the ports from it "
+            f"up to it plus {cluster.n}: give 1 to {65_535 - cluster.n}"
+        )
+    _refuse_what_is_there(folder)
+    replicas = [("127.0.0.1", options.base_port + i) for i in range(cluster.n)]
     block = ClientBlock(FIRST_CLIENT, LAST_CLIENT, "127.0.0.1", options.base_port + options.nodes)
     genesis = make_genesis(cluster, options.seed, replicas, [block])
     try:
@@ -143,12 +150,23 @@ def generate(options: argparse.Namespace) -> int:
         write_json(folder / "public.json", genesis.public())
     except OSError as error:
         raise MachineError(f"{folder}: {error.strerror} ({error.filename}): choose a new folder") from None
-    print("Start each replica (test keys: guard nothing real with them):")
-    for config in configs:
-        print(f"  python -m pbft_node --config {config} &")
+    lines = ["Start each replica (test keys: guard nothing real with them):"]
+    lines += [f"  python -m pbft_node --config {shlex.quote(str(config))} &" for config in configs]
     example = "put k v" if options.service == "kv" else "OPERATION FIELD..."
-    print(f"Then: python -m pbft_node call {folder / 'client.json'} {example}")
+    client = shlex.quote(str(folder / "client.json"))
+    _show("\n".join([*lines, f"Then: python -m pbft_node call {client} {example}"]))
     return 0
+
+
+def _refuse_what_is_there(folder: Path) -> None:
+    """Before anything is written: where a part of a cluster is gone, a new log in the place of a replica's
+    old one would make it forget its promises without a word."""
+    for name in ("replicas", "client.json", "public.json"):
+        if os.path.lexists(folder / name):
+            raise LogError(
+                f"{folder / name}: there is a cluster already: choose another folder. A replica that lost "
+                "its log is not made anew, it comes back with --silent"
+            )
 
 
 def call(options: argparse.Namespace) -> int:
@@ -175,8 +193,19 @@ def call(options: argparse.Namespace) -> int:
         _say_no_answer(config, client, options.timeout)
         return EXIT_NO_ANSWER
     fields = decode_fields(completed.result) or (completed.result,)
-    print(*(field.decode(errors="backslashreplace") for field in fields))
+    _show(" ".join(field.decode(errors="backslashreplace") for field in fields))
     return EXIT_SERVICE_ERROR if fields[0] == b"error" else 0
+
+
+def _show(text: str) -> None:
+    """To stdout. A reader that has seen enough, ``| head``, is no mistake."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise MachineError(f"stdout: {error.strerror}: not all was shown. Make space there") from None
 
 
 def take_timestamp(path: Path, count: int = 1) -> int:
@@ -193,6 +222,11 @@ def take_timestamp(path: Path, count: int = 1) -> int:
                     f"{path}: holds {text!r}: write the last timestamp its clients used, a number"
                 )
             timestamp = int(text or "0") + 1
+            if timestamp + count - 1 > MAX_TIMESTAMP:
+                raise ConfigError(
+                    f"{path}: holds {text.strip()}: behind {MAX_TIMESTAMP} there is none: write the last "
+                    "timestamp its clients used"
+                )
             file.seek(0)
             file.write(f"{timestamp + count - 1}\n")
             file.flush()
@@ -200,7 +234,7 @@ def take_timestamp(path: Path, count: int = 1) -> int:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: holds no number: write the last timestamp its clients used") from None
     except OSError as error:
-        raise MachineError(f"{path}: cannot keep the timestamp: {error.strerror}. Mend its folder") from None
+        raise MachineError(f"{path}: cannot keep the timestamp: {error.strerror or error}. Mend it") from None
     return timestamp
 
 

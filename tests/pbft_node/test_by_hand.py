@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -191,13 +193,46 @@ def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_hand.main(["generate", str(tmp_path / "c")]) == 3, "a cluster is not overwritten"
     (tmp_path / "file").touch()
     assert by_hand.main(["generate", str(tmp_path / "file")]) == 4
-    for words in (
-        ["call", client, "--timeout", "nan", "get", "k"],
-        ["call", client, "--timeout", "0", "get", "k"],
-    ):
+    for seconds in ("nan", "0", "soon"):
         with pytest.raises(SystemExit) as end:
-            by_hand.main(words)
+            by_hand.main(["call", client, "--timeout", seconds, "get", "k"])
         assert end.value.code == 2
+        assert f"'{seconds}': give seconds above 0" in capsys.readouterr().err
+
+
+def test_a_cluster_with_a_part_gone_is_not_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh log in the place of the one that is gone would be a replica that forgot its promises."""
+    folder = tmp_path / "c"
+    assert by_hand.main(["generate", str(folder)]) == 0
+    (folder / "replicas" / "0" / "wal").unlink()
+    shutil.rmtree(folder / "replicas" / "2")
+    assert by_hand.main(["generate", str(folder)]) == 3
+    assert "it comes back with --silent" in capsys.readouterr().err
+    assert not (folder / "replicas" / "0" / "wal").exists()
+    assert not (folder / "replicas" / "2").exists()
+    shutil.rmtree(folder / "replicas")
+    assert by_hand.main(["generate", str(folder)]) == 3
+    assert not (folder / "replicas").exists()
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake(cluster: Cluster) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb") as pipe, open("/dev/full", "wb") as full:
+        for stdout, code, words in ((pipe, 0, ""), (full, 4, "pbft_node: stdout: No space left")):
+            command = [*COMMAND, "trace-events", "--json"]
+            ended = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60)
+            assert (ended.returncode, ended.stderr[: len(words) or None]) == (code, words)
+            assert "Traceback" not in ended.stderr
+
+
+def test_silent_may_stand_in_front(cluster: Cluster) -> None:
+    (cluster.replica(0) / "wal").unlink()
+    command = [*COMMAND, "--silent", "--config", str(cluster.replica(0) / "config.json")]
+    cluster.processes[0] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    wait_for(lambda: "silent" in {line["e"] for line in cluster.trace(0)}, "it comes back silent")
 
 
 def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:
@@ -205,7 +240,7 @@ def test_timestamps_are_never_used_twice(tmp_path: Path) -> None:
     assert [by_hand.take_timestamp(path) for _ in range(3)] == [1, 2, 3]
     assert [by_hand.take_timestamp(path, 2), by_hand.take_timestamp(path)] == [4, 6]
     assert path.read_text() == "6\n"
-    for content in (b"three", b"-3", b"\xff\xff"):
+    for content in (b"three", b"-3", b"\xff\xff", b"9223372036854775807", b"9" * 60):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match="last timestamp its clients used"):
             by_hand.take_timestamp(path)

@@ -223,7 +223,7 @@ class Teller:
     ],
 )
 def test_answers_that_are_none(tmp_path: Path, answer: bytes, words: str) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"schema": "traitor/replica-config/1"}')
     teller = Teller(tmp_path / "metrics.sock", answer)
     try:
         with pytest.raises(NoAnswer, match=words):
@@ -249,7 +249,7 @@ def test_many_askers_at_once_cost_one_snapshot(tmp_path: Path) -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"schema": "traitor/replica-config/1"}')
     evil = {"schema": metrics.SCHEMA, "replica": 1, "metrics": {"view": "\x1b[31m", "rejected": {"\n": 1}}}
     teller = Teller(tmp_path / "metrics.sock", json.dumps(evil).encode())
     try:
@@ -260,16 +260,22 @@ def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
     assert text.count("\n") == len(METRICS)
 
 
+SCHEMA = '{"schema": "traitor/replica-config/1", '
+
+
 def test_wrong_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_hand.main(["metrics", str(tmp_path)]) == 2
     assert "cannot read it" in capsys.readouterr().err
     for wrong in ('{"metrics": 7}', '{"metrics": ""}', '{"metrics": "a\\u0000b"}'):
-        (tmp_path / "config.json").write_text(wrong)
+        (tmp_path / "config.json").write_text(wrong.replace("{", SCHEMA))
         with pytest.raises(ConfigError, match="give a file name"):
             ask_metrics.socket_of(tmp_path)
-    (tmp_path / "config.json").write_text('{"metrics": "gone/metrics.sock"}')
+    (tmp_path / "config.json").write_text(SCHEMA + '"metrics": "gone/metrics.sock"}')
     assert by_hand.main(["metrics", str(tmp_path)]) == 3
     assert "no replica answers there" in capsys.readouterr().err
+    (tmp_path / "client.json").write_text('{"schema": "traitor/client-config/1"}')
+    assert by_hand.main(["metrics", str(tmp_path / "client.json")]) == 2
+    assert "give a replica's config" in capsys.readouterr().err
 
 
 def test_counters_are_bounded_and_total() -> None:
