@@ -26,6 +26,9 @@ from .trace import TraceFile
 from .transport import BUFFER_BYTES, AddressBook, UdpTransport
 from .wal import Log, Opened, open_log, start_over
 
+MAX_ALARMS = 10
+"""Told on stderr in one life; the trace has them all."""
+
 
 def main(path: Path, *, silent: bool = False) -> int:
     """Run the replica configured in ``path`` until it is stopped. Its exit code.
@@ -66,11 +69,30 @@ def _open_log(config: ReplicaConfig, silent: bool) -> Opened:
     return opened
 
 
-def _tell(kind: str, fields: Mapping[str, object]) -> None:
-    """The milestones of a silent replica, for the person who waits for it."""
-    if kind == "recovered":
-        _say(f"recovered: it votes again, in view {fields['view']}")
-    elif fields["answers"]:
+class _Teller:
+    """What the person who looks after a replica should not have to find in its trace; little of it."""
+
+    def __init__(self) -> None:
+        self._alarms = 0
+        self._configured_otherwise: set[object] = set()
+
+    def tell(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Once for a peer, ten times for an alarm: nobody fills a disk with it."""
+        if kind == "recovered":
+            _say(f"recovered: it votes again, in view {fields['view']}")
+        elif kind == "silent":
+            self._silent(fields)
+        elif kind == "alarm" and self._alarms < MAX_ALARMS:
+            self._alarms += 1
+            _say(f"alarm: {fields['reason']}. See its trace for what led there")
+        elif kind == "rejected" and fields["sender"] not in self._configured_otherwise:
+            self._configured_otherwise.add(fields["sender"])
+            _say(f"replica {fields['sender']}: {fields['reason']}. Neither helps the other catch up")
+
+    @staticmethod
+    def _silent(fields: Mapping[str, object]) -> None:
+        if not fields["answers"]:
+            return
         told = ", ".join(str(replica) for replica in cast(list[int], fields["answers"]))
         bound = "" if fields["bound"] is None else f": it may vote from view {fields['bound']} on"
         _say(f"silent: answered by {told}, needs {fields['needed']}{bound}")
@@ -101,7 +123,7 @@ def _run(config: ReplicaConfig, opened: Opened) -> None:
     replica = Replica(cluster, me, config.keyring, service)
     replica.traces_debug = config.trace_level == "debug"
     runtime = Runtime(replica, opened.log, transport, trace)
-    runtime.tell = _tell
+    runtime.tell = _Teller().tell
     runtime.metrics = _metrics(config, replica, runtime, opened.log, transport)
     try:
         nonce = os.urandom(NONCE_BYTES)  # noqa: TID251  the core has no chance of its own

@@ -30,6 +30,7 @@ from .core.effects import (
     Trace,
 )
 from .core.events import Event, Received, Started
+from .core.retransmission import OTHER_PARAMETERS
 from .errors import HaltedError
 from .meter import Meter
 from .metrics_socket import MetricsSocket
@@ -41,7 +42,7 @@ from .wal import Log
 MAX_DATAGRAMS_PER_TURN = 256
 MAX_TIMERS_PER_TURN = 1024
 MAX_WAIT_SECONDS = 60.0
-TOLD = ("silent", "recovered")
+TOLD = ("silent", "recovered", "alarm")
 _SECOND_NS = 1_000_000_000
 
 
@@ -77,7 +78,7 @@ class Runtime:
         self.metrics: MetricsSocket | None = None
         """Where this replica tells its metrics, if it does; set before ``run``."""
         self.tell: Callable[[str, Mapping[str, object]], None] = lambda kind, fields: None
-        """Hears of the events ``TOLD``; set before ``run``."""
+        """Hears of ``TOLD``, and as ``rejected`` of peers configured otherwise; set before ``run``."""
 
     def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0, nonce: bytes = b"") -> None:
         """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
@@ -187,6 +188,8 @@ class Runtime:
                     self._trace.add(now_ns, kind, fields)
             case Rejected():
                 self.meter.reject(effect)
+                if effect.reason == OTHER_PARAMETERS:
+                    self.tell("rejected", {"sender": effect.sender, "reason": effect.reason})
                 if self._trace:
                     self._trace.rejected(now_ns, effect)
             case Compact(records):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -215,6 +216,19 @@ def test_a_cluster_with_a_part_gone_is_not_made_again(
     shutil.rmtree(folder / "replicas")
     assert by_hand.main(["generate", str(folder)]) == 3
     assert not (folder / "replicas").exists()
+
+
+def test_a_replica_configured_otherwise_is_said_on_stderr(cluster: Cluster) -> None:
+    parameters = json.loads((cluster.replica(3) / "config.json").read_text())["cluster"]
+    cluster.set(3, cluster=parameters | {"checkpoint_interval": 64})
+    cluster.start(0, 1, 2, 3)
+    words = "its cluster parameters differ from ours: compare 'cluster' in the two configurations"
+    for number in range(3):
+        wait_for(lambda: f"replica 3: {words}" in cluster.stderr(number), f"{number} tells")  # noqa: B023
+    wait_for(lambda: cluster.stderr(3).count(words) == 3, "3 tells of each of the others")
+    assert cluster.call("put", "k", "v") == (0, "ok")
+    cluster.kill(0, 1, 2, 3)
+    assert [cluster.stderr(number).count(words) for number in range(4)] == [1, 1, 1, 3], "once each"
 
 
 def test_a_reader_that_has_seen_enough_is_no_mistake(cluster: Cluster) -> None:
