@@ -1,8 +1,9 @@
 """Carries out the plan's faults: start in time, collect the receipt, undo, collect the proof; the ledger on
 the side.
 
-A fault waits when it would exceed the budget because an earlier one is not proved undone yet; it keeps its
-length but not beyond the end of the load. One that gave no receipt before its stop had no effect. Undoing
+A fault waits while one that the plan ends before it is not over yet, or while it would exceed the budget: a
+late undo must not make two faults meet that the plan kept apart. It still ends at its time, or has half its
+length, but not beyond the end of the load. One that gave no receipt before its stop had no effect. Undoing
 is retried by nobody: what is not proved undone within the patience is ``undo-failed``, and stays in the
 ledger.
 """
@@ -87,11 +88,10 @@ class FaultRun:
                 self._at(now_ns + POLL_NS, lambda: self._begin(load_end_ns))
             else:
                 self.stage = Stage.OVER
-                self._step(
-                    "no-effect", reason="an earlier fault was not undone in time: no budget left for it"
-                )
+                self._step("no-effect", reason="an earlier fault was not undone in time")
             return
-        self._stop_ns = min(load_end_ns, now_ns + self.fault.stop_ns - self.fault.start_ns)
+        half_ns = (self.fault.stop_ns - self.fault.start_ns) // 2
+        self._stop_ns = min(load_end_ns, max(self._stop_ns, now_ns + half_ns))
         self.stage, self.proved = Stage.ACTIVE, False
         asked_ns = self._step("asked", params=dict(self.fault.params))
         self._nemesis.recorder.fault_turned("start", self.fault.id, self.fault.kind)
@@ -200,8 +200,10 @@ class Nemesis:
         self.book.note(self._noted_ns, fault.id, reason, bad)
 
     def has_room(self, fault: Fault, kind: FaultKind) -> bool:
-        """Whether it may begin now without exceeding the budget."""
+        """Whether it may begin now: what was to end before it has ended, and the budget allows it."""
         if self._budget_break:
             return True
+        if any(run.fault.stop_ns <= fault.start_ns and run.stage is not Stage.OVER for run in self._runs):
+            return False
         victims = kind.victims(fault.params, self.world.n, self.world.f)
         return len(victims.replicas | set(self.book.bad())) + victims.any_of <= self.world.f
