@@ -135,6 +135,10 @@ def replica_columns(replicas: Sequence[Replica], axis: Axis) -> list[dict[str, o
             "seq": differences([point.seq for point in replica.executed]),
             "restart": [place for place, point in enumerate(replica.executed) if point.restart],
             "marks": [[axis.ticks(mark.at_ns), mark.kind, mark.text] for mark in replica.marks],
+            "silences": [
+                [axis.ticks(start), axis.ticks(axis.to_ns if end is None else end), text]
+                for start, end, text in replica.silences
+            ],
             "downs": [
                 [axis.ticks(start), axis.ticks(axis.to_ns if end is None else end), text]
                 for start, end, text in replica.downs

@@ -17,6 +17,7 @@ MAX_REPLICAS = 128
 MAX_POINTS = 2_000
 MAX_MARKS = 400
 MAX_VIEW_STEPS = 2_000
+MAX_SILENCES = 400
 MARKED = ("checkpoint", "stable", "state-transfer", "rejected", "alarm", "view-change", "new-view", "started")
 
 
@@ -57,6 +58,8 @@ class Replica:
     marks: list[Mark] = field(default_factory=list)
     downs: list[tuple[int, int | None, str]] = field(default_factory=list)
     """Dead from an exit to the next start: (from, to or None, why)."""
+    silences: list[tuple[int, int | None, str]] = field(default_factory=list)
+    """Without a vote, its log being lost, until it recovered or ended: (from, to or None, how far)."""
     counts: Counter[str] = field(default_factory=Counter)
     last_view: int | None = None
     last_executed: int | None = None
@@ -120,8 +123,25 @@ def _take(replica: Replica, at_ns: int, kind: str, line: Mapping[str, object]) -
         replica.last_view = view
         if len(replica.views) < MAX_VIEW_STEPS:
             replica.views.append(ViewStep(at_ns, view, active))
+    if kind in ("started", "silent", "recovered"):
+        _take_silence(replica, at_ns, kind, line)
     if kind in MARKED:
         replica.marks.append(Mark(at_ns, kind, _mark_text(line)))
+
+
+def _take_silence(replica: Replica, at_ns: int, kind: str, line: Mapping[str, object]) -> None:
+    spans = replica.silences
+    begun = spans[-1][0] if spans and spans[-1][1] is None else None
+    if kind == "silent":
+        told = ", ".join(shown(answer, 20) for answer in listing(line.get("answers"))[:MAX_REPLICAS])
+        text = f"answered by {told or 'nobody'}, needs {shown(line.get('needed'), 20)}"
+        if begun is not None:
+            spans[-1] = (begun, None, text)
+        elif len(spans) < MAX_SILENCES:
+            spans.append((at_ns, None, text))
+    elif begun is not None:
+        end = f"recovered in view {shown(line.get('view'), 20)}" if kind == "recovered" else "ended silent"
+        spans[-1] = (begun, at_ns, f"{spans[-1][2]}; {end}")
 
 
 def _mark_text(line: Mapping[str, object]) -> str:

@@ -109,6 +109,7 @@ class ReplicaPanel {
     this.top = Math.max(1, (tops.length > 1 ? tops[1] : tops[0] ?? 1) * 1.05);
     this.rows = this.replicas.map((replica, i) => new EventRow(replica.name, 4 + i * this.lane, this.lane - 4, [
       ...replica.marks.map(([at, kind, text]) => ({ at, heading: kind, pairs: [["", text]] })),
+      ...replica.silences.map(([at, end, text]) => ({ at, end, heading: "silent: no vote, its log was lost", pairs: [["", text]] })),
       ...replica.downs.map(([at, end, text]) => ({ at, end, heading: "down", pairs: [["", text]] })),
     ]));
     this.rows.forEach((row, i) => { row.extra = (tick) => this.stateAt(this.replicas[i], tick); });
@@ -142,6 +143,7 @@ class ReplicaPanel {
       const news = i === 0 || replica.views[i - 1][1] !== number || !replica.views[i - 1][2] || at < view.from;
       if (height >= 26 && active && news) brush.whole([`view ${number}`, String(number)], x + 4, y + 9, width - 6, theme.muted);
     });
+    for (const [at, end] of replica.silences) brush.hatch(at, end, y, height, theme.down);
     for (const [at, end] of replica.downs) {
       brush.span(at, end, y, height, theme.down, 2);
     }

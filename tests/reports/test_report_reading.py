@@ -264,6 +264,30 @@ def test_a_replica_lane_follows_its_lives(tmp_path: Path) -> None:
     assert replica.unexpected_exits == 0
 
 
+def test_a_silence_ends_with_its_recovery_or_its_life(tmp_path: Path) -> None:
+    def line(t_ns: int, kind: str, **more: object) -> dict[str, object]:
+        return {"t_ns": t_ns, "e": kind, "view": 3, **more}
+
+    lines = [
+        line(0, "recovered"),
+        line(5, "started"),
+        line(5, "silent", answers=[], needed=3),
+        line(7, "silent", answers=[1, 2], needed=3),
+        line(20, "started"),
+        line(21, "silent", answers=[0, 1, 2], needed=3),
+        line(30, "recovered"),
+        line(40, "started"),
+        line(41, "silent", answers="junk", needed=None),
+    ]
+    write_trace(tmp_path, "2", lines)
+    (replica,) = read_replicas(RunFolder(tmp_path), {}, None)
+    assert replica.silences == [
+        (5, 20, "answered by 1, 2, needs 3; ended silent"),
+        (21, 30, "answered by 0, 1, 2, needs 3; recovered in view 3"),
+        (41, None, "answered by nobody, needs null"),
+    ]
+
+
 def test_a_flood_is_thinned_but_counted(tmp_path: Path) -> None:
     flood = [{"t_ns": i, "e": "rejected", "reason": "noise"} for i in range(5_000)]
     busy = [{"t_ns": i, "e": "executed", "seq": i} for i in range(9_000)]
