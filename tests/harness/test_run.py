@@ -264,8 +264,7 @@ def test_faults_the_plan_kept_apart_do_not_meet(tmp_path: Path) -> None:
     world = VirtualWorld(7)
     world.restarts = False
     first, second = fault("a", "kill", 1, 2, replicas="primary"), fault("b", "kill", 3, 5, replicas="primary")
-    third = fault("c", "kill", 1, 5, replicas=[5])
-    nemesis = driver(tmp_path, world, first, second, third)
+    nemesis = driver(tmp_path, world, first, second)
     nemesis.begin(0, 10 * SECOND_NS)
 
     def come_back() -> None:
@@ -274,9 +273,8 @@ def test_faults_the_plan_kept_apart_do_not_meet(tmp_path: Path) -> None:
 
     world.call_at(4 * SECOND_NS, come_back)
     assert world.run(lambda: nemesis.over, 20 * SECOND_NS)
-    steps = steps_of(tmp_path)
-    times = {(name, step): time_ns for name, step, time_ns in steps}
-    assert times["b", "asked"] >= times["a", "undone"] >= 4 * SECOND_NS > times["c", "asked"]
+    times = {(name, step): time_ns for name, step, time_ns in steps_of(tmp_path)}
+    assert times["b", "asked"] >= times["a", "undone"] >= 4 * SECOND_NS
     assert ("b", "took-effect") in times
     assert times["b", "undo-asked"] >= 5 * SECOND_NS
 
