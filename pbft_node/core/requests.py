@@ -7,6 +7,8 @@ request, so a primary cannot starve one client while it serves the others.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .codec import encode_batch
 from .digests import DIGEST_BYTES
 from .frames import MessageType
@@ -55,10 +57,23 @@ class Requests(ReplicaState):
             return "answered again"
         if not self.note_pending(request):
             return "dropped"
-        if self.primary != self.me and self.active:
+        if self.primary != self.me and self.active and self.may_relay(request):
             self.send_raw(self.primary, request.raw)
             return "relayed"
         return "kept"
+
+    def may_relay(self, request: Request) -> bool:
+        """Once in half the time after which its client asks again.
+
+        Two replicas in different views may each take the other for the primary, and would pass a request to
+        and fro without end; where the network doubles messages, ever more of them.
+        """
+        waiting = self.pending[request.client]
+        pause_ns = self.cluster.client_retry_ns // 2
+        if waiting.relayed_ns is not None and self.now_ns - waiting.relayed_ns < pause_ns:
+            return False
+        self.pending[request.client] = replace(waiting, relayed_ns=self.now_ns)
+        return True
 
     def note_pending(self, request: Request) -> bool:
         """Remember a request until it is executed. False when a later one of the client is known, or none

@@ -52,6 +52,8 @@ class Waiting:
 
     request: Request
     since_ns: int
+    relayed_ns: int | None = None
+    """When it was last passed on to the primary."""
 
 
 class ReplicaState:

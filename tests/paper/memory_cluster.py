@@ -63,6 +63,10 @@ class SimulatedKeys:
         return self.mac(peer, message) == tag
 
 
+MAX_UNDER_WAY = 50_000
+"""Messages and timers to come: more is a storm, and a run that has one fails rather than never ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sync:
     """The turn is over: what the host's events asked for becomes durable, then leaves."""
@@ -335,6 +339,7 @@ class MemoryCluster:
 
     def push(self, due_ns: int, target: int, life: int, event: Event | Sync | Call) -> None:
         self._order += 1
+        assert len(self._heap) < MAX_UNDER_WAY, f"a storm: {MAX_UNDER_WAY} events under way"
         heapq.heappush(self._heap, (due_ns, self._order, target, life, event))
 
     # ------------------------------------------------------------ looking

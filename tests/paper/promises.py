@@ -74,8 +74,11 @@ class Promises:
 
     def promise(self, type_: MessageType, source: int, view: int, seq: int, body: bytes, data: bytes) -> None:
         if type_ in IN_VIEW:
-            self.note((source, "in view", view, "number", seq), body, type_.name)
-            if view < self.asked.get(source, 0) and not self.promised_in_log(type_, source, view, seq, body):
+            key = (source, "in view", view, "number", seq)
+            known = self.made.get(key) == body and type_ is not MessageType.COMMIT  # in its own O, say
+            self.note(key, body, type_.name)
+            left = view < self.asked.get(source, 0)
+            if left and not known and not self.promised_in_log(type_, source, view, seq, body):
                 self.problems.append(
                     f"replica {source} sent a first {type_.name} for number {seq} in view {view}, "
                     f"after its VIEW-CHANGE to {self.asked[source]}"

@@ -81,6 +81,17 @@ def test_a_vote_the_log_promised_before_the_view_was_left_may_come_late() -> Non
         assert (not promises.problems) == fits, log
 
 
+def test_what_the_own_new_view_proposed_may_be_sent_one_by_one_later() -> None:
+    promises = watcher()
+    changes = [CAST.view_change(5, by, CAST.certificate(A)) for by in (0, 2, 3)]
+    again = CAST.pre_prepare(1, CAST.request(1), view=5)
+    for message in (CAST.new_view(5, *changes), CAST.view_change(6, 1), again):
+        promises.watch(1, Send(0, wire(message)))
+    assert not promises.problems
+    promises.watch(1, Send(0, CAST.commit(again, 1)))
+    assert promises.problems, "a COMMIT takes a certificate"
+
+
 def test_a_contradiction_in_fragments_is_seen() -> None:
     promises = watcher()
     for message in (WITH, WITHOUT):

@@ -9,6 +9,7 @@ from memory_cluster import MemoryCluster
 from playbook import Playbook
 
 from pbft_node.core import requests
+from pbft_node.core.cluster import MILLISECOND_NS
 from pbft_node.core.digests import request_digest
 from pbft_node.core.effects import Send
 from pbft_node.core.frames import MessageType
@@ -311,3 +312,15 @@ def test_a_result_larger_than_a_datagram_arrives() -> None:
     for number in range(5):
         assert cluster.call(0, b"append", b"k", bytes([number]) * 30_000) == OK
     assert len(cluster.call(0, b"read", b"k")) > 150_000
+
+
+def test_a_request_is_passed_on_once_until_its_client_asks_again(playbook: Make) -> None:
+    """Two replicas in different views may take each other for the primary: a request must not go to and fro
+    between them for ever, and in ever more copies where the network doubles them."""
+    play = playbook(me=1)
+    request = play.cast.request(1)
+    play.receives(request).sends("REQUEST", to=0)
+    play.receives(request).does_nothing()
+    play.passes(ms=play.cluster.client_retry_ns // MILLISECOND_NS)
+    play.receives(request).sends("REQUEST", to=0)
+    play.receives(play.cast.request(2)).sends("REQUEST", to=0)
