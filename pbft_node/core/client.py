@@ -144,8 +144,9 @@ class Client:
         """Have the operation ordered. What was late goes to everybody; else that comes at the time it would
         have come for an ordered request."""
         self._reading = False
-        if in_time:
-            self._pause_ns -= self._now_ns - self._invoked_ns
+        if in_time:  # a read has at most half the pause; this process may have been stopped for longer
+            waited_ns = self._now_ns - self._invoked_ns
+            self._pause_ns = max(self._pause_ns - waited_ns, self._pause_ns // 2)
             return self._ask_primary()
         self._new_request()
         return self._ask_all()

@@ -22,12 +22,14 @@ from .pages import (
     root_digest,
 )
 from .snapshots import Snapshot, state_digest
-from .state_codec import MAX_PIECES, digests_in
+from .state_codec import digests_in
 from .types import Digest, ReplicaId
 
 PARTS_UNDER_WAY = 16
 """Asked of one source and not yet answered."""
 PARTS_A_QUESTION = 8
+MORE_PIECES = 1024
+"""Kept, beside two for each page on offer."""
 OFFERS_A_TICK = 2
 """Offers of one source looked at: each costs a quorum of signatures."""
 
@@ -87,7 +89,7 @@ class Transfer:
         drop_oldest(self.groups, limit)
         drop_oldest(self.pages, limit)
         drop_oldest(self.lists, limit)
-        drop_oldest(self.pieces, limit + MAX_PIECES)
+        drop_oldest(self.pieces, limit + MORE_PIECES)
         for store in range(2):
             for number, digest in enumerate(self.top(store).group_digests):
                 self.want(Address(PartKind.GROUP, store, number), digest)

@@ -15,7 +15,7 @@ from .codec import decode
 from .effects import Effect
 from .events import Event, Received, Started, TimerFired
 from .fragments import Reassembly
-from .frames import Malformed, MessageType, peek
+from .frames import Frame, Malformed, MessageType, peek
 from .messages import (
     BatchBody,
     Checkpoint,
@@ -38,6 +38,7 @@ from .messages import (
     ViewChange,
 )
 from .recovery import Recovery
+from .seal import ALWAYS_SIGNED
 from .services import Service
 from .slow_primary import PACE_TIMER
 from .state import NEW_VIEW_TIMER, REQUEST_TIMER, STATUS_TIMER
@@ -100,6 +101,8 @@ class Replica(Recovery):
             return
         if frame.type is not MessageType.REQUEST and frame.sender >= self.cluster.n:
             self.reject(None, frame.type.name, f"from {frame.sender}, which is no replica here")
+        elif self.is_reflected(frame):
+            self.reject(None, frame.type.name, "this replica's own, sent back to it")
         elif not self.seal.authentic(frame):
             self.reject(frame.sender, frame.type.name, "not authentic")
         else:
@@ -125,6 +128,11 @@ class Replica(Recovery):
             return True
         known = self.view_changes.get(ReplicaId(sender))
         return type_ == MessageType.VIEW_CHANGE and known is not None and known.raw == data
+
+    def is_reflected(self, frame: Frame) -> bool:
+        """Only what proves something to others is passed on, and so may come back to who said it. The rest is
+        for its receivers; but a signature (``auth: sign``), unlike a MAC, is good before its maker, too."""
+        return frame.sender == self.me and frame.type not in ALWAYS_SIGNED
 
     def on_message(self, message: Message) -> None:
         """By type; a replica has no use for REPLY."""

@@ -129,27 +129,29 @@ class Silence(SlowPrimary):
     # ------------------------------------------------------------ answering
 
     def on_query_view(self, message: QueryView) -> None:
-        """A silent replica's word counts for nothing; the others answer, and help it into another view."""
-        if not self.may_vote:
+        """A silent replica's word counts for nothing; the others answer, and help it into another view. Its own
+        question, passed on by others, comes back to it."""
+        if not self.may_vote or message.replica == self.me:
             return
-        if self.may_answer(message.replica):
+        if self.may_answer(message.replica, message.nonce):
             body = message.nonce
             self.send(message.replica, MessageType.TELL_VIEW, self.view, self.stable, body)
         if self.may_help_out(message):
             self.broadcast_raw(message.raw)
             self.start_view_change(View(self.view + 1), "asked by a silent replica")
 
-    def may_answer(self, peer: ReplicaId) -> bool:
-        """At most once in half a busy interval."""
-        last = self.answered_ns.get(peer)
-        if last is not None and self.now_ns - last < self.cluster.status_busy_ns // 2:
+    def may_answer(self, peer: ReplicaId, nonce: bytes) -> bool:
+        """The same question at most once in half a busy interval. Another one at once: a liar that repeats
+        what the peer asked in an earlier life must not keep it from being answered in this one."""
+        last_nonce, last_ns = self.answered_queries.get(peer, (b"", 0))
+        if nonce == last_nonce and self.now_ns - last_ns < self.cluster.status_busy_ns // 2:
             return False
-        self.answered_ns[peer] = self.now_ns
+        self.answered_queries[peer] = nonce, self.now_ns
         return True
 
     def may_help_out(self, message: QueryView) -> bool:
         """It needs a view that ours is not yet, and was not helped too often."""
-        if not self.active or not self.may_leave or message.replica == self.me:
+        if not self.active or not self.may_leave:
             return False
         if not self.view < message.view <= self.view + MAX_VIEWS_AHEAD:
             return False

@@ -4,7 +4,7 @@
     SNAPSHOT   u64 seq, u64 seq of the snapshot before (0: none), u32 PAGES records that belong to it,
                u32 pages of the service's store, u32 pages of the client table, 32s digest,
                u16 CHECKPOINTs, them, then pages
-    a page     u8 store, u32 number, u32 length, bytes
+    a page     u8 store, u32 number, u32 length, bytes; a long one several times so, one after the other
 
 The SNAPSHOT record closes it: PAGES without one behind them are the rest of a write that was cut short and
 stand for nothing. Its digest is that of the whole state, so a chain that does not add up is noticed. The
@@ -27,11 +27,15 @@ from .snapshots import Snapshot, take_snapshot
 from .types import Digest, SeqNum
 
 RECORD_BYTES = 1024 * 1024
-"""Pages gathered in one record; a page is never divided, so a record may be longer by one."""
+"""Of pages in one record, or a little more. Longer pages are divided: clients choose the keys and can pile
+them up on one page, but a record must not be longer than the log takes."""
 _U32 = struct.Struct(">I")
 _U64 = struct.Struct(">Q")
 _HEAD = struct.Struct(">QQIII")
 _PAGE = struct.Struct(">BII")
+
+Changes = tuple[dict[int, list[bytes]], dict[int, list[bytes]]]
+"""Of both stores: the parts of each page that changed."""
 
 
 def snapshot_records(
@@ -66,7 +70,9 @@ def changed_pages(snapshot: Snapshot, before: Snapshot | None) -> Iterator[bytes
         for number, digest in enumerate(image.page_digests):
             if number >= len(old.pages) or old.page_digests[number] != digest:
                 page = image.pages[number]
-                yield _PAGE.pack(store, number, len(page)) + page
+                for start in range(0, max(1, len(page)), RECORD_BYTES):
+                    part = page[start : start + RECORD_BYTES]
+                    yield _PAGE.pack(store, number, len(part)) + part
 
 
 class SnapshotReader:
@@ -96,7 +102,7 @@ class SnapshotReader:
             raise Malformed(f"{parts} records of pages belong to it, and are not before it")
         bodies = [pages for _, pages in earlier[len(earlier) - parts :]]
         bodies.append(reader.take(len(payload) - reader.position))
-        changed: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})
+        changed: Changes = ({}, {})
         for body in bodies:
             read_changes(body, (service, clients), changed)
         snapshot = take_snapshot(
@@ -110,20 +116,18 @@ class SnapshotReader:
         return snapshot, proof
 
 
-def read_changes(
-    body: bytes, counts: tuple[int, int], into: tuple[dict[int, bytes], dict[int, bytes]]
-) -> None:
+def read_changes(body: bytes, counts: tuple[int, int], into: Changes) -> None:
     """Pages, where they belong. Raises Malformed."""
     reader = BodyReader(body)
     while reader.position < len(body):
         store, number, length = _PAGE.unpack(reader.take(_PAGE.size))
         if store > CLIENTS or number >= counts[store]:
             raise Malformed(f"page {number} of store {store}, which has none such")
-        into[store][number] = reader.take(length)
+        into[store].setdefault(number, []).append(reader.take(length))
 
 
-def changed_image(before: Image, count: int, changed: dict[int, bytes]) -> Image:
+def changed_image(before: Image, count: int, changed: dict[int, list[bytes]]) -> Image:
     """The image with these changes. Raises Malformed."""
     if not 1 <= count <= MAX_PAGES:
         raise Malformed(f"a store of {count} pages")
-    return next_image(before, count, changed)
+    return next_image(before, count, {number: b"".join(parts) for number, parts in changed.items()})

@@ -162,8 +162,8 @@ class ReplicaState:
         """When each peer's STATUS was last answered."""
         self.helped_times: dict[ReplicaId, int] = {}
         """How many were."""
-        self.answered_ns: dict[ReplicaId, int] = {}
-        """When each peer's QUERY-VIEW was last answered."""
+        self.answered_queries: dict[ReplicaId, tuple[bytes, int]] = {}
+        """The nonce of each peer's QUERY-VIEW last answered, and when."""
         self.proofs_read = Allowance(PROOFS_AT_ONCE, self.proofs_per_second())
         """VIEW-CHANGEs and NEW-VIEWs verified in full: hundreds of signatures each."""
         self.bytes_served = Allowance(SERVED_AT_ONCE_BYTES, SERVED_PER_SECOND_BYTES)

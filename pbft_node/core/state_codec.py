@@ -12,8 +12,8 @@ from .pages import GROUP_PAGES, MAX_PAGES, PIECE_BYTES, groups_for
 from .reader import BodyReader
 from .types import Digest
 
-MAX_PIECES = 1024
-"""Of one page; a store whose page is larger can be neither logged nor sent."""
+MAX_PIECES = 65_535
+"""Of one page, 2 GiB: clients choose the keys, and can pile them up on one page."""
 MAX_PART_BYTES = max(PIECE_BYTES, MAX_PIECES * DIGEST_BYTES, GROUP_PAGES * DIGEST_BYTES)
 MAX_PARTS = 64
 """In one message."""

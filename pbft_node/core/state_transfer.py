@@ -49,7 +49,7 @@ class StateTransfer(Checkpoints):
         self.transfer: Transfer | None = None
         self.served_interval = 0
         self.served_bytes: dict[ReplicaId, int] = {}
-        """To each peer in this interval."""
+        """To each peer in this interval, and what it owes from those before."""
 
     def fetching_state(self) -> bool:
         """Suspicion of the primary rests meanwhile; what is decided is executed all the same."""
@@ -102,15 +102,16 @@ class StateTransfer(Checkpoints):
 
     def may_serve(self, peer: ReplicaId, size_bytes: int) -> bool:
         """State is handed out at a limited rate: a peer that asks for all of it, all the time, costs no more
-        than that."""
+        than that. What is larger than the limit is done for who owes nothing, and owed then."""
         interval = self.now_ns // self.cluster.status_busy_ns
         if interval != self.served_interval:
+            paid = (interval - self.served_interval) * self.served_bytes_limit
             self.served_interval = interval
-            self.served_bytes = {}
-        served = self.served_bytes.get(peer, 0) + size_bytes
-        if served > self.served_bytes_limit:
+            self.served_bytes = {r: served - paid for r, served in self.served_bytes.items() if served > paid}
+        served = self.served_bytes.get(peer, 0)
+        if served and served + size_bytes > self.served_bytes_limit:
             return False
-        self.served_bytes[peer] = served
+        self.served_bytes[peer] = served + size_bytes
         return True
 
     def on_fetch_parts(self, message: FetchParts) -> None:

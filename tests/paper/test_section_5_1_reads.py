@@ -14,11 +14,11 @@ from playbook import Playbook
 from test_section_5_1_replies import stored
 
 from pbft_node.core.client import Client
-from pbft_node.core.cluster import Cluster
+from pbft_node.core.cluster import MILLISECOND_NS, Cluster
 from pbft_node.core.codec import encode_batch
 from pbft_node.core.digests import result_digest
-from pbft_node.core.effects import Completed, Effect, Send
-from pbft_node.core.events import Received
+from pbft_node.core.effects import Completed, Effect, Send, SetTimer
+from pbft_node.core.events import Received, TimerFired
 from pbft_node.core.frames import READ_ONLY, MessageType, parse_frame
 from pbft_node.core.messages import Status
 from pbft_node.core.operations import encode_fields
@@ -170,6 +170,21 @@ def test_without_a_quorum_it_is_ordered_under_another_timestamp(result: bytes, s
     assert sends(alone.hears(3, result, state, now_ns=40_000_000)) == [(0, 2, 0)]
     assert [alone.hears(r, b"x", None) for r in (0, 1)] == [[], []]
     assert Completed(2, b"x", (0, 1, 2), "ordered") in alone.hears(2, b"x", None)
+
+
+@pytest.mark.parametrize("late_ms", [250, 300, 900])
+def test_a_client_that_was_stopped_retries_at_its_pace_all_the_same(late_ms: int) -> None:
+    """Its answers are read before its timer fires; a pause of nothing would never double."""
+    alone = Alone()
+    alone.reads()
+    now_ns = late_ms * MILLISECOND_NS
+    effects = [alone.hears(r, b"ab"[r % 2 :], 5, now_ns=now_ns) for r in range(4)][-1]
+    pauses = []
+    for _ in range(3):
+        (timer,) = [effect for effect in effects if isinstance(effect, SetTimer)]
+        pauses.append(timer.delay_ns // MILLISECOND_NS)
+        effects = alone.client.handle(TimerFired(timer.name, timer.generation), now_ns)
+    assert pauses == [150, 300, 600]
 
 
 def test_a_replica_answers_twice_when_the_network_doubled_the_request() -> None:

@@ -5,6 +5,7 @@ The replica is 3; others reached a stable checkpoint at 4 or 8 and have dropped 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -15,10 +16,11 @@ from pbft_node.core.effects import Send
 from pbft_node.core.frames import MAX_DATAGRAM_BYTES, MessageType, parse_frame
 from pbft_node.core.messages import Address, Part, PartKind, PrePrepare
 from pbft_node.core.operations import encode_fields
-from pbft_node.core.pages import PIECE_BYTES
+from pbft_node.core.pages import PIECE_BYTES, place_of
 from pbft_node.core.reader import BodyReader
 from pbft_node.core.snapshots import take_snapshot
 from pbft_node.core.state_codec import encode_parts, read_parts
+from pbft_node.core.state_transfer import part_of
 
 Make = Callable[..., Playbook]
 OK = encode_fields(b"ok")
@@ -40,6 +42,12 @@ def page(store: int, number: int) -> Address:
 
 def piece(store: int, number: int, index: int) -> Address:
     return Address(PartKind.PIECE, store, number, index)
+
+
+def keys_of_one_page(count: int, bits: int = 14) -> list[bytes]:
+    """What a client finds by trying."""
+    keys = (b"%d" % number for number in itertools.count())
+    return list(itertools.islice((key for key in keys if place_of(key) % 2**bits == 0), count))
 
 
 # ---------------------------------------------------------------- when it begins
@@ -280,6 +288,30 @@ def test_a_large_page_asked_for_again_and_again_is_charged_for_what_it_costs(pla
         play.sends("STATE_PARTS", to=3, parts=[Address(PartKind.PIECES, 0, number)])
         answers += 1
     assert answers == play.replica.served_bytes_limit // (20 * PIECE_BYTES)
+
+
+@pytest.mark.parametrize("entries", [1, 7])  # over 4 MiB; over 32
+def test_the_pieces_of_a_page_larger_than_any_limit_are_served_and_owed(playbook: Make, entries: int) -> None:
+    """Else a replica that lags could never fetch such a state."""
+    play = server(playbook)
+    size_bytes = entries * 5_000_000
+    for number, key in enumerate(keys_of_one_page(entries)):
+        play.replica.store.put(key, bytes([number]) * 5_000_000)
+    state = take_snapshot(4, play.replica.store.image(), play.replica.clients.image(0))
+    play.replica.snapshots[4] = state
+    number = next(i for i, data in enumerate(state.service.pages) if len(data) > size_bytes)
+    ask = play.cast.fetch_parts(4, 3, page(0, number))
+    play.receives(ask)
+    (line,) = [line for line in play.lines if line.what != "FRAGMENT"] or play.lines[:1]
+    assert line.to == [3]
+    play.skips()
+    (part,) = read_parts(BodyReader(encode_parts([part_of(state, page(0, number))])))
+    assert part.address == Address(PartKind.PIECES, 0, number)
+    play.passes(150).receives(ask).does_nothing()
+    play.receives(play.cast.fetch_parts(4, 2, piece(0, number, 7))).sends("STATE_PARTS", to=2)
+    play.passes(150 * size_bytes // play.replica.served_bytes_limit)
+    assert play.receives(ask).lines
+    play.skips()
 
 
 def test_an_alarm_while_a_state_is_fetched_begins_anew(playbook: Make) -> None:

@@ -115,6 +115,16 @@ def test_others_answer_and_leave_the_view_together(playbook: Make) -> None:
     play.traced("view-change", view=1, reason="asked by a silent replica")
 
 
+def test_what_it_asked_in_an_earlier_life_repeated_does_not_keep_it_from_its_answer(playbook: Make) -> None:
+    play = playbook(me=1)
+    old, new = play.cast.query_view(2, nonce=b"o" * 16), play.cast.query_view(2, nonce=b"n" * 16)
+    for _ in range(3):
+        play.receives(old).sends("TELL_VIEW", to=2)
+        play.receives(old).does_nothing()
+        play.receives(new).sends("TELL_VIEW", to=2)
+        play.receives(new).does_nothing()
+
+
 @pytest.mark.parametrize("view", [0, 3, 10**9])
 def test_a_view_that_is_there_or_too_far_is_not_helped_to(playbook: Make, view: int) -> None:
     play = playbook(me=1)

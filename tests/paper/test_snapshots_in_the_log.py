@@ -14,10 +14,13 @@ from playbook import Playbook
 from pbft_node.core.frames import Malformed
 from pbft_node.core.messages import PrePrepare
 from pbft_node.core.operations import encode_fields
+from pbft_node.core.pages import encode_page, image_of
 from pbft_node.core.records import RecordType, record
 from pbft_node.core.snapshot_records import RECORD_BYTES, SnapshotReader, snapshot_records
 from pbft_node.core.snapshots import Snapshot, take_snapshot
 from pbft_node.core.store import Store
+from pbft_node.core.types import SeqNum
+from pbft_node.wal import MAX_RECORD_BYTES
 
 Make = Callable[..., Playbook]
 OK = encode_fields(b"ok")
@@ -125,6 +128,17 @@ def test_a_large_change_takes_several_records_and_counts_when_the_last_is_there(
     assert read(records + changes) == second
     assert read([*records, *records[:-1], *changes]) == second
     assert read(snapshot_records(second, None)) == second
+
+
+def test_a_page_of_any_size_takes_records_the_log_can_hold() -> None:
+    """Clients choose the keys: with 65 MiB on one page every replica stopped at the checkpoint, for good."""
+    large = {b"%d" % number: bytes([number]) * 700_000 for number in range(5)}
+    image = image_of([encode_page(large)])
+    state = take_snapshot(SeqNum(4), image, Store().image())
+    records = snapshot_records(state, None)
+    assert len(image.pages[0]) > 3 * RECORD_BYTES
+    assert max(map(len, records)) < 2 * RECORD_BYTES < MAX_RECORD_BYTES
+    assert read(records) == state
 
 
 def test_nothing_changed_is_a_small_record() -> None:
