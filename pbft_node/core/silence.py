@@ -129,8 +129,8 @@ class Silence(SlowPrimary):
     # ------------------------------------------------------------ answering
 
     def on_query_view(self, message: QueryView) -> None:
-        """A silent replica's word counts for nothing; the others answer, and help it into another view. Its own
-        question, passed on by others, comes back to it."""
+        """A silent replica's word counts for nothing; the others answer, and help it into another view. Its
+        own question, passed on by others, comes back to it."""
         if not self.may_vote or message.replica == self.me:
             return
         if self.may_answer(message.replica, message.nonce):
