@@ -72,7 +72,9 @@ class Requests(ReplicaState):
         pause_ns = self.cluster.client_retry_ns // 2
         if waiting.relayed_ns is not None and self.now_ns - waiting.relayed_ns < pause_ns:
             return False
-        self.pending[request.client] = replace(waiting, relayed_ns=self.now_ns)
+        relayed = self.pending[request.client] = replace(waiting, relayed_ns=self.now_ns)
+        if self.watched is waiting:  # its timer runs on: who repeats a request must not put it off
+            self.watched = relayed
         return True
 
     def note_pending(self, request: Request) -> bool:

@@ -61,6 +61,15 @@ def test_what_waits_for_long_is_relayed_again_the_oldest_only(playbook: Make) ->
     primary.after(primary.cast.request(1)).fires("status").does_nothing()
 
 
+def test_a_client_that_repeats_itself_does_not_put_off_the_suspicion(playbook: Make) -> None:
+    """Each repetition is passed on to the primary, which does nothing: its time runs out all the same."""
+    play = playbook(me=2, request_timeout_ns=2000 * MILLISECOND_NS)
+    play.after(play.cast.request(1)).runs("request", ms=2000)
+    for waited_ms in range(200, 2000, 200):
+        play.passes(200).receives(play.cast.request(1)).sends("REQUEST", to=0)
+        play.runs("request", ms=2000 - waited_ms)
+
+
 def test_what_came_just_now_is_not_relayed_again(playbook: Make) -> None:
     play = playbook(me=2)
     play.passes(950).after(play.cast.request(1))
