@@ -83,6 +83,12 @@ class Silence(SlowPrimary):
         super().on_status_timer()
         self.query_view()
 
+    def end_transfer(self) -> None:
+        """Ask with the state in hand: under load the others are ahead of it again by the next STATUS."""
+        super().end_transfer()
+        if self.silence is not None and self.silence.bound is not None and self.has_state():
+            self.query_view()
+
     def lacks_something(self) -> bool:
         """Ask often while silent."""
         return not self.may_leave or super().lacks_something()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -12,9 +13,11 @@ from promises import Promises, check_sent
 from run_checks import check_agreement
 
 from pbft_node.core.cluster import MILLISECOND_NS
+from pbft_node.core.effects import Completed
 from pbft_node.core.records import LOST_LOG, is_lost
 from pbft_node.core.replica import Replica
 from pbft_node.core.silence import HELP_BURST, HELP_INTERVALS
+from pbft_node.core.types import FIRST_CLIENT_ID
 
 Make = Callable[..., Playbook]
 VOTES = ("PRE_PREPARE", "PREPARE", "COMMIT", "CHECKPOINT", "VIEW_CHANGE", "NEW_VIEW")
@@ -231,6 +234,30 @@ def test_one_of_four_recovers_without_load_and_then_another_may_die() -> None:
     cluster.crash(3)
     assert cluster.call(0, b"get", b"k") is not None
     assert not promises.problems, promises.problems
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_recovers_while_clients_never_rest(seed: int) -> None:
+    """Each state it fetched was old by the next STATUS, so it never asked for the view."""
+    cluster = MemoryCluster(seed)
+    done = itertools.count()
+
+    def again(client: int, _: Completed) -> None:
+        value = b"%d" % next(done)
+        number = client - FIRST_CLIENT_ID
+        cluster.call_at(cluster.now_ns + 1, lambda: cluster.invoke(number, b"put", b"k" + value[-1:], value))
+
+    cluster.on_completed = again
+    for number in range(3):
+        cluster.invoke(number, b"put", b"k", b"v")
+    cluster.run(500)
+    cluster.crash(2)
+    cluster.lose_log(2)
+    cluster.run(500)
+    cluster.start(2)
+    assert cluster.run(1_000, until=lambda: not cluster.silent()), "silent while there is load"
+    assert next(done) > 100
+    check_sent(cluster)
 
 
 def test_more_than_f_lost_at_once_wait_and_say_so() -> None:
