@@ -3,9 +3,9 @@ the side.
 
 A fault waits while one that the plan ends before it is not over yet, or while it would exceed the budget: a
 late undo must not make two faults meet that the plan kept apart. It still ends at its time, or has half its
-length, but not beyond the end of the load. One that gave no receipt before its stop had no effect. Undoing
-is retried by nobody: what is not proved undone within the patience is ``undo-failed``, and stays in the
-ledger.
+length, but not beyond the end of the load; where half of it does not fit there any more it is left out. One
+that gave no receipt before its stop had no effect. Undoing is retried by nobody: what is not proved undone
+within the patience is ``undo-failed``, and stays in the ledger.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ class FaultRun:
             self._step("no-effect", reason=unavailable)
             return
         now_ns = self._world.now_ns()
+        half_ns = (self.fault.stop_ns - self.fault.start_ns) // 2
         if not self._nemesis.has_room(self.fault, self._kind):
-            if now_ns + POLL_NS < self._stop_ns:
+            if now_ns + POLL_NS < max(self._stop_ns, load_end_ns - half_ns):
                 self._at(now_ns + POLL_NS, lambda: self._begin(load_end_ns))
             else:
                 self.stage = Stage.OVER
                 self._step("no-effect", reason="an earlier fault was not undone in time")
             return
-        half_ns = (self.fault.stop_ns - self.fault.start_ns) // 2
         self._stop_ns = min(load_end_ns, max(self._stop_ns, now_ns + half_ns))
         self.stage, self.proved = Stage.ACTIVE, False
         asked_ns = self._step("asked", params=dict(self.fault.params))

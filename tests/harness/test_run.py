@@ -271,12 +271,14 @@ def test_faults_the_plan_kept_apart_do_not_meet(tmp_path: Path) -> None:
         world.restarts = True
         world.restart(0)
 
-    world.call_at(4 * SECOND_NS, come_back)
+    world.call_at(6 * SECOND_NS, come_back)
     assert world.run(lambda: nemesis.over, 20 * SECOND_NS)
     times = {(name, step): time_ns for name, step, time_ns in steps_of(tmp_path)}
-    assert times["b", "asked"] >= times["a", "undone"] >= 4 * SECOND_NS
+    assert times["b", "asked"] >= times["a", "undone"] >= 6 * SECOND_NS
     assert ("b", "took-effect") in times
-    assert times["b", "undo-asked"] >= 5 * SECOND_NS
+    assert times["b", "undo-asked"] - times["b", "asked"] >= 1 * SECOND_NS, (
+        "half its length, though its time is over"
+    )
 
 
 @pytest.mark.parametrize(
