@@ -129,13 +129,6 @@ def root_digest(pages: int, group_digests: Sequence[Digest]) -> Digest:
     return digest_of(b"store", pages.to_bytes(4, "big"), b"".join(group_digests))
 
 
-def store_digest(page_digests: Sequence[Digest]) -> Digest:
-    """Of a store, from the digests of its pages."""
-    starts = range(0, len(page_digests), GROUP_PAGES)
-    groups = [group_digest(page_digests[start : start + GROUP_PAGES]) for start in starts]
-    return root_digest(len(page_digests), groups)
-
-
 def groups_for(pages: int) -> int:
     """How many groups so many pages have."""
     return -(-pages // GROUP_PAGES)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SCHEMA = "traitor/trace/1"
-MINOR = 3
+MINOR = 4
 """Raised with every kind or field added. Readers ignore what they do not know."""
 CORE, BASE, DEBUG = "core", "base", "debug"
 _HEX_DIGITS = frozenset("0123456789abcdef")
