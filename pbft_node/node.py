@@ -123,7 +123,7 @@ def _run(config: ReplicaConfig, opened: Opened) -> None:
     replica = Replica(cluster, me, config.keyring, service)
     replica.traces_debug = config.trace_level == "debug"
     runtime = Runtime(replica, opened.log, transport, trace)
-    runtime.tell = _Teller().tell
+    runtime.turns.tell = _Teller().tell
     runtime.metrics = _metrics(config, replica, runtime, opened.log, transport)
     try:
         nonce = os.urandom(NONCE_BYTES)  # noqa: TID251  the core has no chance of its own

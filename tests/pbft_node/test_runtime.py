@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from pbft_node import runtime as runtime_module
 from pbft_node import wal
 from pbft_node.core.effects import (
     CancelTimer,
@@ -34,6 +33,7 @@ from pbft_node.errors import HaltedError, LogError
 from pbft_node.runtime import Runtime
 from pbft_node.trace import TraceFile
 from pbft_node.transport import AddressBook, UdpTransport
+from pbft_node.turns import MAX_TIMERS_PER_TURN
 
 CLUSTER = b"c" * 16
 MS = 1_000_000
@@ -175,7 +175,7 @@ def test_timer_without_delay_does_not_hold_up_the_loop() -> None:
     recorder: Any = Recorder()
     driver = Runtime(script, recorder, recorder, None, clock_ns=lambda: 5)
     driver.turn([Started()])
-    assert len(script.seen) <= runtime_module.MAX_TIMERS_PER_TURN + 1
+    assert len(script.seen) <= MAX_TIMERS_PER_TURN + 1
 
 
 class Cluster:

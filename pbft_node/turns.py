@@ -1,0 +1,139 @@
+"""What one replica does in a turn, without a loop, a socket or a clock: the part that every driver shares.
+
+``step`` hands an event to the core and gathers what comes of it: records wait in the log, lines in the trace,
+datagrams in the outbox; timers are set. ``finish`` ends the turn, in this order: records to the log with one
+sync, lines to the trace with one write, then what is to leave. So nothing leaves before what it promises is
+durable, and one sync serves many messages (group commit). A ``Halt``, a failing log or an exception of the
+core ends the process with nothing of that turn sent.
+
+``runtime`` turns under epoll in real time, ``lockstep`` when it is told to and at the time it is told, and a
+simulation does so with objects: the same events give the same bytes in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from .core.effects import (
+    CancelTimer,
+    Compact,
+    Completed,
+    Effect,
+    Halt,
+    Persist,
+    Rejected,
+    Send,
+    SetTimer,
+    Trace,
+)
+from .core.events import Event
+from .core.retransmission import OTHER_PARAMETERS
+from .errors import HaltedError
+from .meter import Meter
+from .timers import Timers
+from .trace import TraceFile
+
+MAX_TIMERS_PER_TURN = 1024
+TOLD = ("silent", "recovered", "alarm")
+
+
+class Machine(Protocol):
+    """A replica: the core's contract."""
+
+    def handle(self, event: Event, now_ns: int) -> Sequence[Effect]:
+        """What happened, and when; what to do about it, in order."""
+
+
+class LogLike(Protocol):
+    """What a turn needs of a log (``wal.Log``, or a model of one)."""
+
+    def append(self, record: bytes) -> None:
+        """Durable after the next ``sync``."""
+
+    def sync(self) -> None:
+        """Everything appended is durable."""
+
+    def compact(self, records: Sequence[bytes]) -> None:
+        """Replace everything by these, atomically and now."""
+
+
+class Turns:
+    """One life of a replica, turn by turn. Times are those of the driver's clock, in ns."""
+
+    def __init__(self, machine: Machine, log: LogLike, trace: TraceFile | None) -> None:
+        self._machine = machine
+        self._log = log
+        self._trace = trace
+        self._timers = Timers()
+        self._outbox: list[Send] = []
+        self._halt: str | None = None
+        self.meter = Meter()
+        self.tell: Callable[[str, Mapping[str, object]], None] = lambda kind, fields: None
+        """Hears of ``TOLD``, and as ``rejected`` of peers configured otherwise."""
+
+    def step(self, event: Event, now_ns: int) -> None:
+        """One event enters, its effects leave: the place for a journal of inputs and outputs."""
+        if self._halt is not None:
+            return
+        for effect in self._machine.handle(event, now_ns):
+            if type(effect) is Send:  # most of them
+                self._outbox.append(effect)
+            else:
+                self._take(effect, now_ns)
+
+    def fire_due(self, now_ns: int) -> None:
+        """The timers that are due by now, earliest first."""
+        for _ in range(MAX_TIMERS_PER_TURN):
+            due_ns = self._timers.next_due_ns()
+            if due_ns is None or due_ns > now_ns:
+                return
+            fired = self._timers.take_due(now_ns)
+            assert fired is not None, "it is due"
+            self.meter.timer_late_ns.add(now_ns - due_ns)
+            self.step(fired, now_ns)
+
+    def finish(self, now_ns: int) -> list[Send]:
+        """The turn's end: all of it is on disk, or an error says why not. What may leave now."""
+        self._log.sync()
+        if self._trace:
+            self._trace.end_interval(now_ns)
+            self._trace.flush()
+        if self._halt is not None:
+            raise HaltedError(
+                f"halted: {self._halt}. See its trace for what led there before you start it again"
+            )
+        outbox, self._outbox = self._outbox, []
+        self.meter.send(outbox)
+        return outbox
+
+    def next_due_ns(self) -> int | None:
+        """When the earliest timer is due; None when none runs."""
+        return self._timers.next_due_ns()
+
+    def _take(self, effect: Effect, now_ns: int) -> None:
+        match effect:
+            case Persist(record):
+                self._log.append(record)
+            case SetTimer(name, generation, delay_ns):
+                self._timers.set(name, generation, now_ns + delay_ns)
+            case CancelTimer(name):
+                self._timers.cancel(name)
+            case Trace(kind, fields):
+                self.meter.trace(kind, fields)
+                if kind in TOLD:
+                    self.tell(kind, fields)
+                if self._trace:
+                    self._trace.add(now_ns, kind, fields)
+            case Rejected():
+                self.meter.reject(effect)
+                if effect.reason == OTHER_PARAMETERS:
+                    self.tell("rejected", {"sender": effect.sender, "reason": effect.reason})
+                if self._trace:
+                    self._trace.rejected(now_ns, effect)
+            case Compact(records):
+                self._log.compact(records)
+            case Halt(reason):
+                self._halt = reason
+            case Completed():
+                raise AssertionError("a replica completed a client's operation")
