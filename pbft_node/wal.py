@@ -73,6 +73,8 @@ class Log:
         self._durability = durability
         self._index = index
         self._waiting: list[bytes] = []
+        self._replaces_all = False
+        """What waits begins a new file (``compact``)."""
         self.writes = self.write_ns = 0
         """Group commits, and the time they took."""
 
@@ -93,9 +95,15 @@ class Log:
         self._waiting.clear()
         begin_ns = time.monotonic_ns()
         try:
-            _write_all(self._descriptor, data)
-            if self._durability == "fsync":
-                os.fdatasync(self._descriptor)
+            if self._replaces_all:
+                self._replaces_all = False
+                descriptor = _replace(self.path, data, sync=self._durability == "fsync")
+                os.close(self._descriptor)
+                self._descriptor = descriptor
+            else:
+                _write_all(self._descriptor, data)
+                if self._durability == "fsync":
+                    os.fdatasync(self._descriptor)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
         self.writes += 1
@@ -106,18 +114,13 @@ class Log:
         return os.fstat(self._descriptor).st_size
 
     def compact(self, records: Sequence[bytes]) -> None:
-        """Replace everything, also what waits, by ``records``; a crash leaves the old log or the new one."""
+        """With the next ``sync``: replace everything, also what waits, by ``records`` and what is appended
+        after them. A crash leaves the old log or the new one."""
         self._waiting.clear()
         if self._durability == "none":
             return
-        parts = [_header(*self._identity, 0)]
-        parts.extend(_record(record, index, self._start) for index, record in enumerate(records))
-        try:
-            descriptor = _replace(self.path, b"".join(parts), sync=self._durability == "fsync")
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
-        os.close(self._descriptor)
-        self._descriptor = descriptor
+        self._replaces_all = True
+        self._waiting.append(image(*self._identity, records))
         self._index = len(records)
 
     def close(self) -> None:
@@ -191,6 +194,16 @@ def open_log(path: Path, cluster_id: bytes, replica: int, durability: str) -> Op
     return Opened(log, contents.records, len(data) - contents.end)
 
 
+def image(
+    cluster_id: bytes, replica: int, salt: int, records: Sequence[bytes], *, volatile: bool = False
+) -> bytes:
+    """The bytes of a log with these records."""
+    start = _crc_start(salt)
+    parts = [_header(cluster_id, replica, salt, FLAG_VOLATILE if volatile else 0)]
+    parts.extend(_record(record, index, start) for index, record in enumerate(records))
+    return b"".join(parts)
+
+
 def start_over(
     path: Path, identity: tuple[bytes, int, int], durability: str, records: Sequence[bytes]
 ) -> tuple[Opened, Path | None]:
@@ -199,14 +212,12 @@ def start_over(
     ``identity``: cluster id, replica, salt. There is no moment at which a log lies there that says less.
     """
     aside = None
-    data = _header(*identity, FLAG_VOLATILE if durability == "none" else 0)
-    start = _crc_start(identity[2])
-    if durability != "none":  # without any, the header alone says that all is lost
-        data += b"".join(_record(record, index, start) for index, record in enumerate(records))
+    volatile = durability == "none"  # then the header alone says that all is lost
+    data = image(*identity, () if volatile else records, volatile=volatile)
     try:
         with contextlib.suppress(FileNotFoundError):
             aside = _keep_aside(path)
-        descriptor = _replace(path, data, sync=durability != "none")
+        descriptor = _replace(path, data, sync=not volatile)
     except OSError as error:
         raise _cannot_write(path, error) from None
     log = Log(path, descriptor, identity, durability, len(records))

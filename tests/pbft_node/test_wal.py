@@ -93,6 +93,7 @@ def test_durability_write_leaves_the_disk_alone(path: Path, monkeypatch: pytest.
     write(path)
     opened = open_(path)
     opened.log.compact([b"one"])
+    opened.log.sync()
     opened.log.close()
     assert reopened(path) == (b"one",)
 
@@ -223,6 +224,15 @@ def test_compaction_replaces_everything_and_the_log_goes_on(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["wal"]
 
 
+def test_compaction_waits_for_the_sync_like_everything_else(path: Path) -> None:
+    write(path)
+    opened = open_(path, "fsync")
+    opened.log.compact([b"checkpoint"])
+    opened.log.append(b"after")
+    opened.log.close()
+    assert reopened(path) == RECORDS
+
+
 @pytest.mark.parametrize("moment", ["write", "fsync", "rename"])
 def test_crash_in_compaction_leaves_the_old_log(
     path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
@@ -235,8 +245,9 @@ def test_crash_in_compaction_leaves_the_old_log(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, moment, fail)
+        opened.log.compact([b"new"])
         with pytest.raises(LogError, match=r"No space left on device.*may not be promised"):
-            opened.log.compact([b"new"])
+            opened.log.sync()
     opened.log.close()
     assert path.with_name("wal.new").exists()
     assert reopened(path) == RECORDS
@@ -270,6 +281,7 @@ def test_one_process_at_a_time(path: Path) -> None:
     with pytest.raises(MachineError, match="another process has this log open"):
         open_(path)
     opened.log.compact([b"still locked behind the new name"])
+    opened.log.sync()
     with pytest.raises(MachineError, match="another process"):
         open_(path)
     opened.log.close()
