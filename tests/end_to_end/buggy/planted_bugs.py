@@ -1,17 +1,16 @@
-"""Bugs planted on purpose into replica processes, to see the judge find them. Tests only; nothing of the
-product knows of them.
+"""Bugs planted on purpose into replicas, to see the judge find them. Tests only; nothing of the product
+knows of them.
 
-A run is given a `sitecustomize.py` on its PYTHONPATH that calls `plant`. Only processes started as
-`python -m pbft_node --config …/replicas/<id>/config.json` are touched, and of those only the chosen ids. A
-bug overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so on standard error.
+A run is given a `sitecustomize.py` on its PYTHONPATH that calls `plant`. It puts itself in the place of
+`pbft_node.assembly.make_replica`, where every driver and every world makes its replicas, and gives the chosen
+ids another class. A bug overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so
+in the replica's `stderr.log`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 Rule = Callable[..., Any]
@@ -19,18 +18,22 @@ PLANTED = "planted test bug"
 
 
 def plant(bug: str, replicas: Collection[int] | None) -> None:
-    """Override the bug's rule in this process, if it is one of these replicas (None: all)."""
-    words = sys.orig_argv
-    if "pbft_node" not in words or "--config" not in words:
-        return
-    me = int(Path(words[words.index("--config") + 1]).parent.name)
-    if replicas is not None and me not in replicas:
-        return
+    """Override the bug's rule in every replica with one of these ids (None: all) that this process makes, and
+    the processes it forks."""
+    from pbft_node import assembly
     from pbft_node.core.replica import Replica
 
     name, broken = BUGS[bug]
-    setattr(Replica, name, broken(getattr(Replica, name)))
-    print(f"{PLANTED}: {bug}: {name} of replica {me}", file=sys.stderr, flush=True)
+    kind = type("Planted", (Replica,), {name: broken(getattr(Replica, name))})
+    correct = assembly.make_replica
+
+    def make_replica(config: Any, report: Callable[[str], None]) -> Replica:
+        if replicas is not None and config.replica not in replicas:
+            return correct(config, report)
+        report(f"{PLANTED}: {bug}: {name} of replica {config.replica}")
+        return correct(config, report, kind)
+
+    assembly.make_replica = make_replica
 
 
 def _no_client_table(correct: Rule) -> Rule:
