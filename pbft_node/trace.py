@@ -27,23 +27,14 @@ _EVERYTHING_ELSE = Rejected(None, "datagram", f"of more than {MAX_KINDS} kinds i
 _encode = JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
-class TraceFile:
-    """An open trace. Nothing is written before ``flush``."""
+class TraceLines:
+    """The lines of one life of a replica, wherever they go."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._waiting: list[str] = []
         self._rejected: dict[Rejected, int] = {}
         self._debug_lines = 0
         self._interval_end_ns = 0
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise MachineError(
-                f"{path}: cannot open the trace: {error.strerror}. Correct 'trace' there"
-            ) from None
-        self.cut_bytes = _cut_torn_line(self._descriptor)
-        """Length of a last line that a crash had torn."""
 
     def add(self, now_ns: int, kind: str, fields: Mapping[str, object]) -> None:
         """One protocol fact."""
@@ -77,12 +68,46 @@ class TraceFile:
             self.add(now_ns, "debug-dropped", {"count": dropped})
         self._interval_end_ns = now_ns + INTERVAL_NS
 
+    def end_life(self, now_ns: int) -> None:
+        """Write the counts of the interval under way, too."""
+        self._interval_end_ns = now_ns
+        self.end_interval(now_ns)
+
+    def take(self) -> list[str]:
+        """What was added since, oldest first, without newlines."""
+        lines, self._waiting = self._waiting, []
+        return lines
+
+    def _add_rejected(self, now_ns: int, effect: Rejected, count: int) -> None:
+        fields = {
+            "sender": effect.sender,
+            "message": effect.message,
+            "reason": effect.reason[:MAX_REASON_CHARACTERS],
+        }
+        self.add(now_ns, "rejected", fields if count == 1 else {**fields, "count": count})
+
+
+class TraceFile(TraceLines):
+    """An open trace. Nothing is written before ``flush``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise MachineError(
+                f"{path}: cannot open the trace: {error.strerror}. Correct 'trace' there"
+            ) from None
+        self.cut_bytes = _cut_torn_line(self._descriptor)
+        """Length of a last line that a crash had torn."""
+
     def flush(self) -> None:
         """Everything added reaches the kernel, or MachineError: a trace with gaps tells a false story."""
-        if not self._waiting:
+        lines = self.take()
+        if not lines:
             return
-        view = memoryview(("\n".join(self._waiting) + "\n").encode())
-        self._waiting.clear()
+        view = memoryview(("\n".join(lines) + "\n").encode())
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
@@ -93,21 +118,12 @@ class TraceFile:
 
     def finish(self, now_ns: int) -> None:
         """Write everything, the counts of the interval under way included."""
-        self._interval_end_ns = now_ns
-        self.end_interval(now_ns)
+        self.end_life(now_ns)
         self.flush()
 
     def close(self) -> None:
         """Let go of the file. What waits is lost: it tells of things that were not made durable."""
         os.close(self._descriptor)
-
-    def _add_rejected(self, now_ns: int, effect: Rejected, count: int) -> None:
-        fields = {
-            "sender": effect.sender,
-            "message": effect.message,
-            "reason": effect.reason[:MAX_REASON_CHARACTERS],
-        }
-        self.add(now_ns, "rejected", fields if count == 1 else {**fields, "count": count})
 
 
 def _cut_torn_line(descriptor: int) -> int:
