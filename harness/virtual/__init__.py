@@ -1,0 +1,1 @@
+"""Virtual worlds: one scheduler with a virtual clock and a virtual network, driven by the seed."""
