@@ -43,7 +43,7 @@ def run_here(folder: Path, quiet: bool) -> int:
     plan = read_plan(folder / "plan.json")
     record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
     adapter = _adapter(plan)
-    _prepare(folder, adapter.genesis)
+    prepare(folder, adapter.genesis)
     programs = [adapter.prepare(replica, folder / "replicas" / str(replica)) for replica in range(plan.nodes)]
     world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs)
     watch = Watch(world, folder)
@@ -91,7 +91,8 @@ def _adapter(plan: Plan) -> PbftNodeAdapter:
     )
 
 
-def _prepare(folder: Path, genesis: Genesis) -> None:
+def prepare(folder: Path, genesis: Genesis) -> None:
+    """What of the cluster is not a replica's own: the public keys. Raises HarnessError."""
     try:
         (folder / "keys").mkdir(exist_ok=True)
     except OSError as error:

@@ -1,0 +1,64 @@
+"""One replica's machine as the scheduler sees it: a process that is told everything, the time included.
+
+Everything a process does outside itself it does at the end of a turn, and answers there. So a kill between
+deliveries loses exactly the turn that was open, whether the process is real or an object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process ended by itself."""
+
+    code: int | None
+    signal: int | None
+    last_lines: tuple[str, ...]
+    """Of what it said on standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """What a turn came to."""
+
+    sends: Sequence[tuple[int, bytes]]
+    """(principal, datagram), in order."""
+    next_due_ns: int | None
+    """When its earliest timer is due; None when none runs."""
+    ended: Ended | None = None
+    """It is no more; then nothing was sent."""
+
+
+class Host(Protocol):
+    """At most one process at a time. Errors of the harness' own are HarnessError."""
+
+    def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
+        """A new process on the log that is there. It opens its first turn with ``Started``."""
+
+    def deliver(self, now_ns: int, datagram: bytes) -> None:
+        """An event of the open turn."""
+
+    def fire_due(self, now_ns: int) -> None:
+        """The timers that are due, in the open turn."""
+
+    def end_turn(self, now_ns: int) -> TurnEnd:
+        """Records, trace, and what leaves."""
+
+    def kill(self) -> None:
+        """``SIGKILL``: it is dead when this returns, and an open turn never was. Harmless when dead."""
+
+    def pause(self) -> None:
+        """``SIGSTOP``: it stands still when this returns. Harmless when dead."""
+
+    def resume(self) -> None:
+        """``SIGCONT``. Harmless when it runs."""
+
+    def is_up(self) -> bool:
+        """Has this life begun to work? Asked only after its first turn."""
+
+    def close(self) -> None:
+        """End the process if there is one, and let go of everything but the files. Idempotent."""

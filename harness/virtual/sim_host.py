@@ -1,0 +1,119 @@
+"""A replica as an object in this process: the same turns as the real one, on a modelled log.
+
+It reads the ``config.json`` a real process would read and writes the trace a real process would write. The
+replicas of one simulation share what they know of good signatures: verifying is a pure function, so asking
+it again costs time and shows nothing. A bug of the core ends the object as it would end the process.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from harness.virtual.host import Ended, TurnEnd
+from harness.virtual.memory_log import MemoryLog
+from pbft_node import assembly
+from pbft_node.config import ReplicaConfig
+from pbft_node.core.events import Received, Started
+from pbft_node.errors import EXIT_BUG, NodeError
+from pbft_node.trace import TraceFile
+from pbft_node.turns import Turns
+
+LAST_LINES = 20
+
+
+class SimHost:
+    """See ``Host``."""
+
+    def __init__(self, config: ReplicaConfig, folder: Path) -> None:
+        self._config = config
+        self._said = folder / "stderr.log"
+        cluster = config.cluster
+        self._log = MemoryLog((cluster.cluster_id, config.replica, config.log_salt), config.durability)
+        self._trace: TraceFile | None = None
+        self._turns: Turns | None = None
+        self._ended: Ended | None = None
+        self._lives = 0
+        self._told_recovered = self._recovered = False
+
+    def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
+        """See ``Host``."""
+        assert self._turns is None, "it runs already"
+        config = self._config
+        self._lives += 1
+        self._ended, self._told_recovered, self._recovered = None, False, False
+        self._trace = None if config.trace is None else TraceFile(config.trace)
+        try:
+            replica = assembly.make_replica(config, self._say)
+            self._turns = Turns(replica, self._log, self._trace)
+            self._turns.tell = self._tell
+            self._turns.step(Started(self._log.open(), wall_offset_ns, nonce), now_ns)
+        except Exception as error:
+            self._end(error)
+
+    def deliver(self, now_ns: int, datagram: bytes) -> None:
+        """See ``Host``."""
+        if self._turns is not None:
+            try:
+                self._turns.step(Received(datagram), now_ns)
+            except Exception as error:
+                self._end(error)
+
+    def fire_due(self, now_ns: int) -> None:
+        """See ``Host``."""
+        if self._turns is not None:
+            try:
+                self._turns.fire_due(now_ns)
+            except Exception as error:
+                self._end(error)
+
+    def end_turn(self, now_ns: int) -> TurnEnd:
+        """See ``Host``."""
+        if self._turns is not None:
+            try:
+                sends = [(send.to, send.data) for send in self._turns.finish(now_ns)]
+                self._recovered = self._told_recovered
+                return TurnEnd(sends, self._turns.next_due_ns())
+            except Exception as error:
+                self._end(error)
+        return TurnEnd((), None, self._ended)
+
+    def kill(self) -> None:
+        """See ``Host``."""
+        self._turns = None
+        if self._trace is not None:
+            self._trace.close()
+            self._trace = None
+
+    def pause(self) -> None:
+        """See ``Host``: an object stands still between calls."""
+
+    def resume(self) -> None:
+        """See ``Host``."""
+
+    def is_up(self) -> bool:
+        """See ``Host``. One that forgets its promises has no vote before it recovered."""
+        forgetful = self._config.durability == "none" and self._lives > 1
+        return self._turns is not None and (self._recovered or not forgetful)
+
+    def close(self) -> None:
+        """See ``Host``."""
+        self.kill()
+        self._log.write(self._config.log)
+
+    def _tell(self, kind: str, _fields: object) -> None:
+        self._told_recovered = self._told_recovered or kind == "recovered"
+
+    def _end(self, error: Exception) -> None:
+        """As ``pbft_node.node`` would: an exit code, and the reason on standard error."""
+        self.kill()
+        if isinstance(error, NodeError):
+            code, text = error.exit_code, f"stopped: {error}"
+        else:
+            code, text = EXIT_BUG, "".join(traceback.format_exception(error)).rstrip()
+        self._say(text)
+        self._ended = Ended(code, None, tuple(text.splitlines()[-LAST_LINES:]))
+
+    def _say(self, text: str) -> None:
+        with self._said.open("a", encoding="utf-8") as file:
+            file.write(f"simulated replica {self._config.replica}: {text}\n")

@@ -1,0 +1,92 @@
+"""A run in virtual time, in this process: the counterpart of ``live_run``, without a sandbox.
+
+Reads ``plan.json`` from the folder, makes the cluster and its keys from the seed, and runs. SIGINT and
+SIGTERM stop the run in order; a second one at once.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from harness.cluster_settings import DURABILITY
+from harness.console import tell
+from harness.errors import HarnessError
+from harness.live_run import LAST_CLIENT_ID, client_port, prepare
+from harness.plan import Plan
+from harness.plan_file import read_plan
+from harness.progress import make_progress
+from harness.run import Run
+from harness.run_record import RunRecord
+from harness.store import utc_now
+from harness.topology import client_address, replica_address
+from harness.virtual.host import Host
+from harness.virtual.settings import Virtual
+from harness.virtual.sim_host import SimHost
+from harness.virtual.world import VirtualWorld
+from pbft_node.config import load_replica
+from pbft_node.core.types import FIRST_CLIENT_ID
+from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
+
+
+def run_virtual(folder: Path, quiet: bool) -> int:
+    """Carry out the plan of a run folder in ``sim`` or ``lockstep``. Returns the exit code."""
+    plan = read_plan(folder / "plan.json")
+    record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
+    genesis = _genesis(plan)
+    prepare(folder, genesis)
+    world = make_world(plan, genesis, folder)
+    run = Run(plan, world, client_port(genesis), folder, record, make_progress(quiet))
+    with _stopped_by_signals(world):
+        code = run.execute()
+    for error in dict.fromkeys(record.harness_errors):
+        tell(f"traitor: {error}")
+    return code
+
+
+def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
+    """The world of a plan; its replicas' files in ``folder``."""
+    virtual = getattr(plan, "virtual", None) or Virtual()
+    if not isinstance(virtual, Virtual):
+        raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
+    verified: dict[bytes, None] = {}
+
+    def host(replica: int) -> Host:
+        place = folder / "replicas" / str(replica)
+        durability = str(plan.cluster[DURABILITY])
+        config = load_replica(write_replica(genesis, replica, place, durability=durability))
+        config.keyring.share(verified)
+        return SimHost(config, place)
+
+    return VirtualWorld(name=plan.world, n=plan.nodes, f=plan.f, seed=plan.seed, virtual=virtual, host=host)
+
+
+def _genesis(plan: Plan) -> Genesis:
+    """As live: the same seed makes the same keys."""
+    return make_genesis(
+        plan.make_cluster(),
+        plan.seed,
+        [replica_address(replica) for replica in range(plan.nodes)],
+        [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
+    )
+
+
+@contextmanager
+def _stopped_by_signals(world: VirtualWorld) -> Iterator[None]:
+    """While the run lasts."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if world.stopped:
+            raise KeyboardInterrupt
+        world.stop(f"stopped by {signal.Signals(number).name}")
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

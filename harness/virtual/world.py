@@ -1,0 +1,225 @@
+"""A world whose time and network are calls of one scheduler: ``sim`` and ``lockstep``.
+
+    client or replica --links--> cut? --network--> lost, late, twice? --scheduler--> machine or client
+
+The two differ in the hosts only: objects of this process, or real processes. Everything that happens, happens
+in one order that follows from the plan, so the same plan gives the same run in both, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+from harness.errors import HarnessError
+from harness.virtual.host import Ended, Host
+from harness.virtual.links import Links
+from harness.virtual.machine import SIGKILL, Machine
+from harness.virtual.network import Network
+from harness.virtual.scheduler import Scheduler, VirtualTimer
+from harness.virtual.settings import CLIENTS, Virtual
+from harness.world import Exit
+from nemesis.machinery import Link, ProcessState
+from pbft_node.core.types import is_client
+
+WALL_OFFSET_NS = 1_000_000_000 * 10**9
+"""Virtual time 0 on the replicas' wall clocks: 2001-09-09 01:46:40 UTC."""
+READY_NS = 20_000_000_000
+NONCE_BYTES = 16
+
+
+class VirtualWorld:
+    """See ``World``. ``host`` makes the machine of a replica when the world is set up."""
+
+    capabilities = frozenset({"kill", "pause", "cut"})
+
+    def __init__(
+        self, *, name: str, n: int, f: int, seed: int, virtual: Virtual, host: Callable[[int], Host]
+    ) -> None:
+        self.name = name
+        self.n, self.f = n, f
+        self.scheduler = Scheduler()
+        self.links = Links(n)
+        self._seed = seed
+        self._virtual = virtual
+        self._network = Network(seed, virtual, n)
+        self._make_host = host
+        self._machines: list[Machine] = []
+        self._receive: Callable[[bytes], None] = lambda datagram: None
+        self._primary: Callable[[], int] = lambda: 0
+        self._exits: list[Exit] = []
+        self._ask = True
+        """Something happened that the condition of the current ``run`` may rest on."""
+        self._torn_down = False
+        self.stopped: str | None = None
+
+    # Life
+
+    def set_up(self) -> None:
+        """See ``World``."""
+        try:
+            for replica in range(self.n):
+                self._machines.append(self._new_machine(replica))
+            for machine in self._machines:
+                machine.boot(0)
+            self._await_up()
+        except BaseException:
+            self.tear_down()
+            raise
+
+    def _await_up(self) -> None:
+        while not all(machine.is_up() for machine in self._machines):
+            for ended in self._exits:
+                lines = "\n  ".join((f"it ended with exit code {ended.code}", *ended.last_lines))
+                raise HarnessError(f"replica {ended.replica} did not come up: {lines}")
+            if not self.scheduler.step(READY_NS):
+                raise HarnessError(f"the replicas did not come up within {READY_NS // 10**9} s")
+
+    def tear_down(self) -> None:
+        """See ``World``."""
+        if not self._torn_down:
+            self._torn_down = True
+            self.scheduler.clear()
+            for machine in self._machines:
+                machine.host.close()
+
+    def _new_machine(self, replica: int) -> Machine:
+        return Machine(
+            replica,
+            self._make_host(replica),
+            self.scheduler,
+            self._virtual.turn_ns,
+            self._leave,
+            self._replica_ended,
+            self._birthright,
+        )
+
+    def _birthright(self, replica: int, incarnation: int) -> tuple[int, bytes]:
+        """Wall clock and nonce of a life: nobody else's, and the same in every run of the plan."""
+        name = f"traitor/{self._seed}/nonce/{replica}/{incarnation}"
+        return WALL_OFFSET_NS, hashlib.sha256(name.encode()).digest()[:NONCE_BYTES]
+
+    # Time
+
+    def now_ns(self) -> int:
+        """See ``Machinery``: since the world began."""
+        return self.scheduler.now_ns
+
+    def call_at(self, at_ns: int, callback: Callable[[], None]) -> VirtualTimer:
+        """See ``World``."""
+        timer = VirtualTimer(callback)
+        self.scheduler.at(at_ns, self._call, timer)
+        return timer
+
+    def _call(self, timer: VirtualTimer) -> None:
+        timer()
+        self._ask = True
+
+    def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
+        """See ``World``."""
+        self._ask = True
+        while self.stopped is None:
+            if self._ask:
+                self._ask = False
+                if until():
+                    return True
+            if not self.scheduler.step(deadline_ns):
+                return False
+        return False
+
+    def stop(self, reason: str) -> None:
+        """See ``World``. Safe in a signal handler."""
+        if self.stopped is None:
+            self.stopped = reason
+
+    def lag(self) -> tuple[int, int]:
+        """See ``World``: virtual time waits for the harness."""
+        return 0, 0
+
+    # Datagrams
+
+    def on_datagram(self, callback: Callable[[bytes], None]) -> None:
+        """See ``World``."""
+        self._receive = callback
+
+    def send(self, replica: int, datagram: bytes) -> None:
+        """See ``World``."""
+        self._transmit(CLIENTS, replica, datagram)
+
+    def _leave(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
+        """What a replica sent, addressed to principals."""
+        for to, datagram in sends:
+            if 0 <= to < self.n:
+                self._transmit(replica, to, datagram)
+            elif is_client(to):
+                self._transmit(replica, CLIENTS, datagram)
+
+    def _transmit(self, source: int, target: int, datagram: bytes) -> None:
+        nth, is_cut = self.links.give(source, target)
+        if is_cut:
+            return
+        scheduler = self.scheduler
+        for delay_ns in self._network.fate(source, target, nth, len(datagram)):
+            scheduler.at(scheduler.now_ns + delay_ns, self._arrive, target, datagram)
+
+    def _arrive(self, target: int, datagram: bytes) -> None:
+        if target == CLIENTS:
+            self._receive(datagram)
+            self._ask = True
+        else:
+            self._machines[target].arrive(datagram)
+
+    # Replicas
+
+    def kill(self, replica: int) -> None:
+        """See ``Machinery``."""
+        if self._machines[replica].kill():
+            self._add_exit(replica, None, SIGKILL, True, ())
+
+    def restart(self, replica: int) -> None:
+        """See ``Machinery``."""
+        if self._machines[replica].state == "dead":
+            self._machines[replica].boot(self._virtual.restart_ns)
+
+    def pause(self, replica: int) -> None:
+        """See ``Machinery``."""
+        self._machines[replica].pause()
+
+    def resume(self, replica: int) -> None:
+        """See ``Machinery``."""
+        self._machines[replica].resume()
+
+    def process(self, replica: int) -> ProcessState:
+        """See ``Machinery``. It has no pid: that would not be the same in another run."""
+        return self._machines[replica].process()
+
+    def exits(self) -> tuple[Exit, ...]:
+        """See ``World``."""
+        return tuple(self._exits)
+
+    def _replica_ended(self, replica: int, ended: Ended) -> None:
+        self._add_exit(replica, ended.code, ended.signal, False, ended.last_lines)
+        self._ask = True
+
+    def _add_exit(
+        self, replica: int, code: int | None, signal: int | None, expected: bool, lines: tuple[str, ...]
+    ) -> None:
+        self._exits.append(Exit(replica, self.now_ns(), code, signal, expected, lines))
+
+    def primary_from(self, source: Callable[[], int]) -> None:
+        """See ``World``."""
+        self._primary = source
+
+    def primary_hint(self) -> int:
+        """See ``Machinery``."""
+        return self._primary() % self.n
+
+    # Links
+
+    def cut(self, owner: str, links: frozenset[Link]) -> None:
+        """See ``Machinery``."""
+        self.links.cut(owner, links)
+
+    def blocked(self) -> Mapping[Link, int]:
+        """See ``Machinery``."""
+        return self.links.blocked()
