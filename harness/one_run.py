@@ -8,20 +8,16 @@ folder is judged, and nothing but the folder stays.
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import shlex
 import shutil
 import signal
 import stat
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from harness import sandbox, store
 from harness.console import tell
@@ -34,7 +30,6 @@ from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
 
 VIRTUAL_WORLDS = ("lockstep", "sim")
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 RunWorld = Callable[[Path, bool], int]
 """Carries out the ``plan.json`` of a folder, quietly or not; the exit code."""
@@ -143,14 +138,15 @@ def _odd_files(folder: str, names: list[str]) -> list[str]:
 
 def virtual_world() -> RunWorld:
     """``sim`` and ``lockstep``, imported when they are wanted."""
-    return cast(RunWorld, importlib.import_module("harness.virtual.virtual_run").run_virtual)
+    from harness.virtual.virtual_run import run_virtual
+
+    return run_virtual
 
 
 def run_here(folder: Path, quiet: bool) -> int:
     """A virtual world, in this process. One that cannot even begin leaves no folder behind."""
     try:
-        with signals_kept():
-            code = virtual_world()(folder, quiet)
+        code = virtual_world()(folder, quiet)
     except UsageError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -165,21 +161,6 @@ def run_here(folder: Path, quiet: bool) -> int:
         note_crash(folder, f"the world failed with {type(error).__name__}: {error}")
         return EXIT_HARNESS
     return _noted(folder, code, "the world")
-
-
-@contextlib.contextmanager
-def signals_kept() -> Iterator[None]:
-    """A world that stops in order when it is told to sets its own handlers; afterwards ours are back."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
 
 
 def _run_inside(folder: Path, quiet: bool) -> int:
