@@ -78,8 +78,12 @@ def client_port(genesis: Genesis) -> ClientPort:
     return ClientPort(config.first, config.last, make, reply_client)
 
 
+def replica_environment() -> dict[str, str]:
+    """Of the harness' own, what its replicas get."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+
+
 def _adapter(plan: Plan) -> PbftNodeAdapter:
-    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     genesis = make_genesis(
         plan.make_cluster(),
         plan.seed,
@@ -87,7 +91,7 @@ def _adapter(plan: Plan) -> PbftNodeAdapter:
         [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
     )
     return PbftNodeAdapter(
-        genesis, environment | {"PYTHONHASHSEED": "0"}, durability=str(plan.cluster[DURABILITY])
+        genesis, replica_environment() | {"PYTHONHASHSEED": "0"}, durability=str(plan.cluster[DURABILITY])
     )
 
 

@@ -122,7 +122,7 @@ class ReplicaProcess:
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
             expected=self._expected,
-            last_lines=() if self._expected else self._last_lines(),
+            last_lines=() if self._expected else last_lines(self._log, self._log_start),
         )
         self._process, self._last = None, ended
         self._on_exit(ended)
@@ -175,16 +175,17 @@ class ReplicaProcess:
         port = self.program.ready_port
         return self.pid is not None and (port is None or listens(self.pid, port))
 
-    def _last_lines(self) -> tuple[str, ...]:
-        """Of this life's output."""
-        try:
-            with self._log.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(self._log_start, size - LAST_BYTES))
-                text = file.read(LAST_BYTES).decode("utf-8", "replace")
-        except OSError as problem:
-            return (f"(cannot read {self._log}: {problem.strerror})",)
-        return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-LAST_LINES:])
+
+def last_lines(log: Path, start: int) -> tuple[str, ...]:
+    """Of what a process wrote there, which began at ``start``."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - LAST_BYTES))
+            text = file.read(LAST_BYTES).decode("utf-8", "replace")
+    except OSError as problem:
+        return (f"(cannot read {log}: {problem.strerror})",)
+    return tuple(line[:LINE_CHARACTERS] for line in text.splitlines()[-LAST_LINES:])
 
 
 def began(trace: Path, start: int, since_ns: int, event: str = "started") -> bool:

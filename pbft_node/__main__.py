@@ -16,9 +16,24 @@ def main(arguments: list[str]) -> int:
             from . import node
 
             return node.main(Path(path), silent="--silent" in (arguments[0], *rest))
+        case ["--lockstep", number, "--config", path, *rest] if number.isdecimal() and rest in (
+            [],
+            ["--silent"],
+        ):
+            from . import lockstep
+
+            return lockstep.main(Path(path), int(number), silent=bool(rest))
+        case ["--nursery", number, parent] if _number(number) and _number(parent):
+            from . import nursery
+
+            return nursery.main(int(number), int(parent))
     from . import by_hand
 
     return by_hand.main(arguments)
+
+
+def _number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10
 
 
 if __name__ == "__main__":

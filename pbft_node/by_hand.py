@@ -65,7 +65,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pbft_node", description="A PBFT replica and client.")
+    parser = argparse.ArgumentParser(
+        prog="python -m pbft_node",
+        description="A PBFT replica and client.",
+        epilog="A harness in virtual time starts replicas with --lockstep FD --config FILE [--silent], or by "
+        "--nursery FD PARENT: pbft_node/lockstep.py, pbft_node/nursery.py.",
+    )
     parser.add_argument("--config", metavar="FILE", help="run the replica configured in this file")
     parser.add_argument(
         "--silent",

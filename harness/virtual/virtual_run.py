@@ -6,6 +6,7 @@ SIGTERM stop the run in order; a second one at once.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from types import FrameType
 from harness.cluster_settings import DURABILITY
 from harness.console import tell
 from harness.errors import HarnessError
-from harness.live_run import LAST_CLIENT_ID, client_port, prepare
+from harness.live_run import LAST_CLIENT_ID, client_port, prepare, replica_environment
 from harness.plan import Plan
 from harness.plan_file import read_plan
 from harness.progress import make_progress
@@ -23,7 +24,9 @@ from harness.run import Run
 from harness.run_record import RunRecord
 from harness.store import utc_now
 from harness.topology import client_address, replica_address
+from harness.virtual import nursery
 from harness.virtual.host import Host
+from harness.virtual.lockstep_host import LockstepHost
 from harness.virtual.settings import Virtual
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
@@ -58,10 +61,18 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
         place = folder / "replicas" / str(replica)
         durability = str(plan.cluster[DURABILITY])
         config = load_replica(write_replica(genesis, replica, place, durability=durability))
+        if plan.world == "lockstep":
+            return LockstepHost(config, place, nursery.shared(_environment()))
         config.keyring.share(verified)
         return SimHost(config, place)
 
     return VirtualWorld(name=plan.world, n=plan.nodes, f=plan.f, seed=plan.seed, virtual=virtual, host=host)
+
+
+def _environment() -> dict[str, str]:
+    """Of lockstep replicas. A service of the user's may hang on the order of sets, so that is fixed, unless
+    somebody fixes it otherwise."""
+    return {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"), **replica_environment()}
 
 
 def _genesis(plan: Plan) -> Genesis:
