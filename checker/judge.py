@@ -51,8 +51,11 @@ def judge_run(
     judges: Mapping[str, Judge] = JUDGES,
 ) -> Verdict:
     """Judge a run folder. Raises HistoryError if its history is malformed; nothing else."""
-    limits = limits or Limits()
-    folder = read_folder(path, model)
+    return judge_folder(read_folder(path, model), limits or Limits(), judges)
+
+
+def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] = JUDGES) -> Verdict:
+    """Judge a run folder that was read. Raises nothing."""
     found = _linearizability(folder.history, limits)
     lines = {"linearizability": found.line}
     for name, judge in judges.items():

@@ -12,7 +12,7 @@ from harness import store
 from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, UsageError
 from harness.judging import CheckLimits, judge, worst
-from harness.run_command import render_report
+from harness.one_run import render_report
 
 
 def check(path: Path, model: str | None, out: Path, as_json: bool, program: str) -> int:

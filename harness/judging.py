@@ -14,9 +14,13 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import EXIT_HARNESS, EXIT_USAGE, HarnessError, UsageError
 from harness.store import read_object
+
+if TYPE_CHECKING:
+    from checker.verdict import Verdict
 
 EXIT_VIOLATION = 1
 EXIT_UNKNOWN = 3
@@ -91,9 +95,13 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
     return _dead(died, out or path)
 
 
-def _in_the_child(memory_bytes: int) -> None:
-    """It dies with us, however we die: nobody would read what it finds."""
+def die_with_parent() -> None:
+    """However it dies: nobody would read what this child finds."""
     _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
+def _in_the_child(memory_bytes: int) -> None:
+    die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
 
 
@@ -120,12 +128,18 @@ def _how(code: int, stderr: str, limits: CheckLimits) -> str:
     return f"it ended with exit code {code}: {last}"
 
 
-def _dead(died: str, folder: Path) -> Judgement:
-    from checker.results import write_results
+def dead_verdict(died: str) -> Verdict:
+    """Nothing was found out."""
     from checker.verdict import NAMES, Verdict, unknown
 
     lines = tuple(unknown(name, f"the checker did not finish: {died}") for name in NAMES)
-    verdict = Verdict(lines=lines, operations={"ok": 0, "fail": 0, "info": 0, "by_function": {}})
+    return Verdict(lines=lines, operations={"ok": 0, "fail": 0, "info": 0, "by_function": {}})
+
+
+def _dead(died: str, folder: Path) -> Judgement:
+    from checker.results import write_results
+
+    verdict = dead_verdict(died)
     try:
         write_results(verdict, folder)
     except OSError as error:

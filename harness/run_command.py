@@ -1,4 +1,4 @@
-"""``traitor run``, from outside the sandbox: request -> plan -> run folder -> run -> verdict -> report.
+"""``traitor run``: request -> plan, and what is printed; ``one_run`` carries the plan out.
 
 The last lines on stdout are always the verdict, the report's path and the command that runs it again.
 """
@@ -9,22 +9,16 @@ import json
 import os
 import random
 import shlex
-import shutil
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import sandbox, store
+from harness import one_run, store
 from harness.console import say, tell
-from harness.errors import EXIT_HARNESS, HarnessError, UsageError
-from harness.judging import CheckLimits, Judgement, judge, worst
-from harness.own_service import check_own_service
+from harness.errors import UsageError
 from harness.plan import Plan, make_plan
-from harness.plan_file import plan_text, read_plan
+from harness.plan_file import read_plan
 from harness.request import SECOND_NS, counted
 from harness.run import EXIT_INTERRUPTED
-from harness.run_record import RunRecord, write_json, write_text
 from harness.spec import DEFAULTS, Spec, as_yaml_data, make_spec
 from harness.spec_file import overlay_settings, read_spec_file
 from workloads.parameters import settle
@@ -69,33 +63,47 @@ def run_command(asked: Asked) -> int:
     """Everything; the exit code."""
     request = _request(asked)
     plan = request.plan
-    check_own_service(plan.service, sandbox_environment())
-    missing = sandbox.available()
-    if missing:
-        raise HarnessError(f"no live run on this machine: {missing}", "See: traitor doctor")
+    one_run.check_possible(plan)
     folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())
-    origin = store.Origin(plan.name, plan.seed, asked.command, _reproduce(asked.program, request, folder))
-    try:
-        write_text(folder / "spec.yaml", request.spec_text)
-        write_text(folder / "plan.json", plan_text(plan))
-        store.seal(folder, origin)  # now: a run that dies says what it was and how to make it again
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    again = _again(asked.program, request, folder)
+    one_run.prepare(plan, folder, request.spec_text, store.Origin(plan.name, plan.seed, asked.command, again))
     tell(_headline(plan, folder))
     cores = len(os.sched_getaffinity(0))
-    if plan.nodes > MOST_PER_CORE * cores:
+    if plan.world not in one_run.VIRTUAL_WORLDS and plan.nodes > MOST_PER_CORE * cores:
         tell(f"note: {plan.nodes} replicas on {cores} cores will be slow; timeouts may be the machine's")
-    code = _run_inside(folder, asked.json)
-    try:
-        return _conclude(folder, origin, code, asked.json)
-    except KeyboardInterrupt:
-        again = f"{asked.program} check {shlex.quote(str(folder))}"
-        tell(f"traitor: interrupted while judging; what was recorded is on disk: {again}")
+    done = one_run.carry_out(plan, folder, asked.json)
+    if done.judgement is None:
+        check = f"{asked.program} check {shlex.quote(str(folder))}"
+        tell(f"traitor: interrupted while judging; what was recorded is on disk: {check}")
         return EXIT_INTERRUPTED
+    say(_as_json(done, plan.seed, again) if asked.json else _as_text(done, again))
+    return done.exit_code
 
 
-def _reproduce(program: str, request: Request, folder: Path) -> str:
+def _as_json(done: one_run.Done, seed: int, again: str) -> str:
+    result = {
+        "schema": RESULT_SCHEMA,
+        "run": str(done.folder),
+        "seed": seed,
+        "exit_code": done.exit_code,
+        "verdict": done.verdict,
+        "report": str(done.report) if done.report else None,
+        "reproduce": again,
+    }
+    return json.dumps(result)
+
+
+def _as_text(done: one_run.Done, again: str) -> str:
+    assert done.judgement is not None
+    lines = [done.judgement.text.rstrip("\n")]
+    if done.exit_code != done.judgement.exit_code:
+        interrupted = " (interrupted)" if done.exit_code == EXIT_INTERRUPTED else ""
+        lines.append(f"{'exit code':<16} {done.exit_code}{interrupted}")
+    lines += [f"{'report':<16} {done.report or 'none'}", f"{'reproduce':<16} {again}"]
+    return "\n".join(lines)
+
+
+def _again(program: str, request: Request, folder: Path) -> str:
     if request.reproduce:
         return f"{program} {request.reproduce}"
     file = shlex.quote(str(folder / _FILE[request.again_from]))
@@ -203,94 +211,3 @@ def _headline(plan: Plan, folder: Path) -> str:
         f"{counted(len(plan.clients), 'client')}, at most {counted(operations, 'operation')}, {listed}\n"
         f"{folder}"
     )
-
-
-def _run_inside(folder: Path, quiet: bool) -> int:
-    """The run itself. A sandbox that cannot be built leaves no folder behind."""
-    command = [sys.executable, "-P", "-m", "harness", "inside", str(folder.resolve())]
-    try:
-        code = sandbox.run_inside([*command, *(["--quiet"] if quiet else [])], sandbox_environment())
-    except HarnessError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    if code not in (0, EXIT_HARNESS, EXIT_INTERRUPTED):
-        _note_crash(folder, f"the harness inside the sandbox ended with {_ended(code)}")
-        return EXIT_HARNESS
-    if code == EXIT_HARNESS and not store.read_object(folder / "run.json").get("harness_errors"):
-        _note_crash(folder, "the harness inside the sandbox failed; it said why on stderr")
-    return code
-
-
-def _ended(code: int) -> str:
-    """As the shell has it: 128 and more is a signal."""
-    try:
-        return f"signal {signal.Signals(code - 128).name}"
-    except ValueError:
-        return f"exit code {code}"
-
-
-def sandbox_environment() -> dict[str, str]:
-    """Ours, with a way to our packages before any other."""
-    root = str(Path(__file__).resolve().parents[1])
-    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": paths}
-
-
-def _note_crash(folder: Path, what: str) -> None:
-    """Into ``run.json``, which says nothing of it: the run died before it could."""
-    if not folder.is_dir():
-        return
-    record = dict(store.read_object(folder / "run.json")) or RunRecord(started_utc="").data()
-    errors = record.get("harness_errors")
-    record["harness_errors"] = [*(errors if isinstance(errors, list) else []), what]
-    write_json(folder / "run.json", record)
-
-
-def _conclude(folder: Path, origin: store.Origin, code: int, as_json: bool) -> int:
-    judgement = _judged(folder)
-    store.seal_again(folder)
-    report, problem = render_report(folder)
-    final = EXIT_INTERRUPTED if code == EXIT_INTERRUPTED else worst(code, judgement.exit_code, problem)
-    if as_json:
-        result = {
-            "schema": RESULT_SCHEMA,
-            "run": str(folder),
-            "seed": origin.seed,
-            "exit_code": final,
-            "verdict": store.read_object(folder / "verdict.json"),
-            "report": str(report) if report else None,
-            "reproduce": origin.reproduce,
-        }
-        say(json.dumps(result))
-        return final
-    lines = [judgement.text.rstrip("\n")]
-    if final != judgement.exit_code:
-        lines.append(f"{'exit code':<16} {final}" + (" (interrupted)" if final == EXIT_INTERRUPTED else ""))
-    lines += [f"{'report':<16} {report or 'none'}", f"{'reproduce':<16} {origin.reproduce}"]
-    say("\n".join(lines))
-    return final
-
-
-def _judged(folder: Path) -> Judgement:
-    tell("judging")
-    if not folder.is_dir():
-        raise HarnessError(
-            f"{folder} was removed while the run went on", "There is nothing left to judge: run it again."
-        )
-    try:
-        return judge(folder, CheckLimits())
-    except UsageError as error:  # a history of our own that its reader refuses is our own fault
-        raise HarnessError(f"the run cannot be judged: {error.message}", error.hint) from None
-
-
-def render_report(folder: Path) -> tuple[Path | None, int]:
-    """Path of the report, or None and exit code 4 with the reason on stderr. It hides no verdict."""
-    import reports
-
-    try:
-        return reports.render(folder), 0
-    except OSError as error:
-        tell(f"traitor: cannot write the report: {error.filename or folder}: {error.strerror}")
-    except Exception as error:
-        tell(f"traitor: the report failed with {type(error).__name__}: {error}")
-    return None, EXIT_HARNESS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, run_command
+from harness import cli, one_run, run_command
 from harness.run_command import flags_of
 from harness.spec import make_spec
 
@@ -29,7 +29,7 @@ def traitor(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int
 @pytest.fixture(autouse=True)
 def _no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here may start a real run."""
-    monkeypatch.setattr(run_command.sandbox, "available", lambda: "this test wants none")
+    monkeypatch.setattr(one_run.sandbox, "available", lambda: "this test wants none")
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
