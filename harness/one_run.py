@@ -28,8 +28,7 @@ from harness.plan import Plan
 from harness.plan_file import plan_text
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
-
-VIRTUAL_WORLDS = ("lockstep", "sim")
+from harness.spec import VIRTUAL_WORLDS
 
 RunWorld = Callable[[Path, bool], int]
 """Carries out the ``plan.json`` of a folder, quietly or not; the exit code."""

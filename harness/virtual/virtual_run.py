@@ -27,7 +27,6 @@ from harness.topology import client_address, replica_address
 from harness.virtual import nursery
 from harness.virtual.host import Host
 from harness.virtual.lockstep_host import LockstepHost
-from harness.virtual.settings import Virtual
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
 from pbft_node.config import load_replica
@@ -52,8 +51,8 @@ def run_virtual(folder: Path, quiet: bool) -> int:
 
 def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
     """The world of a plan; its replicas' files in ``folder``."""
-    virtual = getattr(plan, "virtual", None) or Virtual()
-    if not isinstance(virtual, Virtual):
+    virtual = plan.virtual
+    if virtual is None:
         raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
     verified: dict[bytes, None] = {}
 
