@@ -142,6 +142,14 @@ def virtual_world() -> RunWorld:
     return run_virtual
 
 
+def get_ready(plan: Plan) -> None:
+    """Before this process is forked for a run, or for many: make what they share. Raises HarnessError."""
+    if plan.world == "lockstep":
+        from harness.virtual import virtual_run
+
+        virtual_run.get_ready(plan)
+
+
 def run_here(folder: Path, quiet: bool) -> int:
     """A virtual world, in this process. One that cannot even begin leaves no folder behind."""
     try:
