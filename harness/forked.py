@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -58,31 +58,63 @@ class Heard:
 
 def in_child(work: Callable[[Report], None], limits: ChildLimits, stderr: Path) -> Heard:
     """Do it there and wait. ``work`` must not need threads. Raises HarnessError when there is no child."""
+    child = begin(work, limits, stderr)
+    trouble: str | None = "nobody waited for it"
+    try:
+        trouble = _listen(child)
+    finally:
+        heard = child.end(trouble)
+    return heard
+
+
+@dataclass(slots=True)
+class Child:
+    """One that is at work. ``end`` it, whatever happens."""
+
+    number: int
+    """Of the process."""
+    reading: int
+    """File descriptor: there is something to ``hear``."""
+    limits: ChildLimits
+    stderr: Path
+    said: bytearray = field(default_factory=bytearray)
+
+    def hear(self) -> bool:
+        """What it said by now; waits until it says something. False: it has nothing more to say."""
+        piece = os.read(self.reading, 1 << 20)
+        self.said += piece
+        return bool(piece)
+
+    def end(self, trouble: str | None) -> Heard:
+        """Kill whatever is left of it. ``trouble``: why it was not waited for to the end. Only once."""
+        reaped: list[tuple[int, float]] = []
+        os.close(self.reading)
+        _end(self.number, reaped)
+        status, cpu_s = reaped[0]
+        said = bytes(self.said)
+        reports, whole = _reports(said)
+        died = None if whole and trouble is None else trouble or _how(status, self.stderr, self.limits)
+        return Heard(reports, died, cpu_s)
+
+
+def begin(work: Callable[[Report], None], limits: ChildLimits, stderr: Path) -> Child:
+    """Do it there, and do not wait: ``limits.stage_s`` is the caller's to watch."""
     reading, writing = os.pipe()
     try:
         # Until its own handlers are set, no signal may make the child believe it is its parent.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            child = os.fork()
-            if child == 0:
+            number = os.fork()
+            if number == 0:
                 _be_the_child(work, limits, stderr, writing)
+            os.close(writing)
+            return Child(number, reading, limits, stderr)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     except OSError as error:
         os.close(reading)
         os.close(writing)
         raise HarnessError(f"cannot fork: {error.strerror}", "Is the machine out of memory?") from None
-    reaped: list[tuple[int, float]] = []
-    try:
-        os.close(writing)
-        said, trouble = _read(reading, limits.stage_s)
-    finally:
-        os.close(reading)
-        _end(child, reaped)
-    status, cpu_s = reaped[0]
-    reports, whole = _reports(said)
-    died = None if whole and trouble is None else trouble or _how(status, said, stderr, limits)
-    return Heard(reports, died, cpu_s)
 
 
 def cpu_s() -> float:
@@ -94,26 +126,26 @@ def cpu_s() -> float:
 # In the parent
 
 
-def _read(reading: int, stage_s: float) -> tuple[bytes, str | None]:
-    """Everything the child says, and why no more was waited for."""
-    said = bytearray()
+def _listen(child: Child) -> str | None:
+    """To everything it says. Why no more was waited for, if it had more to say."""
     poll = select.poll()
-    poll.register(reading, select.POLLIN)
+    poll.register(child.reading, select.POLLIN)
+    stage_s = child.limits.stage_s
     deadline = time.monotonic() + stage_s
     while True:
         left_s = deadline - time.monotonic()
         if left_s <= 0 or not poll.poll(left_s * 1000):
             if time.monotonic() < deadline:
                 continue
-            return bytes(said), f"it was not done within {stage_s:g} s and was killed"
-        piece = os.read(reading, 1 << 20)
-        if not piece:
-            return bytes(said), None
-        said += piece
-        if b"\n" in piece:
+            return f"it was not done within {stage_s:g} s and was killed"
+        heard_bytes = len(child.said)
+        if not child.hear():
+            return None
+        if b"\n" in child.said[heard_bytes:]:
             deadline = time.monotonic() + stage_s
-        if len(said) > _MOST_BYTES:
-            return b"", f"it reported more than {_MOST_BYTES >> 20} MiB and was killed"
+        if len(child.said) > _MOST_BYTES:
+            child.said.clear()
+            return f"it reported more than {_MOST_BYTES >> 20} MiB and was killed"
 
 
 def _end(child: int, reaped: list[tuple[int, float]]) -> None:
@@ -142,7 +174,7 @@ def _reports(said: bytes) -> tuple[tuple[Mapping[str, object], ...], bool]:
 _FINISHED = {"finished": True}
 
 
-def _how(status: int, said: bytes, stderr: Path, limits: ChildLimits) -> str:
+def _how(status: int, stderr: Path, limits: ChildLimits) -> str:
     last = _last_words(stderr)
     if "MemoryError" in last:
         return f"it needed more than {limits.memory_bytes >> 20} MiB of memory"

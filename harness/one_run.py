@@ -28,7 +28,8 @@ from harness.plan import Plan
 from harness.plan_file import plan_text
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
-from harness.spec import VIRTUAL_WORLDS
+
+VIRTUAL_WORLDS = ("lockstep", "sim")
 
 RunWorld = Callable[[Path, bool], int]
 """Carries out the ``plan.json`` of a folder, quietly or not; the exit code."""
@@ -140,14 +141,6 @@ def virtual_world() -> RunWorld:
     from harness.virtual.virtual_run import run_virtual
 
     return run_virtual
-
-
-def get_ready(plan: Plan) -> None:
-    """Before this process is forked for a run, or for many: make what they share. Raises HarnessError."""
-    if plan.world == "lockstep":
-        from harness.virtual import virtual_run
-
-        virtual_run.get_ready(plan)
 
 
 def run_here(folder: Path, quiet: bool) -> int:
