@@ -60,11 +60,18 @@ class PbftNodeAdapter:
     name = "pbft_node"
     capabilities = frozenset({"restart", "keys", "trace"})
 
-    def __init__(self, genesis: Genesis, env: Mapping[str, str], durability: str = "fsync") -> None:
+    def __init__(
+        self,
+        genesis: Genesis,
+        env: Mapping[str, str],
+        durability: str = "fsync",
+        journal: str | None = "journal",
+    ) -> None:
         self.genesis = genesis
         paths = os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH"))))
         self._env = {**env, "PYTHONPATH": paths}
         self._durability = durability
+        self._journal = journal
 
     @classmethod
     def make(
@@ -80,7 +87,9 @@ class PbftNodeAdapter:
 
     def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
         """See ``Adapter``."""
-        path = write_replica(self.genesis, replica, folder, durability=self._durability)
+        path = write_replica(
+            self.genesis, replica, folder, durability=self._durability, journal=self._journal
+        )
         argv = (sys.executable, "-P", "-m", "pbft_node", "--config", str(path.resolve()))
         back = "recovered" if self._durability == "none" else "started"
         return ReplicaProgram(

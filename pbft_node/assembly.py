@@ -17,6 +17,7 @@ from .config import ReplicaConfig, load_replica
 from .core.records import LOST_LOG
 from .core.replica import Replica
 from .errors import EXIT_BUG, ConfigError, LostLogError, NodeError
+from .journal import Journal
 from .own_services import load_service
 from .trace import TraceFile
 from .wal import Opened, open_log, start_over
@@ -34,6 +35,7 @@ class Parts:
     opened: Opened
     """Its log, and the records in it."""
     trace: TraceFile | None
+    journal: Journal | None
 
 
 def ending(life: Callable[[], None]) -> int:
@@ -65,7 +67,14 @@ def assemble(path: Path, silent: bool) -> Parts:
         say(
             f"{config.log}: cut off a torn write of {opened.cut_bytes} bytes at its end; nothing rested on it"
         )
-    return Parts(config, replica, opened, trace)
+    return Parts(config, replica, opened, trace, _open_journal(config))
+
+
+def _open_journal(config: ReplicaConfig) -> Journal | None:
+    if config.journal is None:
+        return None
+    cluster_id, limit = config.cluster.cluster_id, config.journal_bytes
+    return Journal(config.journal, cluster_id, config.replica, limit=limit, report=say)
 
 
 def make_replica(

@@ -19,6 +19,7 @@ from pathlib import Path
 from .core.cluster import Cluster
 from .core.types import ReplicaId
 from .errors import ConfigError
+from .journal_file import LIMIT_BYTES, MIN_LIMIT_BYTES
 from .keys import KEY_BYTES, ClientRange, Directory, NodeKeys, PublicKeys, SecretKeys
 from .wal import salt_of
 
@@ -61,6 +62,9 @@ class ReplicaConfig:
     trace: Path | None
     trace_level: str
     metrics: Path | None
+    journal: Path | None
+    journal_bytes: int
+    """It grows no further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ def load_replica(path: Path) -> ReplicaConfig:
     if trace_level not in TRACE_LEVELS:
         raise table.error("trace_level", trace_level, f"choose one of {', '.join(TRACE_LEVELS)}")
     metrics = table.optional_text("metrics", "metrics.sock")
+    journal = table.optional_text("journal", None)
+    journal_bytes = table.integer("journal_bytes", MIN_LIMIT_BYTES, 2**50, LIMIT_BYTES)
     table.end()
     directory = _directory(table, cluster, replica_keys, ranges)
     keyring = _keyring(table, directory, secret, replica_keys[replica], f"replicas[{replica}]")
@@ -115,6 +121,8 @@ def load_replica(path: Path) -> ReplicaConfig:
         None if trace is None else folder / trace,
         trace_level,
         None if metrics is None else folder / metrics,
+        None if journal is None else folder / journal,
+        journal_bytes,
     )
 
 
@@ -216,10 +224,9 @@ class _Table:
             raise self.error(key, value, "give a string of printable characters that is not empty")
         return value
 
-    def optional_text(self, key: str, default: str) -> str | None:
-        if key in self._left and self._left[key] is None:
-            self.take(key)
-            return None
+    def optional_text(self, key: str, default: str | None) -> str | None:
+        if self._left.get(key, default) is None:
+            return self.take(key, required=False)  # type: ignore[return-value]
         return self.text(key, default)
 
     def key(self, name: str, length: int) -> bytes:

@@ -62,7 +62,12 @@ class Genesis:
         return NodeKeys(self.directory(), self.client_secrets[block_index])
 
     def replica_config(
-        self, replica: int, *, durability: str = "fsync", trace: str | None = "trace.jsonl"
+        self,
+        replica: int,
+        *,
+        durability: str = "fsync",
+        trace: str | None = "trace.jsonl",
+        journal: str | None = None,
     ) -> dict[str, object]:
         """``config.json`` of a replica; file names in it are relative to its folder."""
         return {
@@ -76,6 +81,7 @@ class Genesis:
             "durability": durability,
             "log": "wal",
             "trace": trace,
+            "journal": journal,
         }
 
     def client_config(self, block_index: int) -> dict[str, object]:
@@ -142,13 +148,15 @@ def write_replica(
     *,
     durability: str = "fsync",
     trace: str | None = "trace.jsonl",
+    journal: str | None = None,
 ) -> Path:
     """Make ``folder`` a replica that never ran: ``config.json`` (mode 0600), returned, and an empty log."""
     folder.mkdir(parents=True, exist_ok=True)
     salt = wal.salt_of(genesis.replica_secrets[replica].sign)
     wal.initialise(folder / "wal", genesis.cluster.cluster_id, replica, salt)
     path = folder / "config.json"
-    write_json(path, genesis.replica_config(replica, durability=durability, trace=trace))
+    config = genesis.replica_config(replica, durability=durability, trace=trace, journal=journal)
+    write_json(path, config)
     return path
 
 

@@ -40,7 +40,7 @@ def _run(parts: Parts) -> None:
         f"replica {me} of {config.cluster.n} at {address[0]}:{address[1]}, {len(opened.records)} records in "
         "its log"
     )
-    runtime = Runtime(parts.replica, opened.log, transport, parts.trace)
+    runtime = Runtime(parts.replica, opened.log, transport, parts.trace, parts.journal)
     runtime.turns.tell = Teller().tell
     runtime.metrics = _metrics(parts, runtime, transport)
     try:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 
 from .core.events import Event, Received, Started
+from .journal import Journal
 from .metrics_socket import MetricsSocket
 from .trace import TraceFile
 from .transport import UdpTransport
@@ -34,15 +35,17 @@ class Runtime:
         log: Log,
         transport: UdpTransport,
         trace: TraceFile | None,
+        journal: Journal | None = None,
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._log = log
         self._transport = transport
         self._trace = trace
+        self._journal = journal
         self._clock_ns = clock_ns
         self._stopping = False
-        self.turns = Turns(machine, log, trace)
+        self.turns = Turns(machine, log, trace, journal)
         self.meter = self.turns.meter
         self.metrics: MetricsSocket | None = None
         """Where this replica tells its metrics, if it does; set before ``run``."""
@@ -72,8 +75,7 @@ class Runtime:
                 self.turn(map(Received, datagrams))
                 self.meter.turn_ns.add(self._clock_ns() - begin_ns)
                 self._tell_metrics(readable, poll)
-            if self._trace:
-                self._trace.finish(self._clock_ns())
+            self.turns.stop(self._clock_ns())
         finally:
             poll.close()
             for number, handler in handlers.items():
@@ -91,11 +93,13 @@ class Runtime:
             poll.unregister(metrics.fileno())
 
     def close(self) -> None:
-        """Let go of log, socket and trace, as a crash would."""
+        """Let go of log, socket, trace and journal, as a crash would."""
         self._log.close()
         self._transport.close()
         if self._trace:
             self._trace.close()
+        if self._journal:
+            self._journal.close()
         if self.metrics is not None:
             self.metrics.close()
 

@@ -27,6 +27,11 @@ _EVERYTHING_ELSE = Rejected(None, "datagram", f"of more than {MAX_KINDS} kinds i
 _encode = JSONEncoder(separators=(",", ":"), check_circular=False).encode
 
 
+def encode_line(now_ns: int, kind: str, fields: Mapping[str, object]) -> str:
+    """A protocol fact as a line, without the newline; the same facts give the same line."""
+    return _encode({"t_ns": now_ns, "e": kind, **fields})
+
+
 class TraceLines:
     """The lines of one life of a replica, wherever they go."""
 
@@ -36,13 +41,13 @@ class TraceLines:
         self._debug_lines = 0
         self._interval_end_ns = 0
 
-    def add(self, now_ns: int, kind: str, fields: Mapping[str, object]) -> None:
-        """One protocol fact."""
+    def add(self, now_ns: int, kind: str, fields: Mapping[str, object], line: str | None = None) -> None:
+        """One protocol fact. ``line``: its ``encode_line``, where somebody made it already."""
         if kind in DEBUG_KINDS:
             self._debug_lines += 1
             if self._debug_lines > MAX_DEBUG_LINES:
                 return
-        self._waiting.append(_encode({"t_ns": now_ns, "e": kind, **fields}))
+        self._waiting.append(encode_line(now_ns, kind, fields) if line is None else line)
 
     def rejected(self, now_ns: int, effect: Rejected) -> None:
         """Bytes a correct peer would not send; limited as the module says."""
@@ -72,6 +77,11 @@ class TraceLines:
         """Write the counts of the interval under way, too."""
         self._interval_end_ns = now_ns
         self.end_interval(now_ns)
+
+    @property
+    def waiting(self) -> bool:
+        """There is something to ``take``."""
+        return bool(self._waiting)
 
     def take(self) -> list[str]:
         """What was added since, oldest first, without newlines."""

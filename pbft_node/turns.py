@@ -1,10 +1,11 @@
 """What one replica does in a turn, without a loop, a socket or a clock: the part that every driver shares.
 
 ``step`` hands an event to the core and gathers what comes of it: records wait in the log, lines in the trace,
-datagrams in the outbox; timers are set. ``finish`` ends the turn, in this order: records to the log with one
-sync, lines to the trace with one write, then what is to leave. So nothing leaves before what it promises is
-durable, and one sync serves many messages (group commit). A ``Halt``, a failing log or an exception of the
-core ends the process with nothing of that turn sent.
+datagrams in the outbox; timers are set. ``finish`` ends the turn, in this order: events to the journal with
+one write, records to the log with one sync, lines to the trace with one write, then what is to leave. So
+nothing leaves before what it promises is durable, one sync serves many messages (group commit), and the
+journal, where there is one, explains all that is elsewhere. A ``Halt``, a failing log or an exception of the
+core ends the process with nothing of that turn sent; the exception's event is in the journal.
 
 ``runtime`` turns under epoll in real time, ``lockstep`` when it is told to and at the time it is told, and a
 simulation does so with objects: the same events give the same bytes in all of them.
@@ -32,7 +33,7 @@ from .core.retransmission import OTHER_PARAMETERS
 from .errors import HaltedError
 from .meter import Meter
 from .timers import Timers
-from .trace import TraceFile
+from .trace import TraceFile, encode_line
 
 MAX_TIMERS_PER_TURN = 1024
 TOLD = ("silent", "recovered", "alarm")
@@ -58,13 +59,34 @@ class LogLike(Protocol):
         """Replace everything by these, atomically and now."""
 
 
+class JournalLike(Protocol):
+    """What a turn needs of a journal (``journal.Journal``, or something that compares)."""
+
+    def add(self, event: Event, now_ns: int, effects: Sequence[Effect], lines: Sequence[str]) -> None:
+        """An event, what came of it, and the trace lines among that."""
+
+    def raised(self, event: Event, now_ns: int, error: BaseException) -> None:
+        """The core raised: nothing more will come."""
+
+    def end_turn(self, now_ns: int, *, empty_too: bool = False) -> None:
+        """Nothing of the turn has left yet. ``empty_too``: it had no events, but wrote to the trace."""
+
+    def end_life(self, now_ns: int) -> None:
+        """Stopped in order, between turns."""
+
+
 class Turns:
     """One life of a replica, turn by turn. Times are those of the driver's clock, in ns."""
 
-    def __init__(self, machine: Machine, log: LogLike, trace: TraceFile | None) -> None:
+    def __init__(
+        self, machine: Machine, log: LogLike, trace: TraceFile | None, journal: JournalLike | None = None
+    ) -> None:
         self._machine = machine
         self._log = log
         self._trace = trace
+        self._journal = journal
+        self._lines: list[str] = []
+        """Of the event under way, for the journal."""
         self._timers = Timers()
         self._outbox: list[Send] = []
         self._halt: str | None = None
@@ -73,14 +95,23 @@ class Turns:
         """Hears of ``TOLD``, and as ``rejected`` of peers configured otherwise."""
 
     def step(self, event: Event, now_ns: int) -> None:
-        """One event enters, its effects leave: the place for a journal of inputs and outputs."""
+        """One event enters, its effects leave."""
         if self._halt is not None:
             return
-        for effect in self._machine.handle(event, now_ns):
+        try:
+            effects = self._machine.handle(event, now_ns)
+        except BaseException as error:
+            if self._journal:
+                self._journal.raised(event, now_ns, error)
+            raise
+        for effect in effects:
             if type(effect) is Send:  # most of them
                 self._outbox.append(effect)
             else:
                 self._take(effect, now_ns)
+        if self._journal:
+            self._journal.add(event, now_ns, effects, self._lines)
+            self._lines.clear()
 
     def fire_due(self, now_ns: int) -> None:
         """The timers that are due by now, earliest first."""
@@ -95,10 +126,14 @@ class Turns:
 
     def finish(self, now_ns: int) -> list[Send]:
         """The turn's end: all of it is on disk, or an error says why not. What may leave now."""
+        trace, journal = self._trace, self._journal
+        if trace:
+            trace.end_interval(now_ns)
+        if journal:
+            journal.end_turn(now_ns, empty_too=trace is not None and trace.waiting)
         self._log.sync()
-        if self._trace:
-            self._trace.end_interval(now_ns)
-            self._trace.flush()
+        if trace:
+            trace.flush()
         if self._halt is not None:
             raise HaltedError(
                 f"halted: {self._halt}. See its trace for what led there before you start it again"
@@ -106,6 +141,13 @@ class Turns:
         outbox, self._outbox = self._outbox, []
         self.meter.send(outbox)
         return outbox
+
+    def stop(self, now_ns: int) -> None:
+        """This life ends in order, between turns."""
+        if self._journal:
+            self._journal.end_life(now_ns)
+        if self._trace:
+            self._trace.finish(now_ns)
 
     def next_due_ns(self) -> int | None:
         """When the earliest timer is due; None when none runs."""
@@ -123,7 +165,12 @@ class Turns:
                 self.meter.trace(kind, fields)
                 if kind in TOLD:
                     self.tell(kind, fields)
-                if self._trace:
+                if self._journal:
+                    line = encode_line(now_ns, kind, fields)
+                    self._lines.append(line)
+                    if self._trace:
+                        self._trace.add(now_ns, kind, fields, line)
+                elif self._trace:
                     self._trace.add(now_ns, kind, fields)
             case Rejected():
                 self.meter.reject(effect)
