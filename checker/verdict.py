@@ -56,9 +56,12 @@ def valid(name: str, reason: str, **details: object) -> Line:
     return Line(name, "valid", reason, details=details)
 
 
-def invalid(name: str, reason: str, **details: object) -> Line:
-    """A line that found a violation."""
-    return Line(name, "invalid", reason, details=details)
+def invalid(name: str, reason: str, *, kind: str, **details: object) -> Line:
+    """A line that found a violation.
+
+    `kind` is which of the judge's rules was broken, in a few words that are the same for every run.
+    """
+    return Line(name, "invalid", reason, details={"kind": kind, **details})
 
 
 def unknown(name: str, reason: str, **details: object) -> Line:

@@ -180,7 +180,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_parser(run: argparse.ArgumentParser) -> None:
     run.add_argument("spec", type=Path, nargs="?", metavar="SPEC.yaml", help="what to run; flags go over it")
-    run.add_argument("--world", metavar="W", help="live: real processes, kernel network, real time")
+    run.add_argument(
+        "--world",
+        metavar="W",
+        help="live (default): real processes, kernel network, real time; lockstep: real processes in virtual "
+        "time; sim: no processes at all. Both of the latter are the same bytes for the same seed",
+    )
     run.add_argument("--workload", metavar="W", help="register, kv or append (kv); see: traitor workloads")
     run.add_argument(
         "--fault",
@@ -204,7 +209,8 @@ def _run_parser(run: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="a parameter of the cluster (K, L, request_timeout=500ms) or the workload (keys); repeatable",
+        help="a parameter of the cluster (K, L, request_timeout=500ms), the workload (keys) or the virtual "
+        "network (latency=5ms, latency=1ms..5ms, latency=wan, loss=0.01); repeatable",
     )
     run.add_argument(
         "--plan", type=Path, metavar="FILE", help="run this plan.json (edited, say) and nothing else"

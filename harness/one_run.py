@@ -28,8 +28,7 @@ from harness.plan import Plan
 from harness.plan_file import plan_text
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
-
-VIRTUAL_WORLDS = ("lockstep", "sim")
+from harness.spec import VIRTUAL_WORLDS
 
 RunWorld = Callable[[Path, bool], int]
 """Carries out the ``plan.json`` of a folder, quietly or not; the exit code."""
@@ -141,6 +140,14 @@ def virtual_world() -> RunWorld:
     from harness.virtual.virtual_run import run_virtual
 
     return run_virtual
+
+
+def get_ready(plan: Plan) -> None:
+    """Before this process is forked for a run, or for many: make what they share. Raises HarnessError."""
+    if plan.world == "lockstep":
+        from harness.virtual import virtual_run
+
+        virtual_run.get_ready(plan)
 
 
 def run_here(folder: Path, quiet: bool) -> int:

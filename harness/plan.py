@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.cluster_settings import SERVICE, make_cluster
 from harness.errors import UsageError
 from harness.request import SECOND_NS
-from harness.spec import Spec
+from harness.spec import VIRTUAL_WORLDS, Spec
+from harness.virtual.settings import Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
 from nemesis.ledger import charge, worst
@@ -68,6 +69,8 @@ class Plan:
     clients: tuple[PlannedClient, ...]
     faults: tuple[Fault, ...]
     final_reads: tuple[Operation, ...]
+    virtual: Virtual | None = None
+    """Network and time of a virtual world; None: the world is live."""
 
     @property
     def f(self) -> int:
@@ -123,9 +126,16 @@ def make_plan(spec: Spec, seed: int) -> Plan:
         ),
         faults=tuple(_faults(spec, streams)),
         final_reads=tuple(workload.final_read(key) for key in keys),
+        virtual=spec.virtual,
     )
     certify(plan)
     return plan
+
+
+def in_world(plan: Plan, world: str) -> Plan:
+    """The same plan in another world. What it says of a virtual network is kept, or has its defaults."""
+    virtual = plan.virtual or Virtual() if world in VIRTUAL_WORLDS else None
+    return replace(plan, world=world, virtual=virtual)
 
 
 def certify(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +18,7 @@ from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, cer
 from harness.request import counted, name_of_run, nearest, shown
 from harness.spec import (
     BUDGETS,
+    LIVE,
     MAX_CLIENTS,
     MAX_NODES,
     MAX_OPERATIONS,
@@ -25,6 +27,9 @@ from harness.spec import (
     WORLDS,
 )
 from harness.spec_file import read_text
+from harness.virtual.asked import settle_virtual
+from harness.virtual.deliveries import delivery_data, read_deliveries
+from harness.virtual.settings import Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
 from pbft_node.own_services import is_own
@@ -53,6 +58,8 @@ def plan_text(plan: Plan) -> str:
         "operation_timeout_ns": plan.operation_timeout_ns,
     }
     lines = [f" {_json(key)}: {_json(value)}," for key, value in head.items()]
+    if plan.virtual is not None:
+        lines.append(_virtual_text(plan.virtual))
     clients = [
         f'  {{"retry": {_json(client.retry)}, "operations": ['
         + _lines(_planned_operation(planned) for planned in client.operations)
@@ -63,6 +70,12 @@ def plan_text(plan: Plan) -> str:
     lines.append(' "faults": [' + _lines(_fault(fault) for fault in plan.faults) + "],")
     lines.append(' "final_reads": [' + _lines(_operation(read) for read in plan.final_reads) + "]")
     return "{\n" + "\n".join(lines) + "\n}\n"
+
+
+def _virtual_text(virtual: Virtual) -> str:
+    settings = "".join(f"\n  {_json(key)}: {_json(value)}," for key, value in virtual.data().items())
+    deliveries = _lines(delivery_data(each) for each in virtual.deliveries)
+    return f' "virtual": {{{settings}\n  "deliveries": [{deliveries}]\n }},'
 
 
 def read_plan(path: Path) -> Plan:
@@ -197,6 +210,7 @@ class _Place:
 
 def _plan(data: _Place) -> Plan:
     data.get("schema").word([PLAN_SCHEMA])
+    world = data.get("world").word(WORLDS)
     duration_ns = data.get("duration_ns").whole(1, MAX_DURATION_NS)
     budget = data.get("budget").word(BUDGETS)
     cluster = data.get("cluster").object()
@@ -214,7 +228,7 @@ def _plan(data: _Place) -> Plan:
     plan = Plan(
         name=name_of_run(data.get("name").value),
         seed=data.get("seed").whole(0, 2**63 - 1),
-        world=data.get("world").word(WORLDS),
+        world=world,
         duration_ns=duration_ns,
         budget="break" if budget == "break" else "within",
         nodes=nodes,
@@ -227,6 +241,7 @@ def _plan(data: _Place) -> Plan:
         clients=tuple(_client(place, workload) for place in data.get("clients").items(MAX_CLIENTS)),
         faults=tuple(_parse_fault(place, nodes, duration_ns) for place in data.get("faults").items(10_000)),
         final_reads=tuple(_final_reads(data.get("final_reads"), workload)),
+        virtual=_virtual(data, world, nodes),
     )
     _check_unique(plan, workload)
     return plan
@@ -236,6 +251,24 @@ def _cluster(given: dict[str, object], nodes: int) -> dict[str, int | str]:
     """Every parameter but how many nodes, and which service."""
     settled = settle_cluster({k: v for k, v in given.items() if k not in ("nodes", SERVICE)}, nodes)
     return {name: value for name, value in settled.items() if name != SERVICE}
+
+
+def _virtual(data: _Place, world: str, nodes: int) -> Virtual | None:
+    given = data.object().get("virtual")
+    if world == LIVE:
+        if given is not None:
+            raise UsageError(
+                "plan.virtual is there, but in a live run network and time are the kernel's",
+                'Take it out, or say "world": "sim" or "lockstep".',
+            )
+        return None
+    if given is None:
+        raise UsageError(
+            f"plan has no 'virtual', which world {world} needs", 'Say "virtual": {} for its defaults.'
+        )
+    asked = dict(data.get("virtual").object())
+    deliveries = read_deliveries(asked.pop("deliveries", []), "plan.virtual.deliveries", nodes)
+    return replace(settle_virtual(asked, "plan.virtual"), deliveries=deliveries)
 
 
 def _client(data: _Place, workload: Workload) -> PlannedClient:

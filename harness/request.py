@@ -88,7 +88,8 @@ def duration(value: object, unit_ns: int) -> int | None:
     if isinstance(value, int | float):
         return round(value * unit_ns) if math.isfinite(value) and 0 <= value < 2**53 else None
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    return round(float(match[1]) * _UNITS_NS[match[2]]) if match else None
+    in_ns = float(match[1]) * _UNITS_NS[match[2]] if match else math.inf
+    return round(in_ns) if math.isfinite(in_ns) else None
 
 
 def name_of_run(value: object) -> str:

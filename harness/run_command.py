@@ -19,8 +19,9 @@ from harness.plan import Plan, make_plan
 from harness.plan_file import read_plan
 from harness.request import SECOND_NS, counted
 from harness.run import EXIT_INTERRUPTED
-from harness.spec import DEFAULTS, Spec, as_yaml_data, make_spec
+from harness.spec import DEFAULTS, LIVE, Spec, as_yaml_data, make_spec
 from harness.spec_file import overlay_settings, read_spec_file
+from harness.virtual.asked import in_words, unlike_default
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
 
@@ -69,7 +70,7 @@ def run_command(asked: Asked) -> int:
     one_run.prepare(plan, folder, request.spec_text, store.Origin(plan.name, plan.seed, asked.command, again))
     tell(_headline(plan, folder))
     cores = len(os.sched_getaffinity(0))
-    if plan.world not in one_run.VIRTUAL_WORLDS and plan.nodes > MOST_PER_CORE * cores:
+    if plan.world == LIVE and plan.nodes > MOST_PER_CORE * cores:
         tell(f"note: {plan.nodes} replicas on {cores} cores will be slow; timeouts may be the machine's")
     done = one_run.carry_out(plan, folder, asked.json)
     if done.judgement is None:
@@ -168,7 +169,8 @@ def flags_of(spec: Spec) -> str | None:
         return None
     if any(fault.params is not None or fault.start_ns is not None for fault in spec.faults):
         return None
-    words = ["run", "--workload", spec.workload, "--nodes", str(spec.nodes), "--clients", str(spec.clients)]
+    words = ["run", *([] if spec.world == LIVE else ["--world", spec.world])]
+    words += ["--workload", spec.workload, "--nodes", str(spec.nodes), "--clients", str(spec.clients)]
     words += [
         "--rate",
         f"{spec.rate:g}",
@@ -186,10 +188,21 @@ def flags_of(spec: Spec) -> str | None:
         key: value for key, value in spec.cluster.items() if value != default.cluster[key]
     }
     changed |= {key: value for key, value in spec.workload_settings.items() if value != plain[key]}
+    changed |= {} if spec.virtual is None else unlike_default(spec.virtual)
     for key, value in changed.items():
-        words += ["--set", f"{key}={value}"]
+        words += ["--set", f"{key}={_setting(value)}"]
     flags = shlex.join(words)
     return flags if float(f"{spec.rate:g}") == spec.rate else None
+
+
+def _setting(value: object) -> str:
+    """What ``--set`` reads as this value."""
+    import yaml
+
+    if isinstance(value, str):
+        return value
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1 << 30)
+    return text.removesuffix("\n...\n").strip()
 
 
 def _yaml(spec: Spec) -> str:
@@ -200,6 +213,18 @@ def _yaml(spec: Spec) -> str:
     return yaml.safe_dump(data, sort_keys=False)
 
 
+def _network(plan: Plan) -> str:
+    """What is not real about it; nothing of a live run."""
+    if plan.virtual is None:
+        return ""
+    latency = in_words(plan.virtual)["latency"]
+    settings = {"latency": latency["model"] if isinstance(latency, dict) else latency}
+    settings |= {name: value for name, value in unlike_default(plan.virtual).items() if name != "latency"}
+    told = ", ".join(f"{name} {value}" for name, value in settings.items())
+    own = f", {len(plan.virtual.deliveries)} deliveries decided" if plan.virtual.deliveries else ""
+    return f" in {plan.world} ({told}{own})"
+
+
 def _headline(plan: Plan, folder: Path) -> str:
     faults: dict[str, int] = {}
     for fault in plan.faults:
@@ -207,7 +232,8 @@ def _headline(plan: Plan, folder: Path) -> str:
     listed = ", ".join(f"{count} {kind}" for kind, count in faults.items()) or "no faults"
     operations = sum(len(client.operations) for client in plan.clients)
     return (
-        f"seed {plan.seed}: {plan.workload} on {plan.nodes} replicas for {plan.duration_ns / SECOND_NS:g} s, "
+        f"seed {plan.seed}{_network(plan)}: {plan.workload} on {plan.nodes} replicas for "
+        f"{plan.duration_ns / SECOND_NS:g} s, "
         f"{counted(len(plan.clients), 'client')}, at most {counted(operations, 'operation')}, {listed}\n"
         f"{folder}"
     )

@@ -23,13 +23,16 @@ from harness.request import (
     shown,
     whole,
 )
+from harness.virtual.asked import in_words, settle_virtual
+from harness.virtual.settings import Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Params
 from workloads.parameters import Setting, settle
 from workloads.registry import WORKLOADS
 
-WORLDS = ("live",)
-LATER_WORLDS = ("lockstep", "sim")
+LIVE = "live"
+VIRTUAL_WORLDS = ("lockstep", "sim")
+WORLDS = (LIVE, *VIRTUAL_WORLDS)
 BUDGETS = ("within", "break")
 MIN_NODES, MAX_NODES = 4, 64
 MAX_CLIENTS = 500
@@ -52,7 +55,7 @@ class Spec:
     """A complete request. Times are ns, ``rate`` is operations a second of all clients together."""
 
     name: str
-    world: str = "live"
+    world: str = LIVE
     workload: str = "kv"
     workload_settings: Mapping[str, Setting] = field(default_factory=dict)
     """Complete: with defaults."""
@@ -66,11 +69,13 @@ class Spec:
     operation_timeout_ns: int = 5 * SECOND_NS
     cluster: Mapping[str, int | str] = field(default_factory=dict)
     """Complete: every parameter of ``pbft_node``'s Cluster but n, service and cluster_id."""
+    virtual: Virtual | None = None
+    """Network and time of a virtual world; None: the world is live."""
 
 
 DEFAULT_FAULTS = ("partition", "kill", "pause")
 DEFAULTS: Mapping[str, object] = {
-    "world": "live",
+    "world": LIVE,
     "workload": "kv",
     "faults": DEFAULT_FAULTS,
     "nodes": 4,
@@ -81,6 +86,7 @@ DEFAULTS: Mapping[str, object] = {
     "budget": "within",
     "operation_timeout": 5,
     "cluster": {},
+    "virtual": None,
     "name": None,
 }
 
@@ -102,9 +108,10 @@ def make_spec(asked: Mapping[str, object]) -> Spec:
             f"nodes = {nodes}: PBFT tolerates f faulty replicas out of n >= 3f+1, so {nodes} tolerate none",
             "Use --nodes 4 (f = 1), 7 (f = 2), 10 (f = 3) …",
         )
+    world = _choice("world", value["world"], WORLDS)
     spec = Spec(
         name=name_of_run(value["name"] or workload),
-        world=_world(value["world"]),
+        world=world,
         workload=workload,
         workload_settings=_workload_settings(workload, workload_asked),
         faults=_faults(value["faults"]),
@@ -118,6 +125,7 @@ def make_spec(asked: Mapping[str, object]) -> Spec:
             "operation_timeout", value["operation_timeout"], *(ns / SECOND_NS for ns in OPERATION_TIMEOUT_NS)
         ),
         cluster=settle_cluster(mapping("cluster", value["cluster"]), nodes),
+        virtual=_virtual(world, value["virtual"]),
     )
     _check_together(spec)
     return spec
@@ -138,6 +146,7 @@ def as_yaml_data(spec: Spec) -> dict[str, object]:
         "budget": spec.budget,
         "operation_timeout": _plain(spec.operation_timeout_ns / SECOND_NS),
         "cluster": dict(spec.cluster),
+        "virtual": None if spec.virtual is None else in_words(spec.virtual),
     }
 
 
@@ -162,13 +171,16 @@ def _choice(key: str, value: object, allowed: tuple[str, ...]) -> str:
     )
 
 
-def _world(value: object) -> str:
-    if value in LATER_WORLDS:
-        raise UsageError(
-            f"world = {shown(value)}: this version runs real processes only",
-            "Use --world live (or leave it out).",
-        )
-    return _choice("world", value, WORLDS)
+def _virtual(world: str, value: object) -> Virtual | None:
+    if world in VIRTUAL_WORLDS:
+        return settle_virtual({} if value is None else mapping("virtual", value))
+    if value is None:
+        return None
+    asked = ", ".join(mapping("virtual", value)) or "virtual"
+    raise UsageError(
+        f"{asked}: in a live run network and time are the kernel's",
+        "Use --world sim or --world lockstep, or leave it out.",
+    )
 
 
 def _rate(value: object) -> float:

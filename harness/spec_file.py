@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from harness.cluster_settings import cluster_defaults, cluster_parameter
 from harness.errors import UsageError
 from harness.request import mapping, nearest
+from harness.virtual.asked import NAMES as VIRTUAL_NAMES
+from harness.virtual.asked import virtual_parameter
 from workloads.registry import WORKLOADS
 
 MAX_SPEC_BYTES = 1 << 20
 MAX_VALUES = 100_000
 """In a spec, aliases counted as often as they are used: a few lines of those make millions."""
+
+_POWER_OF_TEN = re.compile(r"[0-9]{1,9}e-?[0-9]{1,3}")
 
 
 def read_spec_file(path: Path) -> dict[str, object]:
@@ -49,23 +54,37 @@ def read_text(path: Path, limit_bytes: int, what: str) -> str:
 
 
 def overlay_settings(asked: dict[str, object], settings: Iterable[str]) -> None:
-    """Put ``--set NAME=VALUE`` over the spec: parameters of the cluster, and of the workload. Raises
-    UsageError."""
+    """Put ``--set NAME=VALUE`` over the spec: parameters of the cluster, of the virtual network, and of the
+    workload. Raises UsageError."""
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or not name:
             raise UsageError(f"--set {setting}", "It must be NAME=VALUE, such as --set checkpoint_interval=4")
-        try:
-            value = _load(text)
-        except ValueError:
-            value = text
+        value = _value(text)
         if cluster_parameter(name):
-            cluster = dict(mapping("cluster", asked.get("cluster") or {}))
-            for same in [other for other in cluster if cluster_parameter(other) == cluster_parameter(name)]:
-                del cluster[same]
-            asked["cluster"] = cluster | {name: value}
+            asked["cluster"] = _with(asked, "cluster", cluster_parameter, name, value)
+        elif virtual_parameter(name):
+            asked["virtual"] = _with(asked, "virtual", virtual_parameter, name, value)
         else:
             asked["workload"] = _workload_with(asked.get("workload") or "kv", name, value)
+
+
+def _value(text: str) -> object:
+    """As in a file, and ``1e-3`` is a number, too: for YAML it would need a dot."""
+    if _POWER_OF_TEN.fullmatch(text):
+        return float(text)
+    try:
+        return _load(text)
+    except ValueError:
+        return text
+
+
+def _with(
+    asked: dict[str, object], key: str, meant: Callable[[str], str | None], name: str, value: object
+) -> Mapping[str, object]:
+    """That mapping with this value, in the place of any other name for the same."""
+    given = mapping(key, asked.get(key) or {})
+    return {other: old for other, old in given.items() if meant(other) != meant(name)} | {name: value}
 
 
 def _workload_with(workload: object, name: str, value: object) -> Mapping[str, object]:
@@ -73,10 +92,11 @@ def _workload_with(workload: object, name: str, value: object) -> Mapping[str, o
     chosen = WORKLOADS.get(str(given.get("name")))
     known = [parameter.name for parameter in chosen.parameters] if chosen else []
     if chosen and name not in known:
-        everything = ["K", "L", *cluster_defaults(), *known]
+        everything = ["K", "L", *cluster_defaults(), *VIRTUAL_NAMES, *known]
         raise UsageError(
             f"--set {name}: no such parameter" + nearest(name, everything),
             f"Of the cluster: K, L, {', '.join(cluster_defaults())}\n"
+            f"Of the virtual network (--world sim, lockstep): {', '.join(VIRTUAL_NAMES)}\n"
             f"Of workload {chosen.name}: {', '.join(known)}",
         )
     return given | {name: value}

@@ -31,6 +31,7 @@ from harness.run import EXIT_INTERRUPTED
 from harness.run_record import write_text
 from harness.scratch import room_bytes
 from harness.violation import Violation, shown, violations
+from harness.virtual import nursery
 
 _SHARE_OF_ROOM = 8
 """No file of a trial may take more than this part of the room there is."""
@@ -129,6 +130,7 @@ def trial(
 def _tried(plan: Plan, place: Path, limits: TrialLimits, world: one_run.RunWorld, began_s: float) -> Trial:
     folder = place / "run"
     write_text(folder / "plan.json", plan_text(plan))
+    spent_s = nursery.spent_s()
 
     def work(report: Report) -> None:
         try:
@@ -136,10 +138,11 @@ def _tried(plan: Plan, place: Path, limits: TrialLimits, world: one_run.RunWorld
         except TraitorError as error:
             report({"error": error.message})
             return
-        report({"code": code, "cpu_s": cpu_s()})
+        report({"code": code, "cpu_s": cpu_s(), "replicas_s": nursery.spent_s() - spent_s})
         report(_examined(folder, limits.search_s))
         report({"cpu_s": cpu_s()})
 
+    one_run.get_ready(plan)
     child = ChildLimits(limits.stage_s, limits.memory_bytes, room_bytes(folder) // _SHARE_OF_ROOM)
     heard = in_child(work, child, place / "stderr")
     if not heard.reports:
@@ -154,7 +157,9 @@ def _tried(plan: Plan, place: Path, limits: TrialLimits, world: one_run.RunWorld
     if "malformed" in found:
         return _failed(f"the run cannot be judged: {found['malformed']}")
     judge_cpu_s = cast(float, judged[1]["cpu_s"]) - run_cpu_s if len(judged) > 1 else 0.0
-    return _trial(folder, code, found, (run_cpu_s, judge_cpu_s, cpu_s() - began_s))
+    replicas_s = cast(float, ran["replicas_s"])
+    cpu = (run_cpu_s + replicas_s, judge_cpu_s, cpu_s() - began_s + replicas_s)
+    return _trial(folder, code, found, cpu)
 
 
 def _trial(folder: Path, code: int, found: Mapping[str, object], cpu: tuple[float, float, float]) -> Trial:

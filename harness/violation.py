@@ -1,9 +1,9 @@
 """What "the same failure" means: the same line of the verdict is invalid, on the same property.
 
-The property is a word of the judge's: the anomaly of the counterexample ("stale read") for linearizability,
-and the ``kind`` in the details of the other lines ("no quorum", "stuck operation"). Which key, replica or
-sequence number was hit, and when, is not part of it: that differs from run to run, and gets smaller when a
-failure is shrunk.
+The property is the ``kind`` in the details of the line: the anomaly of the counterexample ("stale read") for
+linearizability, the rule that was broken ("committed without a quorum", "stuck operation") for the others.
+Which key, replica or sequence number was hit, and when, is not part of it: that differs from run to run, and
+gets smaller when a failure is shrunk.
 """
 
 from __future__ import annotations
@@ -52,9 +52,5 @@ def shown(found: Iterable[Violation]) -> str:
 
 
 def _property(details: object) -> str:
-    if isinstance(details, dict):
-        for name in ("anomaly", "kind"):
-            word = details.get(name)
-            if isinstance(word, str) and word:
-                return printable(word)[:_LONGEST]
-    return UNNAMED
+    word = details.get("kind") if isinstance(details, dict) else None
+    return printable(word)[:_LONGEST] if isinstance(word, str) and word else UNNAMED

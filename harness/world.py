@@ -1,7 +1,7 @@
 """A world: where replicas run, how datagrams travel, and what time it is.
 
 The run (clients, faults, phases) is written against this protocol in callbacks, so that the same run drives
-real processes under the kernel (``live``) and, later, a virtual scheduler (``lockstep``, ``sim``).
+real processes under the kernel (``live``) and a virtual scheduler (``lockstep``, ``sim``).
 """
 
 from __future__ import annotations

@@ -1,17 +1,22 @@
 """Where lockstep replicas come from: ``python -m pbft_node --nursery FD PARENT``.
 
 A fresh interpreter spends 0.2 s on imports, a fork of one that has them a few milliseconds. So a harness
-starts one nursery, which forks a process for each life it is asked for: with a session of its own, in the
-replica's folder, its output at the end of the file it was given, one end of the socket it is driven by
-(``lockstep``), and nothing else of the nursery's. Requests and answers are JSON, one to a packet, over the
-inherited SOCK_SEQPACKET socket FD:
+starts one nursery, and forks of it serve:
+
+    nursery ── room, one for each run ── replica, one for each life
+
+FD is an inherited SOCK_SEQPACKET socket. Each packet on it brings the socket of a new room and has no answer,
+so any process that holds the other end may ask. A room answers JSON with JSON, one to a packet:
 
     {"do": "begin", "config": path, "folder": path, "silent": false}   beside the driver's socket, the output
                                     -> {"pid": 4711}
     {"do": "ended", "pid": 4711}    -> {"code": 3, "signal": null}; both are null while it lives
+    {"do": "spent"}                 -> {"cpu_s": 0.25}: processor time of the room and of those that ended
     anything that fails             -> {"error": why}
 
-The nursery dies with its parent, the process PARENT, or when FD is closed; its children die with it.
+A replica has a session of its own, runs in the folder, writes to the output, is driven by its socket
+(``lockstep``), and has nothing else of the nursery's. A room ends when its socket closes, the nursery with
+process PARENT or when FD closes, and whatever one of them made is killed when it ends.
 """
 
 from __future__ import annotations
@@ -20,14 +25,16 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import lockstep
-from .errors import EXIT_BUG
+from .assembly import say
+from .errors import EXIT_BUG, ConfigError
 
 MAX_REQUEST_BYTES = 32_768
 DESCRIPTORS = 2
@@ -37,30 +44,27 @@ _libc = ctypes.CDLL(None)
 
 
 def main(descriptor: int, parent: int) -> int:
-    """Serve until the other side closes. The exit code."""
+    """Open rooms until nobody can ask any more. The exit code."""
     die_with(parent)
     try:
-        requests = socket.socket(fileno=descriptor)
+        wanted = socket.socket(fileno=descriptor)
     except OSError as error:
-        print(
-            f"pbft_node: --nursery {descriptor}: {error.strerror}: give an inherited socket", file=sys.stderr
+        say(
+            f"--nursery {descriptor}: {error.strerror}: give the number of an inherited SOCK_SEQPACKET socket"
         )
-        return 2
+        return ConfigError.exit_code
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how a room ended
     gc.collect()
     gc.freeze()  # what is here now stays, and need not be copied because a child's collector looked at it
-    with requests:
+    with wanted:
         while True:
-            data, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, DESCRIPTORS)
+            data, descriptors, _, _ = socket.recv_fds(wanted, MAX_REQUEST_BYTES, DESCRIPTORS)
             if not data:
                 return 0
-            try:
-                answer = _answer(json.loads(data), descriptors, requests)
-            except (OSError, ValueError, LookupError, TypeError) as problem:
-                answer = {"error": f"{type(problem).__name__}: {problem}"}
-            finally:
-                for one in descriptors:
-                    os.close(one)
-            requests.send(json.dumps(answer).encode())
+            if len(descriptors) == 1:
+                _open_room(wanted, descriptors[0])
+            for one in descriptors:
+                os.close(one)
 
 
 def die_with(parent: int) -> None:
@@ -70,12 +74,60 @@ def die_with(parent: int) -> None:
         os._exit(EXIT_BUG)
 
 
+def _fork(name: str, life: Callable[[], int]) -> int:
+    """The pid of a child that does this and ends with that exit code. ``name``: at most 15 characters."""
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = EXIT_BUG
+    try:
+        die_with(parent)
+        _libc.prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
+        code = life()
+    except BaseException:  # a child must not come back into its parent's loop
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _open_room(wanted: socket.socket, descriptor: int) -> None:
+    def life() -> int:
+        wanted.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with socket.socket(fileno=descriptor) as requests:
+            return _serve(requests)
+
+    _fork("pbft_node room", life)
+
+
+def _serve(requests: socket.socket) -> int:
+    """A room: answer until nobody can ask any more."""
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(requests, MAX_REQUEST_BYTES, DESCRIPTORS)
+        if not data:
+            return 0
+        try:
+            answer = _answer(json.loads(data), descriptors, requests)
+        except (OSError, ValueError, LookupError, TypeError) as problem:
+            answer = {"error": f"{type(problem).__name__}: {problem}"}
+        finally:
+            for one in descriptors:
+                os.close(one)
+        requests.send(json.dumps(answer).encode())
+
+
 def _answer(request: Mapping[str, object], descriptors: list[int], own: socket.socket) -> dict[str, object]:
-    if request["do"] == "begin":
-        return {"pid": _begin(request, descriptors, own)}
-    if request["do"] == "ended":
-        return _ended(int(str(request["pid"])))
-    raise ValueError(f"{request['do']!r}: ask for begin or ended")
+    match request["do"]:
+        case "begin":
+            return {"pid": _begin(request, descriptors, own)}
+        case "ended":
+            return _ended(int(str(request["pid"])))
+        case "spent":
+            used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+            return {"cpu_s": sum(one.ru_utime + one.ru_stime for one in used)}
+    raise ValueError(f"{request['do']!r}: ask for begin, ended or spent")
 
 
 def _ended(pid: int) -> dict[str, object]:
@@ -88,24 +140,16 @@ def _ended(pid: int) -> dict[str, object]:
 
 def _begin(request: Mapping[str, object], descriptors: list[int], own: socket.socket) -> int:
     config, folder = Path(str(request["config"])), str(request["folder"])
+    silent = request.get("silent") is True
     connection, output = descriptors
-    nursery = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = EXIT_BUG
-    try:
+
+    def life() -> int:
         own.close()
-        die_with(nursery)
         os.setsid()
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)
         os.chdir(folder)
-        _libc.prctl(_PR_SET_NAME, b"pbft_node %s" % config.parent.name.encode()[:5], 0, 0, 0)
-        code = lockstep.main(config, connection, silent=request.get("silent") is True)
-    except BaseException:  # a child must not come back into the nursery's loop
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+        return lockstep.main(config, connection, silent=silent)
+
+    return _fork(f"pbft_node {config.parent.name:.4}", life)

@@ -27,6 +27,7 @@ from checker.trace import (
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "agreement"
+_DIFFERENT = {"batch": "different batches", "requests": "different requests", "state": "different states"}
 
 
 class _Claim(NamedTuple):
@@ -102,8 +103,8 @@ def _conflict(one: _Seen, two: _Seen) -> Line:
         f"replica {one.replica} {one.claim.shown} (trace.jsonl line {one.line}), "
         f"but replica {two.replica} {two.claim.shown} (line {two.line})"
     )
-    seq = one.claim.about[1]
-    return invalid(NAME, reason, seq=seq, replicas=sorted({one.replica, two.replica}))
+    what, seq = one.claim.about
+    return invalid(NAME, reason, kind=_DIFFERENT[what], seq=seq, replicas=sorted({one.replica, two.replica}))
 
 
 def _disorder(traces: Sequence[ReplicaTrace]) -> Line | None:
@@ -130,7 +131,7 @@ def _disorder_in(replica: int, life: Life) -> Line | None:
             reason = (
                 f"replica {replica} executed {record.seq} right after {at} (trace.jsonl line {record.line})"
             )
-            return invalid(NAME, reason, seq=record.seq, replicas=[replica])
+            return invalid(NAME, reason, kind="gap in execution", seq=record.seq, replicas=[replica])
         at = record.seq
     return None
 
@@ -141,5 +142,5 @@ def _alarm(traces: Sequence[ReplicaTrace]) -> Line | None:
             if isinstance(record, Alarm):
                 where = f"(trace.jsonl line {record.line})"
                 reason = f"correct replica {trace.replica} raised an alarm {where}: {record.reason:.200}"
-                return invalid(NAME, reason, replicas=[trace.replica])
+                return invalid(NAME, reason, kind="alarm", replicas=[trace.replica])
     return None

@@ -147,7 +147,8 @@ def _too_early(op: Operation, name: Name, seq: int, memories: dict[int, _Memory]
                 f"operation {op.index} ({op.f}, client {op.client}, timestamp {op.timestamp}) was "
                 f"acknowledged on the word of replica {replica} before that had executed it: it {when}"
             )
-            return invalid(NAME, reason, operation=op.index, seq=seq, replicas=[replica])
+            kind = "acknowledged before it was executed"
+            return invalid(NAME, reason, kind=kind, operation=op.index, seq=seq, replicas=[replica])
     return None
 
 
@@ -156,7 +157,8 @@ def _too_few_vouch(op: Operation, f: int, needed: int) -> Line:
         f"operation {op.index} ({op.f}) was acknowledged on the word of replicas {sorted(set(op.replicas))} "
         f"alone; with f = {f} a client needs {needed} of them"
     )
-    return invalid(NAME, reason, operation=op.index, replicas=sorted(set(op.replicas)))
+    kind = "too few vouch for it"
+    return invalid(NAME, reason, kind=kind, operation=op.index, replicas=sorted(set(op.replicas)))
 
 
 def _never_executed(op: Operation, memories: dict[int, _Memory]) -> Line:
@@ -166,7 +168,8 @@ def _never_executed(op: Operation, memories: dict[int, _Memory]) -> Line:
     if hidden:
         reason = f"{told}; it may be at number {hidden[0]}, which no correct replica left a trace of"
         return unknown(NAME, reason, operation=op.index)
-    return invalid(NAME, f"{told}, but no correct replica executed it", operation=op.index)
+    reason = f"{told}, but no correct replica executed it"
+    return invalid(NAME, reason, kind="never executed", operation=op.index)
 
 
 def _forgotten(op: Operation, seq: int, holders: list[int], need: int) -> Line:
@@ -174,4 +177,4 @@ def _forgotten(op: Operation, seq: int, holders: list[int], need: int) -> Line:
         f"operation {op.index} ({op.f}) was acknowledged at sequence number {seq}, but at the end only "
         f"{len(holders)} correct replicas still held it there; it takes {need} to keep it"
     )
-    return invalid(NAME, reason, operation=op.index, seq=seq, replicas=holders)
+    return invalid(NAME, reason, kind="forgotten", operation=op.index, seq=seq, replicas=holders)

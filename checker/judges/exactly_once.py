@@ -31,14 +31,15 @@ def judge(folder: RunFolder, _: Limits) -> Line:
                 name = (request.client, request.timestamp)
                 seq, line = place.setdefault(name, (record.seq, record.line))
                 if seq != record.seq or name in in_batch:
-                    where = f"at sequence numbers {seq} and {record.seq}"
+                    where, kind = f"at sequence numbers {seq} and {record.seq}", "executed at two places"
                     if seq == record.seq:
-                        where = f"twice at sequence number {seq}"
+                        where, kind = f"twice at sequence number {seq}", "executed twice in a batch"
                     reason = (
                         f"replica {trace.replica} executed request {name[1]} of client {name[0]} {where} "
                         f"(trace.jsonl lines {line} and {record.line})"
                     )
-                    return invalid(NAME, reason, replica=trace.replica, client=name[0], timestamp=name[1])
+                    details = {"replica": trace.replica, "client": name[0], "timestamp": name[1]}
+                    return invalid(NAME, reason, kind=kind, **details)
                 in_batch.add(name)
         requests |= place.keys()
     flawed = [trace.replica for trace in traces if trace.flaws]

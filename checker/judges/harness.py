@@ -39,7 +39,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
             troubles.append(f"trace.jsonl of replica {trace.replica}, line {flaw.line}: {flaw.reason}")
     if troubles:
         more = f"; and {len(troubles) - 3} more" if len(troubles) > 3 else ""
-        return invalid(NAME, "; ".join(troubles[:3]) + more, troubles=troubles[:50])
+        return invalid(NAME, "; ".join(troubles[:3]) + more, kind="void run", troubles=troubles[:50])
     assert run is not None
     lag_ms = run.lag_max_ns / 1_000_000
     return valid(NAME, f"all files there, at most {lag_ms:.1f} ms late", lag_max_ns=run.lag_max_ns)

@@ -69,7 +69,8 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
         reason = (
             f"key {quote(key.key)} has no explanation (no counterexample: {type(error).__name__}: {error})"
         )
-        return Finding(invalid(NAME, reason, key=key.key, stuck_on=key.stuck_on))
+        details = {"key": key.key, "stuck_on": key.stuck_on}
+        return Finding(invalid(NAME, reason, kind="no counterexample", **details))
     counterexample = found.counterexample
     if found.audited is False:
         reason = (
@@ -80,6 +81,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
     line = invalid(
         NAME,
         reason,
+        kind=counterexample.anomaly,
         key=key.key,
         anomaly=counterexample.anomaly,
         operations=len(counterexample.operations),

@@ -105,7 +105,7 @@ def _unreadable(case: _Case, unread: list[str]) -> Line | None:
                 f"the final {last.f} of key {key!a:.60} (operation {last.index}) did not complete in "
                 f"{len(tries)} tries, {tried_ns / SECOND_NS:.1f} s: {last.error or last.type:.80}"
             )
-            return invalid(NAME, reason, operation=last.index)
+            return invalid(NAME, reason, kind="key that cannot be read", operation=last.index)
     return None
 
 
@@ -120,7 +120,7 @@ def _stuck(case: _Case) -> Line | None:
             f"operation {op.index} ({op.f}) {done} {(end - op.call_ns) / SECOND_NS:.1f} s although "
             f"{breach.circumstances}: {_enough(breach)}"
         )
-        return invalid(NAME, reason, operation=op.index, allowed_ns=breach.allowed_ns)
+        return invalid(NAME, reason, kind="stuck operation", operation=op.index, allowed_ns=breach.allowed_ns)
     return None
 
 
@@ -146,7 +146,7 @@ def _dry(begin_ns: int, end_ns: int, breach: Breach) -> Line:
         f"no operation completed for {(end_ns - begin_ns) / SECOND_NS:.1f} s (from {begin_ns} ns on) "
         f"although operations were open all along and {breach.circumstances}: {_enough(breach)}"
     )
-    return invalid(NAME, reason, from_ns=begin_ns, to_ns=end_ns, allowed_ns=breach.allowed_ns)
+    return invalid(NAME, reason, kind="drought", from_ns=begin_ns, to_ns=end_ns, allowed_ns=breach.allowed_ns)
 
 
 def _busy(case: _Case, low: int, high: int) -> Iterator[tuple[int, int]]:

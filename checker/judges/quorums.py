@@ -104,7 +104,8 @@ def _too_few(replica: int, record: Voted | Committed, count: int, need: int) -> 
         f"replica {replica} {did} {record.digest:.16} at sequence number {record.seq} (trace.jsonl line "
         f"{record.line}) when {count} correct replicas had {by} it: a quorum takes {need}"
     )
-    return invalid(NAME, reason, seq=record.seq, replicas=[replica], had=count, needed=need)
+    kind = f"{did} without a quorum"
+    return invalid(NAME, reason, kind=kind, seq=record.seq, replicas=[replica], had=count, needed=need)
 
 
 def _uncommitted(traces: Sequence[ReplicaTrace]) -> Line | None:
@@ -121,5 +122,6 @@ def _uncommitted(traces: Sequence[ReplicaTrace]) -> Line | None:
                         f"replica {trace.replica} executed {record.digest:.16} at sequence number "
                         f"{record.seq} (trace.jsonl line {record.line}) before it had committed it"
                     )
-                    return invalid(NAME, reason, seq=record.seq, replicas=[trace.replica])
+                    kind = "executed before it was committed"
+                    return invalid(NAME, reason, kind=kind, seq=record.seq, replicas=[trace.replica])
     return None

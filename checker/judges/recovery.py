@@ -35,7 +35,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
             return unknown(
                 NAME, f"interrupted ({folder.run.interrupted}) before the cluster was healthy again"
             )
-        ill = invalid(NAME, "not every replica answered its health probe before the deadline")
+        ill = invalid(
+            NAME, "not every replica answered its health probe before the deadline", kind="not healthy again"
+        )
         return void_if_slow(ill, folder.run, limits)
     undone = len({step.fault for step in folder.faults if step.step == "undone"})
     return valid(
@@ -49,7 +51,8 @@ def _unasked_exit(run: RunReport) -> Line | None:
             last = " | ".join(exit_.last_lines[-3:])
             said = f"; its last words: {last:.400}" if last else "; it said nothing"
             reason = f"replica {exit_.replica} ended {exit_.how} and nobody had asked it to{said}"
-            return invalid(NAME, reason, replica=exit_.replica, last_lines=list(exit_.last_lines))
+            details = {"replica": exit_.replica, "last_lines": list(exit_.last_lines)}
+            return invalid(NAME, reason, kind="replica ended by itself", **details)
     return None
 
 
@@ -79,9 +82,9 @@ def _not_undone(steps: tuple[FaultStep, ...]) -> Line | None:
                 failed[step.fault] = step
     for name, step in failed.items():
         why = step.reason or "no reason given"
-        return invalid(NAME, f"fault {name} ({step.kind}) could not be undone: {why:.200}", fault=name)
+        reason = f"fault {name} ({step.kind}) could not be undone: {why:.200}"
+        return invalid(NAME, reason, kind="undo failed", fault=name)
     for name, step in in_force.items():
-        return invalid(
-            NAME, f"fault {name} ({step.kind}) was asked for and has no receipt of its undoing", fault=name
-        )
+        reason = f"fault {name} ({step.kind}) was asked for and has no receipt of its undoing"
+        return invalid(NAME, reason, kind="not proved undone", fault=name)
     return None

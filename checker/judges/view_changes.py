@@ -58,7 +58,8 @@ def never_replaced(
         "survives, everything stood still to the end, and never was a view entered and work went on before "
         f"the bad replicas were back: {patience.replace_primary_ns() / SECOND_NS:.1f} s are enough"
     )
-    return invalid("liveness", reason, windows=[[window.from_ns, window.to_ns] for window in still])
+    windows = [[window.from_ns, window.to_ns] for window in still]
+    return invalid("liveness", reason, kind="primary never replaced", windows=windows)
 
 
 def _any(moments: Sequence[int], low: int, high: int) -> bool:

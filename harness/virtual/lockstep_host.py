@@ -18,8 +18,7 @@ from pathlib import Path
 from harness.errors import HarnessError
 from harness.processes import last_lines, state_letter
 from harness.virtual.host import Ended, TurnEnd
-from harness.virtual.nursery import Nursery, set_patience
-from pbft_node.config import ReplicaConfig
+from harness.virtual.nursery import Room, set_patience
 from pbft_node.lockstep_wire import (
     BEGIN,
     BEGINNING,
@@ -49,13 +48,14 @@ MAX_SENDS_BYTES = 1 << 30
 
 
 class LockstepHost:
-    """See ``Host``. ``nursery`` is the world's, which closes it."""
+    """See ``Host``. ``forgetful``: after its first life it has no vote before it recovered. Whoever gives the
+    room closes it."""
 
-    def __init__(self, config: ReplicaConfig, folder: Path, nursery: Nursery) -> None:
+    def __init__(self, replica: int, config: Path, room: Room, *, forgetful: bool = False) -> None:
+        self._replica = replica
         self._config = config
-        self._folder = folder
-        self._nursery = nursery
-        self._said = folder / "stderr.log"
+        self._room = room
+        self._forgetful = forgetful
         self._process: _Process | None = None
         self._lives = 0
         self._recovered = False
@@ -65,7 +65,7 @@ class LockstepHost:
         assert self._process is None, "it runs already"
         self._lives += 1
         self._recovered = False
-        self._process = _Process(self._config, self._folder, self._said, self._nursery)
+        self._process = _Process(self._replica, self._config, self._room)
         self._process.tell(BEGIN, now_ns, BEGINNING.pack(wall_offset_ns, nonce))
 
     def deliver(self, now_ns: int, datagram: bytes) -> None:
@@ -120,9 +120,9 @@ class LockstepHost:
             self._process.wait_for_state(stopped=False)
 
     def is_up(self) -> bool:
-        """See ``Host``. One that forgets its promises has no vote before it recovered."""
-        forgetful = self._config.durability == "none" and self._lives > 1
-        return self._process is not None and (self._recovered or not forgetful)
+        """See ``Host``."""
+        must_recover = self._forgetful and self._lives > 1
+        return self._process is not None and (self._recovered or not must_recover)
 
     def close(self) -> None:
         """See ``Host``."""
@@ -135,19 +135,19 @@ class LockstepHost:
 class _Process:
     """One life: a pid that is surely its own, and what is said to it and by it."""
 
-    def __init__(self, config: ReplicaConfig, folder: Path, said: Path, nursery: Nursery) -> None:
-        self._replica = config.replica
-        self._nursery = nursery
-        self._said = said
+    def __init__(self, replica: int, config: Path, room: Room) -> None:
+        self._replica = replica
+        self._room = room
+        self._said = config.parent / "stderr.log"
         self._words: list[bytes] = []
         self._waiting_bytes = 0
         self._unsettled = False
         self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         set_patience(self._connection, ANSWER_SECONDS)
         try:
-            with theirs, said.open("ab") as output:
+            with theirs, self._said.open("ab") as output:
                 self._said_from = output.tell()
-                self.pid = nursery.begin(config.path.resolve(), folder.resolve(), theirs, output.fileno())
+                self.pid = room.begin(config.resolve(), theirs, output.fileno())
             self._pidfd = os.pidfd_open(self.pid)
         except BaseException as problem:
             self._connection.close()
@@ -206,7 +206,7 @@ class _Process:
         """It has ended, or is about to: how, and everything of it is let go of."""
         if not self._is_dead(STATE_SECONDS * 1000):
             raise self.error(f"does not end within {STATE_SECONDS} s")
-        code, number = self._nursery.ended(self.pid)
+        code, number = self._room.ended(self.pid)
         os.close(self._pidfd)
         self._connection.close()
         return Ended(code, number, last_lines(self._said, self._said_from))

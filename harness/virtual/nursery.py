@@ -1,7 +1,8 @@
-"""The harness' side of ``pbft_node.nursery``: a process that forks lockstep replicas, quickly.
+"""The harness' side of ``pbft_node.nursery``: one process for all lockstep runs that this one and its forks
+make, and a room in it for each run.
 
-One serves as many runs as one process makes, one after another (``shared``). It and all it forked die with
-the thread that started it, so start it in one that lasts; what it forked dies with it, too.
+The nursery dies with the thread that started it, so start it in one that lasts (``shared``). A room's
+replicas die with the process that runs there, and when the room is closed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import atexit
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -26,19 +28,19 @@ ANSWER_SECONDS = 60
 MAX_ANSWER_BYTES = 4096
 LAST_BYTES = 4096
 _ROOT = str(Path(__file__).resolve().parents[2])
+_LIMITS = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE)
 _HINT = "Run it again; if it fails again, look at the machine's memory and at its limit of processes."
 
 
 class Nursery:
-    """See the module. ``environment``: all of the replicas'; nothing is inherited."""
+    """See the module. ``environment``: all of the replicas'; nothing is inherited. Raises HarnessError."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         paths = os.pathsep.join(filter(None, (_ROOT, environment.get("PYTHONPATH"))))
         self.environment = dict(environment)
         self.owner = os.getpid()
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the nursery
-        self._connection, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        set_patience(self._connection, ANSWER_SECONDS)
+        self._connection, theirs = _pair()
         with theirs:
             words = ("--nursery", str(theirs.fileno()), str(self.owner))
             try:
@@ -61,20 +63,34 @@ class Nursery:
         """Of the nursery."""
         return self._process.pid
 
-    def begin(self, config: Path, folder: Path, connection: socket.socket, output: int) -> int:
-        """A new replica process that is driven through ``connection``. Its pid; it stays a zombie when it
-        ends, so that the pid is its own, until ``ended`` was asked and told of it."""
-        request = {"do": "begin", "config": str(config), "folder": str(folder)}
-        return int(str(self._ask(request, [connection.fileno(), output])["pid"]))
+    def room(self) -> Room:
+        """For a run. Also in a fork of the process that made the nursery."""
+        connection, theirs = _pair()
+        with theirs:
+            try:
+                socket.send_fds(self._connection, [b"room"], [theirs.fileno()])
+            except OSError:
+                connection.close()
+                raise HarnessError(self.last_words(), _HINT) from None
+        return Room(self, connection)
 
-    def ended(self, pid: int) -> tuple[int | None, int | None]:
-        """(exit code, signal): one of them when the process has ended, none while it lives."""
-        answer = self._ask({"do": "ended", "pid": pid}, [])
-        code, number = answer["code"], answer["signal"]
-        return (None if code is None else int(str(code)), None if number is None else int(str(number)))
+    def runs(self) -> bool:
+        """As far as this process can know."""
+        return self.owner != os.getpid() or self._process.poll() is None
+
+    def last_words(self) -> str:
+        """Why it is gone."""
+        what = f"the replicas' nursery (process {self.pid}) ended, and all replicas with it"
+        if self.owner == os.getpid():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(ANSWER_SECONDS)
+                what += f": {f'signal {-code}' if code < 0 else f'exit code {code}'}"
+        size = os.fstat(self._said.fileno()).st_size
+        said = os.pread(self._said.fileno(), LAST_BYTES, max(0, size - LAST_BYTES))
+        return f"{what}\n{said.decode('utf-8', 'replace')}".strip()
 
     def close(self) -> None:
-        """End it and all its children. Idempotent."""
+        """End it and all that came out of it. Idempotent."""
         if self.owner != os.getpid():
             return  # a forked copy: it is another process' nursery
         self._connection.close()
@@ -83,62 +99,101 @@ class Nursery:
         self._process.wait()
         self._said.close()
 
+
+class Room:
+    """Where the replicas of one run live. They are held to the limits this process is held to."""
+
+    def __init__(self, nursery: Nursery, connection: socket.socket) -> None:
+        self._nursery = nursery
+        self._connection = connection
+        self._limits = {what: resource.getrlimit(what) for what in _LIMITS}
+
+    def begin(self, config: Path, connection: socket.socket, output: int) -> int:
+        """A new replica process, in the folder of its config, that is driven through ``connection``. Its pid;
+        it stays a zombie when it ends, so that the pid is its own, until ``ended`` was asked and told of it.
+        """
+        request = {"do": "begin", "config": str(config), "folder": str(config.parent)}
+        pid = int(str(self._ask(request, [connection.fileno(), output])["pid"]))
+        for what, limit in self._limits.items():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, what, limit)
+        return pid
+
+    def ended(self, pid: int) -> tuple[int | None, int | None]:
+        """(exit code, signal): one of them when the process has ended, none while it lives."""
+        answer = self._ask({"do": "ended", "pid": pid}, [])
+        code, number = answer["code"], answer["signal"]
+        return (None if code is None else int(str(code)), None if number is None else int(str(number)))
+
+    def close(self) -> None:
+        """End it and its replicas. Idempotent."""
+        global _spent_s
+        if self._connection.fileno() < 0:
+            return
+        try:
+            _spent_s += float(str(self._ask({"do": "spent"}, [])["cpu_s"]))
+            self._connection.shutdown(socket.SHUT_WR)
+            self._connection.recv(1)  # it ends when the room does
+        except (HarnessError, OSError):
+            pass  # it is gone already
+        finally:
+            self._connection.close()
+
     def _ask(self, request: Mapping[str, object], descriptors: list[int]) -> dict[str, object]:
         try:
             socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
             data = self._connection.recv(MAX_ANSWER_BYTES)
         except BlockingIOError:
             raise HarnessError(
-                f"the replicas' nursery (process {self.pid}) did not answer {request['do']} within "
+                f"the replicas' nursery (process {self._nursery.pid}) did not answer {request['do']} within "
                 f"{ANSWER_SECONDS} s",
                 _HINT,
             ) from None
         except OSError:
             data = b""
         if not data:
-            raise self._is_gone()
+            raise HarnessError(self._nursery.last_words(), _HINT)
         answer = json.loads(data)
         if "error" in answer:
             raise HarnessError(f"the replicas' nursery cannot {request['do']}: {answer['error']}", _HINT)
         return dict(answer)
 
-    def _is_gone(self) -> HarnessError:
-        try:
-            code = self._process.wait(ANSWER_SECONDS)
-        except subprocess.TimeoutExpired:
-            return HarnessError(f"the replicas' nursery (process {self.pid}) hung up", _HINT)
-        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - LAST_BYTES))
-        said = self._said.read(LAST_BYTES).decode("utf-8", "replace").strip()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return HarnessError(
-            f"the replicas' nursery (process {self.pid}) ended with {how}, and all replicas with it"
-            + (f". It said:\n{said}" if said else ""),
-            _HINT,
-        )
-
 
 _shared: Nursery | None = None
+_spent_s = 0.0
 
 
 def shared(environment: Mapping[str, str]) -> Nursery:
-    """This process' nursery for replicas with that environment; a run that asks for another one ends it."""
+    """This process' nursery, or the one it was forked with, for replicas with that environment. One that asks
+    for another environment ends the one before."""
     global _shared
-    if _shared is not None and _shared.owner == os.getpid():
-        if _shared.environment == dict(environment) and _shared._process.poll() is None:
-            return _shared
-        _shared.close()
-    elif _shared is None:
+    if _shared is not None and _shared.environment == dict(environment) and _shared.runs():
+        return _shared
+    if _shared is None:
         atexit.register(_close_shared)
+    else:
+        _shared.close()
     _shared = Nursery(environment)
     return _shared
 
 
-def _close_shared() -> None:
-    if _shared is not None:
-        _shared.close()
+def spent_s() -> float:
+    """Processor time of all replicas in rooms that this process has closed: they are no children of it."""
+    return _spent_s
 
 
 def set_patience(connection: socket.socket, seconds: int) -> None:
     """Reads and writes that take longer raise BlockingIOError; without a system call more for each."""
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", seconds, 0))
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    set_patience(ours, ANSWER_SECONDS)
+    return ours, theirs
+
+
+def _close_shared() -> None:
+    if _shared is not None:
+        _shared.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,6 @@ from harness.topology import client_address, replica_address
 from harness.virtual import nursery
 from harness.virtual.host import Host
 from harness.virtual.lockstep_host import LockstepHost
-from harness.virtual.settings import Virtual
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
 from pbft_node.config import load_replica
@@ -52,21 +51,62 @@ def run_virtual(folder: Path, quiet: bool) -> int:
 
 def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
     """The world of a plan; its replicas' files in ``folder``."""
-    virtual = getattr(plan, "virtual", None) or Virtual()
-    if not isinstance(virtual, Virtual):
+    virtual = plan.virtual
+    if virtual is None:
         raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
-    verified: dict[bytes, None] = {}
+    make_host, release = _lockstep_hosts(plan) if plan.world == "lockstep" else _sim_hosts()
 
     def host(replica: int) -> Host:
         place = folder / "replicas" / str(replica)
         durability = str(plan.cluster[DURABILITY])
-        config = load_replica(write_replica(genesis, replica, place, durability=durability))
-        if plan.world == "lockstep":
-            return LockstepHost(config, place, nursery.shared(_environment()))
-        config.keyring.share(verified)
-        return SimHost(config, place)
+        return make_host(replica, write_replica(genesis, replica, place, durability=durability))
 
-    return VirtualWorld(name=plan.world, n=plan.nodes, f=plan.f, seed=plan.seed, virtual=virtual, host=host)
+    return VirtualWorld(
+        name=plan.world,
+        n=plan.nodes,
+        f=plan.f,
+        seed=plan.seed,
+        virtual=virtual,
+        host=host,
+        release=release,
+    )
+
+
+def get_ready(plan: Plan) -> None:
+    """Make what many such runs share, in the process that is forked for each. Raises HarnessError."""
+    if plan.world == "lockstep":
+        nursery.shared(_environment())
+
+
+_Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]
+"""(replica, its config file) -> its host, and what to call when all of them are closed."""
+
+
+def _sim_hosts() -> _Hosts:
+    verified: dict[bytes, None] = {}
+
+    def host(_replica: int, path: Path) -> Host:
+        config = load_replica(path)
+        config.keyring.share(verified)
+        return SimHost(config, path.parent)
+
+    return host, lambda: None
+
+
+def _lockstep_hosts(plan: Plan) -> _Hosts:
+    rooms: list[nursery.Room] = []
+    forgetful = plan.cluster[DURABILITY] == "none"
+
+    def host(replica: int, path: Path) -> Host:
+        if not rooms:
+            rooms.append(nursery.shared(_environment()).room())
+        return LockstepHost(replica, path, rooms[0], forgetful=forgetful)
+
+    def release() -> None:
+        for room in rooms:
+            room.close()
+
+    return host, release
 
 
 def _environment() -> dict[str, str]:

@@ -29,12 +29,21 @@ NONCE_BYTES = 16
 
 
 class VirtualWorld:
-    """See ``World``. ``host`` makes the machine of a replica when the world is set up."""
+    """See ``World``. ``host`` makes the machine of a replica when the world is set up; ``release`` is called
+    when the last of them is closed."""
 
     capabilities = frozenset({"kill", "pause", "cut"})
 
     def __init__(
-        self, *, name: str, n: int, f: int, seed: int, virtual: Virtual, host: Callable[[int], Host]
+        self,
+        *,
+        name: str,
+        n: int,
+        f: int,
+        seed: int,
+        virtual: Virtual,
+        host: Callable[[int], Host],
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
         self.n, self.f = n, f
@@ -44,6 +53,7 @@ class VirtualWorld:
         self._virtual = virtual
         self._network = Network(seed, virtual, n)
         self._make_host = host
+        self._release = release
         self._machines: list[Machine] = []
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
@@ -80,8 +90,11 @@ class VirtualWorld:
         if not self._torn_down:
             self._torn_down = True
             self.scheduler.clear()
-            for machine in self._machines:
-                machine.host.close()
+            try:
+                for machine in self._machines:
+                    machine.host.close()
+            finally:
+                self._release()
 
     def _new_machine(self, replica: int) -> Machine:
         return Machine(

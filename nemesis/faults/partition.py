@@ -43,7 +43,7 @@ class Partition:
         "Blocks links between replicas (and clients, if asked) by an atomic change of the packet filter."
     )
     charges = "liveness: the fewest replicas touching every blocked pair, and those cut from clients"
-    worlds: tuple[str, ...] = ("live",)
+    worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:
         self._memory: Memory[_Cutting] = Memory()

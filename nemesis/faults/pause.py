@@ -33,7 +33,7 @@ class Pause(AimedAtReplicas):
         "Stops replicas with SIGSTOP, as a long garbage collection or a starved machine would; then SIGCONT."
     )
     charges = "liveness: each paused replica is bad until it runs again; never safety"
-    worlds: tuple[str, ...] = ("live",)
+    worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:
         self._memory: Memory[_Pausing] = Memory()

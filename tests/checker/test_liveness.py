@@ -110,7 +110,7 @@ def _stick(run, at_ns=30 * S, lasts_ns=5 * S, end="info"):
 def test_rejects_an_operation_stuck_in_quiet_times(run, tmp_path):
     _stick(run)
     line = liveness(run, tmp_path)
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "stuck operation")
     assert "did not complete in 5.0 s although" in line.reason
     assert "3.8 s are enough" in line.reason
 
@@ -162,7 +162,7 @@ def _dry_up(run, each_ns=2 * S):
 def test_rejects_a_drought(run, tmp_path):
     _dry_up(run)
     line = liveness(run, tmp_path)
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "drought")
     assert "no operation completed for 8.0 s" in line.reason
     run.ledger["windows"][2]["within_liveness_budget"] = False
     assert liveness(run, tmp_path).verdict == "valid"
@@ -199,7 +199,7 @@ def _never_read(run, tries):
 def test_rejects_a_key_that_could_not_be_read(run, tmp_path):
     _never_read(run, tries=2)
     line = liveness(run, tmp_path)
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "key that cannot be read")
     assert (
         "the final get of key 'k' (operation 122) did not complete in 2 tries, 6.0 s: timeout" in line.reason
     )
@@ -246,7 +246,7 @@ def _kill_often(run, windows, completes=()):
 def test_rejects_a_cluster_that_never_replaces_its_primary(run, tmp_path):
     _kill_often(run, windows=4)
     line = liveness(run, tmp_path)
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "primary never replaced")
     assert "in 4 windows of at least 1.5 s" in line.reason
 
 

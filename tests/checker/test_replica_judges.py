@@ -73,23 +73,23 @@ def _raise_an_alarm(run):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "kind", "says"),
     [
-        (_commit_another_digest, "sequence number 7"),
-        (_execute_another_digest, "sequence number 7"),
-        (_execute_other_requests, "sequence number 8"),
-        (_call_a_duplicate_executed, "sequence number 8"),
-        (_checkpoint_another_state, "checkpoint 20"),
-        (_skip_a_number, "executed 10 right after 8"),
-        (_execute_out_of_order, "executed 10 right after 8"),
-        (_change_its_mind_after_a_restart, "sequence number 12"),
-        (_raise_an_alarm, "alarm"),
+        (_commit_another_digest, "different batches", "sequence number 7"),
+        (_execute_another_digest, "different batches", "sequence number 7"),
+        (_execute_other_requests, "different requests", "sequence number 8"),
+        (_call_a_duplicate_executed, "different requests", "sequence number 8"),
+        (_checkpoint_another_state, "different states", "checkpoint 20"),
+        (_skip_a_number, "gap in execution", "executed 10 right after 8"),
+        (_execute_out_of_order, "gap in execution", "executed 10 right after 8"),
+        (_change_its_mind_after_a_restart, "different batches", "sequence number 12"),
+        (_raise_an_alarm, "alarm", "alarm"),
     ],
 )
-def test_agreement_rejects(run, tmp_path, spoil, says):
+def test_agreement_rejects(run, tmp_path, spoil, kind, says):
     spoil(run)
     line = line_of(run, tmp_path, "agreement")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", kind)
     assert says in line.reason
 
 
@@ -138,18 +138,26 @@ def _execute_first(run):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "kind", "says"),
     [
-        (_prepare_alone, "when 1 correct replicas had accepted it: a quorum takes 3"),
-        (_commit_too_soon, "when 0 correct replicas had prepared it: a quorum takes 3"),
-        (_commit_another_view, "when 2 correct replicas had accepted it"),
-        (_execute_first, "before it had committed it"),
+        (
+            _prepare_alone,
+            "prepared without a quorum",
+            "when 1 correct replicas had accepted it: a quorum takes 3",
+        ),
+        (
+            _commit_too_soon,
+            "committed without a quorum",
+            "when 0 correct replicas had prepared it: a quorum takes 3",
+        ),
+        (_commit_another_view, "prepared without a quorum", "when 2 correct replicas had accepted it"),
+        (_execute_first, "executed before it was committed", "before it had committed it"),
     ],
 )
-def test_agreement_rejects_what_no_quorum_decided(run, tmp_path, spoil, says):
+def test_agreement_rejects_what_no_quorum_decided(run, tmp_path, spoil, kind, says):
     spoil(run)
     line = line_of(run, tmp_path, "agreement")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", kind)
     assert says in line.reason
 
 
@@ -213,13 +221,16 @@ def _execute_twice_in_a_batch(run):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
-    [(_execute_twice, "5 and 9"), (_execute_twice_in_a_batch, "twice at sequence number 9")],
+    ("spoil", "kind", "says"),
+    [
+        (_execute_twice, "executed at two places", "5 and 9"),
+        (_execute_twice_in_a_batch, "executed twice in a batch", "twice at sequence number 9"),
+    ],
 )
-def test_exactly_once_rejects(run, tmp_path, spoil, says):
+def test_exactly_once_rejects(run, tmp_path, spoil, kind, says):
     spoil(run)
     line = line_of(run, tmp_path, "exactly-once")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", kind)
     assert says in line.reason
 
 
@@ -238,7 +249,7 @@ def test_durability_rejects_an_acknowledged_operation_nobody_executed(run, tmp_p
             if line["e"] == "executed" and line["seq"] == 9:
                 line["requests"] = []
     line = line_of(run, tmp_path, "durability")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "never executed")
     assert "no correct replica executed it" in line.reason
 
 
@@ -274,7 +285,7 @@ def test_durability_rejects_what_was_forgotten_after_a_restart(run, tmp_path):
         started = dict(run.traces[replica][0], executed=10)
         run.traces[replica].append(started)
     line = line_of(run, tmp_path, "durability")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "forgotten")
     assert "at the end only 0 correct replicas still held it there" in line.reason
 
 
@@ -299,7 +310,7 @@ def test_durability_rejects_a_word_given_before_the_deed(run, tmp_path):
         if line["e"] == "executed" and line["seq"] == 61:
             line["t_ns"] = late
     line = line_of(run, tmp_path, "durability")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "acknowledged before it was executed")
     assert "on the word of replica 1 before that had executed it: it did 9999.0 ms later" in line.reason
     run.traces[1] = [line for line in run.traces[1] if line.get("seq") != 61]
     assert "it never did" in line_of(run, tmp_path, "durability").reason
@@ -311,7 +322,7 @@ def test_durability_rejects_the_word_of_too_few(run, tmp_path):
     path = run.write(tmp_path / "run") / "history.jsonl"
     path.write_text(path.read_text().replace('"replicas": [0, 1]', '"replicas": [1, 1]', 1))
     line = judge_run(path.parent).line("durability")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", "too few vouch for it")
     assert "on the word of replicas [1] alone" in line.reason
 
 

@@ -54,20 +54,20 @@ def _stay_ill(run):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "says"),
+    ("spoil", "kind", "says"),
     [
-        (_die, "Boom: 7"),
-        (_never_undo, "no receipt of its undoing"),
-        (_ask_and_never_look, "no receipt of its undoing"),
-        (_undo_without_a_receipt, "no receipt of its undoing"),
-        (_fail_to_undo, "no such process"),
-        (_stay_ill, "health probe"),
+        (_die, "replica ended by itself", "Boom: 7"),
+        (_never_undo, "not proved undone", "no receipt of its undoing"),
+        (_ask_and_never_look, "not proved undone", "no receipt of its undoing"),
+        (_undo_without_a_receipt, "not proved undone", "no receipt of its undoing"),
+        (_fail_to_undo, "undo failed", "no such process"),
+        (_stay_ill, "not healthy again", "health probe"),
     ],
 )
-def test_recovery_rejects(run, tmp_path, spoil, says):
+def test_recovery_rejects(run, tmp_path, spoil, kind, says):
     spoil(run)
     line = line_of(run, tmp_path, "recovery")
-    assert line.verdict == "invalid"
+    assert (line.verdict, line.details["kind"]) == ("invalid", kind)
     assert says in line.reason
 
 

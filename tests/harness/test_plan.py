@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.plan import Plan, certify, make_plan
+from harness.plan import Plan, certify, in_world, make_plan
 from harness.plan_file import MAX_PLAN_BYTES, PLAIN_BYTES, parse_plan, plan_text, read_plan
 from harness.spec import make_spec
+from harness.virtual.settings import CLIENTS, Delivery, Virtual
 from nemesis.faults import KINDS
 from nemesis.ledger import charge, worst
 from workloads.registry import WORKLOADS
@@ -171,6 +173,42 @@ def test_a_service_of_the_users_takes_the_place_of_the_workloads() -> None:
     assert small(workload="register").service == "kv"
 
 
+NETWORK = {"latency": "wan", "loss": 0.05, "restart": "1s"}
+
+
+@pytest.mark.parametrize("world", ["sim", "lockstep"])
+def test_a_virtual_plan_holds_its_network(world: str) -> None:
+    plan = small(world=world, virtual=NETWORK)
+    assert plan.virtual is not None
+    assert plan.virtual.loss == 0.05
+    decided = (Delivery(CLIENTS, 3, 0, ()), Delivery(0, 1, 17, (5, 6)))
+    for each in (plan, replace(plan, virtual=replace(plan.virtual, deliveries=decided))):
+        assert parse_plan(plan_text(each), "plan") == each
+
+
+def test_a_virtual_network_changes_nothing_else_of_the_plan() -> None:
+    live, sim = small(), small(world="sim", virtual=NETWORK)
+    assert in_world(sim, "live") == live
+    assert in_world(sim, "lockstep") == replace(sim, world="lockstep")
+    assert in_world(live, "sim") == replace(live, world="sim", virtual=Virtual())
+
+
+def test_a_live_plan_knows_no_virtual_network() -> None:
+    assert "virtual" not in json.loads(plan_text(small()))
+    assert parse_plan(edited(put("virtual", None)), "plan") == small()
+
+
+def virtual_edit(value: object) -> Callable[[dict[str, Any]], object]:
+    def change(data: Any) -> None:
+        data["world"], data["virtual"] = "sim", value
+
+    return change
+
+
+def test_a_live_plan_may_be_moved_to_a_virtual_world() -> None:
+    assert parse_plan(edited(virtual_edit({})), "plan") == in_world(small(), "sim")
+
+
 def test_a_good_edit_is_taken() -> None:
     fault = {"id": "mine", "kind": "pause", "start_ns": 0, "stop_ns": 10**9, "params": {"replicas": [3]}}
     plan = parse_plan(edited(put("faults", [fault])), "plan")
@@ -186,6 +224,16 @@ def test_a_good_edit_is_taken() -> None:
         (put("duration_ns", True), ["duration_ns = True"]),
         (put("budget", "some"), ["budget = 'some'"]),
         (put("world", "moon"), ["world"]),
+        (put("world", "sim"), ["no 'virtual'", '"virtual": {}']),
+        (put("virtual", {}), ["plan.virtual", "kernel"]),
+        (virtual_edit([]), ["plan.virtual"]),
+        (virtual_edit({"loss": 2}), ["plan.virtual.loss = 2"]),
+        (virtual_edit({"latency": {"model": "wan", "one_way_ns": [[1]]}}), ["plan.virtual.latency"]),
+        (virtual_edit({"deliveries": None}), ["plan.virtual.deliveries"]),
+        (
+            virtual_edit({"deliveries": [{"link": ["r0", "r9"], "nth": 0, "delays_ns": []}]}),
+            ["plan.virtual.deliveries[0].link"],
+        ),
         (put("cluster.nodes", 3), ["nodes = 3"]),
         (put("cluster.checkpoint_interval", -1), ["checkpoint_interval"]),
         (put("cluster.colour", "red"), ["'colour'"]),

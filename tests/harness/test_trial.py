@@ -26,7 +26,7 @@ OVERHEAD_S = 0.02
 
 
 def small_plan(seed: int = 7, **asked: object) -> Plan:
-    keys: dict[str, object] = {"time": 5, "rate": 20, "faults": ["kill", "pause"]}
+    keys: dict[str, object] = {"world": "sim", "time": 5, "rate": 20, "faults": ["kill", "pause"]}
     return make_plan(make_spec(keys | asked), seed)
 
 

@@ -12,6 +12,7 @@ from fake_machinery import FakeMachinery
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.spec import WORLDS
 from nemesis.faults import KINDS, FaultKind
 
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
@@ -35,7 +36,7 @@ def test_a_kind_describes_itself(kind: FaultKind) -> None:
     assert kind.label
     assert kind.description.endswith(".")
     assert kind.charges
-    assert kind.worlds == ("live",), "a world that does not exist is not promised"
+    assert kind.worlds == WORLDS, "a world that does not exist is not promised"
     assert kind.colour in OKABE_ITO
     assert re.fullmatch(r"[a-z][a-z-]*", kind.name)
     assert kind.check(kind.example, 4) is None
