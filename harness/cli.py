@@ -72,6 +72,11 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
         from harness.live_run import run_here
 
         return run_here(options.folder, options.quiet)
+    if options.command == "replay":
+        from harness.replay.command import Asked, replay_command
+
+        what = options.run, options.replica, options.until, options.events
+        return replay_command(Asked(*what, options.pdb, options.jobs, options.json))
     from harness import catalogue
 
     match options.command:
@@ -163,13 +168,18 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="write report.html of a run")
     report.add_argument("run", type=Path, metavar="RUN")
 
+    replay = commands.add_parser(
+        "replay", help="feed a live run's journals to fresh cores and judge again", allow_abbrev=False
+    )
+    _replay_parser(replay)
+
     list_ = commands.add_parser("list", help="the runs there are, newest first")
     list_.add_argument("folder", type=Path, nargs="?", default=RUNS, metavar="DIR", help="(runs)")
 
     doctor = commands.add_parser("doctor", help="what this machine can do, and how to mend what it cannot")
     faults = commands.add_parser("faults", help="the faults there are")
     workloads = commands.add_parser("workloads", help="the workloads there are, with their parameters")
-    for each in (check, report, list_, doctor, faults, workloads):
+    for each in (check, report, replay, list_, doctor, faults, workloads):
         each.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     inside = commands.add_parser("inside")  # what `run` starts in the sandbox; not listed
@@ -217,6 +227,28 @@ def _run_parser(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="where run folders go (runs)")
     run.add_argument("--json", action="store_true", help="one JSON object on stdout, no progress")
+
+
+def _replay_parser(replay: argparse.ArgumentParser) -> None:
+    replay.add_argument("run", type=Path, metavar="RUN")
+    replay.add_argument("--replica", type=_count, metavar="N", help="only this one (all)")
+    replay.add_argument(
+        "--until",
+        metavar="WHERE",
+        help="stop after an event and show the replica's state: its number (57), seq:120 (the execution of a "
+        "sequence number), or 12.3s (a time since the load began)",
+    )
+    replay.add_argument("--pdb", action="store_true", help="a debugger just before that event")
+    replay.add_argument(
+        "--events", nargs="?", const="", metavar="FROM..TO", help="list events of the journal (1..50)"
+    )
+    replay.add_argument("--jobs", type=_count, metavar="J", help="processes (one for each core)")
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!a} is not a number from 0")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""A short run with kills whose replicas keep a journal, made in virtual time: quick, and always the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import judging, store
+from harness.plan import Plan, make_plan
+from harness.plan_file import plan_text
+from harness.run_record import write_text
+from harness.spec import make_spec
+from harness.virtual import sim_host
+from harness.virtual.virtual_run import run_virtual
+from pbft_node.journal import Journal
+from pbft_node.journal_file import FRAME, HEADER_BYTES, decode_frame, encode_frame
+from pbft_node.turns import Turns
+
+
+def small_plan(seconds: float = 2, seed: int = 3, faults: list[str] | None = None) -> Plan:
+    keys: dict[str, object] = {
+        "world": "sim",
+        "workload": {"name": "kv", "keys": 6},
+        "time": seconds,
+        "rate": 40,
+        "clients": 3,
+        "faults": ["kill"] if faults is None else faults,
+        "cluster": {"K": 4, "L": 8},
+        "seed": seed,
+    }
+    return make_plan(make_spec(keys), seed)
+
+
+def journalled_run(folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run it, judge it, seal it."""
+
+    def turns(replica: Any, log: Any, trace: Any, journal: object = None) -> Turns:
+        path = trace._path.parent / "journal"
+        return Turns(replica, log, trace, Journal(path, replica.cluster.cluster_id, replica.me))
+
+    folder.mkdir()
+    write_text(folder / "plan.json", plan_text(plan))
+    with monkeypatch.context() as patch:
+        patch.setattr(sim_host, "Turns", turns)
+        assert run_virtual(folder, True) == 0
+    store.seal(folder, store.Origin("test", plan.seed, "", ""))
+    judging.judge(folder, judging.CheckLimits())
+    return folder
+
+
+def change_frame(journal: Path, number: int, change: Any) -> None:
+    """Replace the payload of the frame of that number (from 0), with a good checksum."""
+    data = journal.read_bytes()
+    position = HEADER_BYTES
+    for _ in range(number):
+        position += FRAME.size + decode_frame(data[position : position + FRAME.size])[3]
+    type_, flags, entries, length, _ = decode_frame(data[position : position + FRAME.size])
+    start = position + FRAME.size
+    payload = change(data[start : start + length])
+    frame = encode_frame(type_, flags, entries, payload)
+    journal.write_bytes(data[:position] + frame + data[start + length :])
+
+
+def verdict_of(folder: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((folder / "verdict.json").read_text())
+    return result
