@@ -48,6 +48,10 @@ class WireError(NodeError):
     """The other side does not keep to this, or is gone."""
 
 
+class CutOffError(WireError):
+    """The connection ended in the middle of a frame."""
+
+
 def frames(read: Callable[[], bytes]) -> Iterator[Frame]:
     """One after the other, until ``read`` gives nothing. Raises WireError for what is no frame."""
     data = b""
@@ -68,7 +72,7 @@ def frames(read: Callable[[], bytes]) -> Iterator[Frame]:
         more = read()
         if not more:
             if at < size:
-                raise WireError(f"the connection ended {size - at} bytes into a frame")
+                raise CutOffError(f"the connection ended {size - at} bytes into a frame")
             return
         data = data[at:] + more
 

@@ -33,6 +33,7 @@ from pbft_node.lockstep_wire import (
     SETTLE,
     SETTLED,
     TURN_ENDED,
+    CutOffError,
     Frame,
     WireError,
     frames,
@@ -96,15 +97,14 @@ class LockstepHost:
                 raise self._process.error(f"answered the end of a turn by a frame of kind {kind}")
             self._recovered = body == RECOVERED
             return TurnEnd(sends, None if number == NO_TIMER else number)
-        ended = self._process.reap()
-        self._process = None
-        return TurnEnd((), None, ended)
+        process, self._process = self._process, None
+        return TurnEnd((), None, process.reap())
 
     def kill(self) -> None:
         """See ``Host``."""
         if self._process is not None:
             self._process.settle()
-        self.close()
+            self._end()
 
     def pause(self) -> None:
         """See ``Host``."""
@@ -125,11 +125,16 @@ class LockstepHost:
         return self._process is not None and (self._recovered or not must_recover)
 
     def close(self) -> None:
-        """See ``Host``."""
+        """See ``Host``. A room that is gone took it along."""
+        if self._process is not None:
+            with contextlib.suppress(HarnessError):
+                self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
-        if process is not None:
-            process.signal(signal.SIGKILL)
-            process.reap()
+        assert process is not None, "none runs"
+        process.signal(signal.SIGKILL)
+        process.reap()
 
 
 class _Process:
@@ -174,9 +179,9 @@ class _Process:
             self._flush()
         try:
             return next(self._frames, None)
+        except CutOffError:
+            return None
         except WireError as problem:
-            if self._is_dead(STATE_SECONDS * 1000):
-                return None
             raise self.error(f"does not keep to the protocol: {problem}") from None
 
     def settle(self) -> None:
@@ -206,9 +211,11 @@ class _Process:
         """It has ended, or is about to: how, and everything of it is let go of."""
         if not self._is_dead(STATE_SECONDS * 1000):
             raise self.error(f"does not end within {STATE_SECONDS} s")
-        code, number = self._room.ended(self.pid)
-        os.close(self._pidfd)
-        self._connection.close()
+        try:
+            code, number = self._room.ended(self.pid)
+        finally:
+            os.close(self._pidfd)
+            self._connection.close()
         return Ended(code, number, last_lines(self._said, self._said_from))
 
     def error(self, what: str) -> HarnessError:

@@ -25,6 +25,8 @@ from typing import IO
 from harness.errors import HarnessError
 
 ANSWER_SECONDS = 60
+DEATH_SECONDS = 1
+"""For the nursery to end where its socket or a room's did."""
 MAX_ANSWER_BYTES = 4096
 LAST_BYTES = 4096
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -79,15 +81,20 @@ class Nursery:
         return self.owner != os.getpid() or self._process.poll() is None
 
     def last_words(self) -> str:
-        """Why it is gone."""
-        what = f"the replicas' nursery (process {self.pid}) ended, and all replicas with it"
+        """Why a room of it is gone."""
+        name = f"the replicas' nursery (process {self.pid})"
+        if self._said.closed:
+            return f"{name} is closed"
+        how = "ended"
         if self.owner == os.getpid():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(ANSWER_SECONDS)
-                what += f": {f'signal {-code}' if code < 0 else f'exit code {code}'}"
+            try:
+                code = self._process.wait(DEATH_SECONDS)
+                how = f"ended with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
+            except subprocess.TimeoutExpired:
+                how = "closed a room"
         size = os.fstat(self._said.fileno()).st_size
         said = os.pread(self._said.fileno(), LAST_BYTES, max(0, size - LAST_BYTES))
-        return f"{what}\n{said.decode('utf-8', 'replace')}".strip()
+        return f"{name} {how}, and all replicas are gone with it\n{said.decode('utf-8', 'replace')}".strip()
 
     def close(self) -> None:
         """End it and all that came out of it. Idempotent."""
@@ -140,6 +147,8 @@ class Room:
             self._connection.close()
 
     def _ask(self, request: Mapping[str, object], descriptors: list[int]) -> dict[str, object]:
+        if self._connection.fileno() < 0:
+            raise HarnessError(f"the room is closed and cannot {request['do']}", _HINT)
         try:
             socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
             data = self._connection.recv(MAX_ANSWER_BYTES)
