@@ -239,7 +239,10 @@ def test_many_askers_at_once_cost_one_snapshot(tmp_path: Path) -> None:
             assert ask(tmp_path / "metrics.sock", 20) == b"{}"
         assert teller.calls == 1, "the clock of this test stands still"
         teller.now_ns += 10**9
-        ask(tmp_path / "metrics.sock", 20)
+        for _ in range(100):  # the turn under way may still answer by its own clock
+            ask(tmp_path / "metrics.sock", 20)
+            if teller.calls > 1:
+                break
         assert teller.calls == 2
         with pytest.raises(FileExistsError, match="another process answers there"):
             MetricsSocket(tmp_path / "metrics.sock", lambda now_ns: b"")
