@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness.adapter import PbftNodeAdapter
+from harness.clients_journal import ClientsJournal
 from harness.cluster_settings import DURABILITY
 from harness.console import tell
 from harness.errors import HarnessError
@@ -52,6 +53,7 @@ def run_here(folder: Path, quiet: bool) -> int:
         watch.stop()
         record.processor = watch.processor()
 
+    journal = ClientsJournal(folder, adapter.genesis.cluster.cluster_id)
     run = Run(
         plan,
         world,
@@ -59,10 +61,13 @@ def run_here(folder: Path, quiet: bool) -> int:
         folder,
         record,
         make_progress(quiet),
-        Beside(watch.start, watched),
+        Beside(watch.start, watched, journal),
     )
     _stop_on_signals(world)
-    code = run.execute()
+    try:
+        code = run.execute()
+    finally:
+        journal.close()
     for error in dict.fromkeys(record.harness_errors):
         tell(f"traitor: {error}")
     return code

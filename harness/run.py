@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.clients import Clients
+from harness.clients_journal import ClientsJournal
 from harness.errors import EXIT_HARNESS, HarnessError
 from harness.nemesis_driver import UNDO_PATIENCE_NS, Nemesis
 from harness.plan import Plan
@@ -47,6 +48,8 @@ class Beside:
 
     start: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
+    clients: ClientsJournal | None = None
+    """Where all that happens to the clients is kept; whoever made it closes it."""
 
 
 class Run:
@@ -70,7 +73,7 @@ class Run:
         self._beside = beside or Beside()
         self._workload = WORKLOADS[plan.workload]
         self._recorder = Recorder(folder, plan.model, world)
-        self._sessions = Sessions(world, port)
+        self._sessions = Sessions(world, port, self._beside.clients)
         self._unread = {read.key: read for read in plan.final_reads}
         self._clients = Clients(
             world,

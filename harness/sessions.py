@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.clients_journal import Arrived, ClientsJournal, Closed, Fired, Invoked
 from harness.errors import HarnessError
 from harness.world import Timer, World
 from pbft_node.core.effects import CancelTimer, Completed, Effect, Rejected, Send, SetTimer
@@ -64,11 +65,21 @@ OnCompleted = Callable[[Completed], None]
 class Session:
     """One client identity."""
 
-    def __init__(self, world: World, client: int, machine: ClientMachine, on_completed: OnCompleted) -> None:
+    def __init__(
+        self,
+        world: World,
+        client: int,
+        machine: ClientMachine,
+        on_completed: OnCompleted,
+        retry: bool,
+        journal: ClientsJournal | None,
+    ) -> None:
         self.client = client
         self.machine = machine
         self._world = world
         self._on_completed = on_completed
+        self._retry = retry
+        self._journal = journal
         self._timers: dict[str, Timer] = {}
         self._closed = False
 
@@ -76,6 +87,8 @@ class Session:
         self, operation: bytes, now_ns: int, needed: int | None = None, *, read_only: bool = False
     ) -> list[Effect]:
         """Begin an operation. What is to be done about it is for ``carry_out``, once it is on record."""
+        if self._journal:
+            self._journal.write(Invoked(now_ns, self.client, operation, needed, read_only, self._retry))
         return self.machine.invoke(operation, now_ns, needed=needed, read_only=read_only)
 
     def carry_out(self, effects: Sequence[Effect]) -> None:
@@ -95,9 +108,9 @@ class Session:
                 case _:
                     raise AssertionError(f"a client has no {type(effect).__name__}")
 
-    def receive(self, datagram: bytes) -> None:
+    def receive(self, datagram: bytes, now_ns: int) -> None:
         """A datagram for this client."""
-        self.carry_out(self.machine.handle(Received(datagram), self._world.now_ns()))
+        self.carry_out(self.machine.handle(Received(datagram), now_ns))
 
     def replied(self) -> frozenset[int]:
         """Who answered the latest operation."""
@@ -107,6 +120,8 @@ class Session:
         """Give up whatever is under way, for ever."""
         if not self._closed:
             self._closed = True
+            if self._journal:
+                self._journal.write(Closed(self._world.now_ns(), self.client))
             self.carry_out(self.machine.abandon())
             for name in list(self._timers):
                 self._cancel(name)
@@ -122,16 +137,21 @@ class Session:
             timer.cancel()
 
     def _fire(self, name: str, generation: int) -> None:
-        if not self._closed:
-            self.carry_out(self.machine.handle(TimerFired(name, generation), self._world.now_ns()))
+        if self._closed:
+            return
+        now_ns = self._world.now_ns()
+        if self._journal:
+            self._journal.write(Fired(now_ns, self.client, name, generation))
+        self.carry_out(self.machine.handle(TimerFired(name, generation), now_ns))
 
 
 class Sessions:
-    """All sessions of a run: hands out identities and delivers datagrams."""
+    """All sessions of a run: hands out identities and delivers datagrams. ``journal``: of all they do."""
 
-    def __init__(self, world: World, port: ClientPort) -> None:
+    def __init__(self, world: World, port: ClientPort, journal: ClientsJournal | None = None) -> None:
         self._world = world
         self._port = port
+        self._journal = journal
         self._probes = 0
         self._open: dict[int, Session] = {}
         self._view = 0
@@ -161,7 +181,8 @@ class Sessions:
                 "too many operations timed out",
                 "Raise operation_timeout, or lower --clients.",
             )
-        session = Session(self._world, client, self._port.make(client, retry), on_completed)
+        machine = self._port.make(client, retry)
+        session = Session(self._world, client, machine, on_completed, retry, self._journal)
         self._open[client] = session
         return session
 
@@ -172,7 +193,10 @@ class Sessions:
         session.close()
 
     def _deliver(self, datagram: bytes) -> None:
+        now_ns = self._world.now_ns()
+        if self._journal:
+            self._journal.write(Arrived(now_ns, datagram))
         client = self._port.addressee(datagram)
         session = None if client is None else self._open.get(client)
         if session is not None:
-            session.receive(datagram)
+            session.receive(datagram, now_ns)

@@ -142,8 +142,8 @@ class FrameFile:
             self._write(encode_frame(FrameType.LIMIT, 0, 0, _NUMBER.pack(self._limit)))
             self.full = True
             self._report(
-                f"{self._path}: the journal has reached its limit of {self._limit} bytes and ends here; the "
-                "replica goes on. It can be replayed up to here; raise 'journal_bytes' for more"
+                f"{self._path}: the journal has reached its limit of {self._limit} bytes and ends here; all "
+                "else goes on. It can be replayed up to here (a replica's limit is 'journal_bytes')"
             )
             return
         self._write(encode_frame(type_, flags, entries, payload))

@@ -115,7 +115,7 @@ class LockstepDriver:
         parts = assemble(self._path, self._silent)
         config = parts.config
         say(f"replica {config.replica} of {config.cluster.n}, {len(parts.opened.records)} records in its log")
-        self._turns = Turns(parts.replica, parts.opened.log, parts.trace)
+        self._turns = Turns(parts.replica, parts.opened.log, parts.trace, parts.journal)
         self._turns.tell = self._tell
         self._turns.step(Started(parts.opened.records, wall_offset_ns, nonce), self._now_ns)
 
