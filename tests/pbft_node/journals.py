@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pbft_node.assembly import make_replica
@@ -13,6 +13,7 @@ from pbft_node.core.effects import (
     Compact,
     Effect,
     Persist,
+    Rejected,
     Send,
     SetTimer,
     Trace,
@@ -26,6 +27,7 @@ from pbft_node.journal import (
     trace_lines,
 )
 from pbft_node.journal_reader import Contents, RecordHistory, Start, read_journal
+from pbft_node.trace import TraceLines
 
 CLUSTER = bytes(range(16))
 SEND = Send(1, b"datagram")
@@ -55,42 +57,74 @@ def write(path: Path, turns: list[list[tuple[Event, int, list[Effect]]]] = TURNS
     return after
 
 
-@dataclass(frozen=True)
+@dataclass
 class Replayed:
     contents: Contents
-    events: int
-    mismatch: int | None
+    mismatch: int | None = None
     """The first event whose hash is another."""
-    lines: tuple[str, ...]
-    """Of all traces."""
+    events: list[tuple[Event, Sequence[Effect]]] = field(default_factory=list)
+    """Of all lives, up to the mismatch."""
+    lives: list[list[list[str]]] = field(default_factory=list)
+    """The trace's lines, by life and turn; at the end of a life that ended in order, what that wrote."""
 
 
 def replay(folder: Path, spoil: Spoil = lambda number, replica: None) -> Replayed:
-    """The journal in a replica's folder."""
+    """The journal in a replica's folder, up to the first mismatch."""
     config = load_replica(folder / "config.json")
-    contents = read_journal(folder / "journal")
+    done = Replayed(read_journal(folder / "journal"))
     history = RecordHistory()
-    number = 0
-    lines: list[str] = []
-    for life in contents.lives:
+    for life in done.contents.lives:
         replica = make_replica(config, print)
+        trace = TraceLines()
+        done.lives.append([])
         before = NO_OUTPUT
         for turn in life.turns():
             for entry in turn.entries:
-                event = entry.event
-                if isinstance(event, Start):
-                    records = history.found(event)
-                    assert records is not None, f"life {life.number}: {event.count} records from nowhere"
-                    event = event.event(records)
-                spoil(number, replica)
+                event = begun(entry.event, history)
+                spoil(len(done.events), replica)
                 effects = replica.handle(event, entry.now_ns)
-                history.take(effects)
-                made = trace_lines(effects, entry.now_ns)
-                before = outputs_hash(before, effects, made)
+                before = outputs_hash(before, effects, trace_lines(effects, entry.now_ns))
                 if before != entry.hash:
-                    return Replayed(contents, number, number, tuple(lines))
-                lines += made
-                number += 1
+                    done.mismatch = len(done.events)
+                    return done
+                done.events.append((event, effects))
+                history.take(effects)
+                note(trace, effects, entry.now_ns)
             if not turn.goes_on:
                 history.turn_ended()
-    return Replayed(contents, number, None, tuple(lines))
+                trace.end_interval(turn.end_ns)
+                done.lives[-1].append(trace.take())
+        if life.ended_ns is not None:
+            trace.end_life(life.ended_ns)
+            done.lives[-1].append(trace.take())
+    return done
+
+
+def begun(event: Start | Received | TimerFired, history: RecordHistory) -> Event:
+    """With its records, where a life begins."""
+    if not isinstance(event, Start):
+        return event
+    records = history.found(event)
+    assert records is not None, f"life {event.life}: {event.count} records from nowhere"
+    return event.event(records)
+
+
+def note(trace: TraceLines, effects: Sequence[Effect], now_ns: int) -> None:
+    """As ``turns`` does."""
+    for effect in effects:
+        if isinstance(effect, Trace):
+            trace.add(now_ns, effect.kind, effect.fields)
+        elif isinstance(effect, Rejected):
+            trace.rejected(now_ns, effect)
+
+
+def fits(lines: Sequence[str], lives: Sequence[Sequence[Sequence[str]]]) -> bool:
+    """The trace is that of these lives, but for the last turn of each, which a kill may have kept out."""
+    if not lives:
+        return not lines
+    first, *others = lives
+    for turns in (first, first[:-1]):
+        own = [line for turn in turns for line in turn]
+        if list(lines[: len(own)]) == own and fits(lines[len(own) :], others):
+            return True
+    return False
