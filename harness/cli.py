@@ -68,6 +68,8 @@ def _told(options: argparse.Namespace, words: list[str]) -> int:
 def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
     if options.command == "run":
         return _run(options, words)
+    if options.command == "reproduce":
+        return _reproduce(options, words)
     if options.command == "inside":
         from harness.live_run import run_here
 
@@ -114,6 +116,23 @@ def _run(options: argparse.Namespace, words: list[str]) -> int:
     )
 
 
+def _reproduce(options: argparse.Namespace, words: list[str]) -> int:
+    from harness.one_run import MadeBy
+    from harness.reproduce import Asked, reproduce
+
+    return reproduce(
+        Asked(
+            run=options.run,
+            times=options.times,
+            world=options.world,
+            out=options.out,
+            keep=options.keep,
+            json=options.json,
+            made=MadeBy(shlex.join([program(), *words]), program()),
+        )
+    )
+
+
 def program() -> str:
     """How this program was called, so that a printed command can be pasted."""
     called = Path(sys.argv[0])
@@ -156,6 +175,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _run_parser(
         commands.add_parser("run", help="run a cluster under faults and judge it", allow_abbrev=False)
+    )
+
+    _reproduce_parser(
+        commands.add_parser(
+            "reproduce", help="run the plan of a run again, many times, and count", allow_abbrev=False
+        )
     )
 
     check = commands.add_parser("check", help="judge a run, or a history file, again", allow_abbrev=False)
@@ -249,6 +274,17 @@ def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text, re.ASCII):
         raise argparse.ArgumentTypeError(f"{text!a} is not a number from 0")
     return int(text)
+
+
+def _reproduce_parser(reproduce: argparse.ArgumentParser) -> None:
+    reproduce.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    reproduce.add_argument("--times", type=_count, default=20, metavar="N", help="how often (20)")
+    reproduce.add_argument("--world", metavar="W", help="run it there instead of in its own world")
+    reproduce.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="where kept runs go (runs)")
+    reproduce.add_argument(
+        "--keep", type=_count, default=1, metavar="N", help="run folders to keep, of runs that showed it (1)"
+    )
+    reproduce.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 if __name__ == "__main__":

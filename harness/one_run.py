@@ -74,6 +74,13 @@ def run_plan(plan: Plan, folder: Path, spec_text: str, origin: store.Origin, qui
     return carry_out(plan, folder, quiet)
 
 
+def made_again(plan: Plan, folder: Path, made: MadeBy) -> tuple[str, store.Origin]:
+    """``spec.yaml`` and origin of a run that was made from a plan, and not from a spec."""
+    again = f"{made.program} run --plan {shlex.quote(str(folder / 'plan.json'))}"
+    spec_text = f"# This run was made from a plan by {made.command!a}: see plan.json.\n"
+    return spec_text, store.Origin(plan.name, plan.seed, made.command, again)
+
+
 def prepare(plan: Plan, folder: Path, spec_text: str, origin: store.Origin) -> None:
     """What a folder holds before its run begins. Leaves no folder behind when that fails."""
     try:
@@ -112,11 +119,11 @@ def keep(found: Path, out: Path, plan: Plan, made: MadeBy, code: int) -> Done:
     ``code`` is how its run ended, 0 or 4. Raises UsageError or HarnessError.
     """
     folder = store.make_run_folder(out, plan.name, plan.seed, store.utc_now())
-    again = f"{made.program} run --plan {shlex.quote(str(folder / 'plan.json'))}"
+    spec_text, origin = made_again(plan, folder, made)
     try:
         shutil.copytree(found, folder, symlinks=True, ignore=_odd_files, dirs_exist_ok=True)
-        write_text(folder / "spec.yaml", f"# This run was made by {made.command!a}: see plan.json.\n")
-        store.seal(folder, store.Origin(plan.name, plan.seed, made.command, again))
+        write_text(folder / "spec.yaml", spec_text)
+        store.seal(folder, origin)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise store.storage_error(f"cannot copy a run into {folder}", error) from None

@@ -1,6 +1,7 @@
 """``traitor run``: request -> plan, and what is printed; ``one_run`` carries the plan out.
 
-The last lines on stdout are always the verdict, the report's path and the command that runs it again.
+The last lines on stdout are always the verdict, the report's path, the command that makes this run again from
+nothing (``again``), and the one that runs its plan many times and counts (``reproduce``).
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ def run_command(asked: Asked) -> int:
         check = f"{asked.program} check {shlex.quote(str(folder))}"
         tell(f"traitor: interrupted while judging; what was recorded is on disk: {check}")
         return EXIT_INTERRUPTED
-    say(_as_json(done, plan.seed, again) if asked.json else _as_text(done, again))
+    reproduce = f"{asked.program} reproduce {shlex.quote(str(folder))}"
+    say(_as_json(done, plan.seed, again, reproduce) if asked.json else _as_text(done, again, reproduce))
     return done.exit_code
 
 
-def _as_json(done: one_run.Done, seed: int, again: str) -> str:
+def _as_json(done: one_run.Done, seed: int, again: str, reproduce: str) -> str:
     result = {
         "schema": RESULT_SCHEMA,
         "run": str(done.folder),
@@ -89,18 +91,20 @@ def _as_json(done: one_run.Done, seed: int, again: str) -> str:
         "exit_code": done.exit_code,
         "verdict": done.verdict,
         "report": str(done.report) if done.report else None,
-        "reproduce": again,
+        "again": again,
+        "reproduce": reproduce,
     }
     return json.dumps(result)
 
 
-def _as_text(done: one_run.Done, again: str) -> str:
+def _as_text(done: one_run.Done, again: str, reproduce: str) -> str:
     assert done.judgement is not None
     lines = [done.judgement.text.rstrip("\n")]
     if done.exit_code != done.judgement.exit_code:
         interrupted = " (interrupted)" if done.exit_code == EXIT_INTERRUPTED else ""
         lines.append(f"{'exit code':<16} {done.exit_code}{interrupted}")
-    lines += [f"{'report':<16} {done.report or 'none'}", f"{'reproduce':<16} {again}"]
+    lines += [f"{'report':<16} {done.report or 'none'}", f"{'again':<16} {again}"]
+    lines.append(f"{'reproduce':<16} {reproduce}")
     return "\n".join(lines)
 
 

@@ -148,6 +148,7 @@ class Origin:
 
 def seal(folder: Path, origin: Origin) -> None:
     """Write ``manifest.json``: what made this run, and the sha256 of every file. Raises HarnessError."""
+    version, commit = code()
     write_json(
         folder / "manifest.json",
         {
@@ -156,8 +157,8 @@ def seal(folder: Path, origin: Origin) -> None:
             "seed": origin.seed,
             "command": origin.command,
             "reproduce": origin.reproduce,
-            "version": _version(),
-            "commit": _commit(),
+            "version": version,
+            "commit": commit,
             "environment": {
                 "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
                 "python": platform.python_version(),
@@ -216,6 +217,11 @@ def hash_files(folder: Path, paths: Iterable[Path] | None = None) -> dict[str, s
 def utc_now() -> datetime:
     """For names and for people; nothing is measured with it."""
     return datetime.now(UTC)
+
+
+def code() -> tuple[str, str | None]:
+    """Which code is running: version, and commit as in the manifest."""
+    return _version(), _commit()
 
 
 def _version() -> str:
