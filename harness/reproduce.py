@@ -23,6 +23,7 @@ from harness.judging import worst
 from harness.plan import Plan, in_world
 from harness.plan_file import read_plan
 from harness.records import check_untouched, differing, hash_records, other_code
+from harness.request import counted
 from harness.run import EXIT_INTERRUPTED
 from harness.scratch import scratch_folder
 from harness.spec import VIRTUAL_WORLDS, WORLDS
@@ -107,7 +108,8 @@ class Seen:
     def defect(self, outcome: Outcome) -> str | None:
         """Why this run should not have been possible."""
         if outcome.differs:
-            return f"{', '.join(outcome.differs)} differ from {self.compared_with}"
+            others = f" and {counted(len(outcome.differs) - 1, 'file')} more" if outcome.differs[1:] else ""
+            return f"other bytes than in {self.compared_with}: {outcome.differs[0]}{others}"
         decided = outcome.verdict != "unknown"
         if self.compared_with == "RUN" and decided and not self.again(outcome):
             return f"the same bytes as RUN, but not its verdict: {outcome.summary}"

@@ -107,9 +107,9 @@ def test_other_bytes_in_a_virtual_world_are_a_defect_of_ours(
     monkeypatch.setattr(one_run, "render_report", lambda folder: (None, 0))
     code, out, _ = traitor(capsys, "reproduce", valid_run, "--times", "3", "--out", tmp_path / "out")
     assert code == 4
-    assert "DEFECT: history.jsonl differ from RUN" in out.splitlines()[1]
+    assert "DEFECT: other bytes than in RUN: history.jsonl" in out.splitlines()[1]
     assert "2 of 3" in out
-    assert "1 of 3: history.jsonl differ from RUN" in out
+    assert "1 of 3: other bytes than in RUN: history.jsonl" in out
     assert len(os.listdir(tmp_path / "out")) == 1, "the run that should not be is kept"
 
 
