@@ -70,6 +70,8 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
         return _run(options, words)
     if options.command == "reproduce":
         return _reproduce(options, words)
+    if options.command == "sweep":
+        return _sweep(options, words)
     if options.command == "inside":
         from harness.live_run import run_here
 
@@ -96,17 +98,44 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
             return catalogue.workloads(options.json)
 
 
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    """Those that are keys of the spec, and were given."""
+    given = {name: getattr(options, name, None) for name in _FLAGS}
+    flags = {name: _plain(value) for name, value in given.items() if value is not None}
+    return flags | ({"faults": options.fault} if options.fault else {})
+
+
+def _sweep(options: argparse.Namespace, words: list[str]) -> int:
+    from harness.sweep.sweep_command import SweepAsked, options_command, sweep_command
+
+    if options.options:
+        return options_command(options.json)
+    return sweep_command(
+        SweepAsked(
+            spec_file=options.spec,
+            flags=_flags(options),
+            settings=tuple(options.set),
+            seeds=options.seeds,
+            jobs=None if options.jobs is None else _plain(options.jobs),
+            keep=_plain(options.keep),
+            stop_after=None if options.stop_after is None else _plain(options.stop_after),
+            swarm=options.swarm,
+            out=options.out,
+            json=options.json,
+            command=shlex.join([program(), *words]),
+            program=program(),
+        )
+    )
+
+
 def _run(options: argparse.Namespace, words: list[str]) -> int:
     from harness.run_command import Asked, run_command
 
-    flags = {name: _plain(value) for name in _FLAGS if (value := getattr(options, name)) is not None}
-    if options.fault:
-        flags["faults"] = options.fault
     return run_command(
         Asked(
             spec_file=options.spec,
             plan_file=options.plan,
-            flags=flags,
+            flags=_flags(options),
             settings=tuple(options.set),
             out=options.out,
             json=options.json,
@@ -176,6 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     _run_parser(
         commands.add_parser("run", help="run a cluster under faults and judge it", allow_abbrev=False)
     )
+    _sweep_parser(
+        commands.add_parser(
+            "sweep", help="many seeds in virtual time, in parallel; a line each", allow_abbrev=False
+        )
+    )
 
     _reproduce_parser(
         commands.add_parser(
@@ -214,12 +248,43 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run_parser(run: argparse.ArgumentParser) -> None:
+    _spec_flags(run)
+    run.add_argument(
+        "--seed", metavar="S", help="the same seed makes the same plan; drawn and printed when not given"
+    )
+    run.add_argument(
+        "--plan", type=Path, metavar="FILE", help="run this plan.json (edited, say) and nothing else"
+    )
+
+
+def _sweep_parser(sweep: argparse.ArgumentParser) -> None:
+    _spec_flags(sweep)
+    sweep.add_argument(
+        "--seeds", metavar="A..B", default="0..99", help="both included, or a single one (0..99)"
+    )
+    sweep.add_argument("--jobs", metavar="J", help="worker processes (one a core)")
+    sweep.add_argument(
+        "--swarm",
+        action="store_true",
+        help="each seed draws workload, faults, cluster and network for itself; what is given here is fixed",
+    )
+    sweep.add_argument("--options", action="store_true", help="print what a swarm draws from, and end")
+    sweep.add_argument(
+        "--stop-after", metavar="T", help="real time, such as 10m, after which no further seed is begun"
+    )
+    sweep.add_argument(
+        "--keep", metavar="K", default="20", help="at most so many failures become run folders (20)"
+    )
+
+
+def _spec_flags(run: argparse.ArgumentParser) -> None:
+    """Everything that says what is run, but for its seed."""
     run.add_argument("spec", type=Path, nargs="?", metavar="SPEC.yaml", help="what to run; flags go over it")
     run.add_argument(
         "--world",
         metavar="W",
-        help="live (default): real processes, kernel network, real time; lockstep: real processes in virtual "
-        "time; sim: no processes at all. Both of the latter are the same bytes for the same seed",
+        help="live (of run): real processes, kernel network, real time; lockstep: real processes in virtual "
+        "time; sim (of sweep): no processes. The latter two give the same bytes for the same seed",
     )
     run.add_argument("--workload", metavar="W", help="register, kv or append (kv); see: traitor workloads")
     run.add_argument(
@@ -233,9 +298,6 @@ def _run_parser(run: argparse.ArgumentParser) -> None:
     run.add_argument("--rate", metavar="R", help="operations a second, all clients together (250)")
     run.add_argument("--time", metavar="S", help="seconds of load (30)")
     run.add_argument(
-        "--seed", metavar="S", help="the same seed makes the same plan; drawn and printed when not given"
-    )
-    run.add_argument(
         "--budget", metavar="B", help="within: never more than f bad at once; break: more, on purpose"
     )
     run.add_argument("--name", metavar="NAME", help="part of the run folder's name (the workload)")
@@ -246,9 +308,6 @@ def _run_parser(run: argparse.ArgumentParser) -> None:
         default=[],
         help="a parameter of the cluster (K, L, request_timeout=500ms), the workload (keys) or the virtual "
         "network (latency=5ms, latency=1ms..5ms, latency=wan, loss=0.01); repeatable",
-    )
-    run.add_argument(
-        "--plan", type=Path, metavar="FILE", help="run this plan.json (edited, say) and nothing else"
     )
     run.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="where run folders go (runs)")
     run.add_argument("--json", action="store_true", help="one JSON object on stdout, no progress")

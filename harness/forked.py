@@ -209,7 +209,7 @@ def _be_the_child(
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        _own_streams(stderr)
+        own_streams(stderr)
         _limit(limits)
         gc.freeze()  # what the parent left is not ours to collect
 
@@ -227,7 +227,7 @@ def _be_the_child(
         os._exit(code)
 
 
-def _own_streams(stderr: Path) -> None:
+def own_streams(stderr: Path) -> None:
     """The parent's may be locked by a thread that is not here, and are not for us anyway."""
     nothing = os.open(os.devnull, os.O_RDWR)
     complaints = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

@@ -21,7 +21,7 @@ from harness.plan_file import read_plan
 from harness.request import SECOND_NS, counted
 from harness.run import EXIT_INTERRUPTED
 from harness.spec import DEFAULTS, LIVE, Spec, as_yaml_data, make_spec
-from harness.spec_file import overlay_settings, read_spec_file
+from harness.spec_file import overlay, overlay_settings, read_spec_file
 from harness.virtual.asked import in_words, unlike_default
 from workloads.parameters import settle
 from workloads.registry import WORKLOADS
@@ -132,12 +132,7 @@ def _request(asked: Asked) -> Request:
         return Request(plan, text, None, "--plan")
     keys = {} if asked.spec_file is None else read_spec_file(asked.spec_file)
     alone = dict(keys)
-    workload = asked.flags.get("workload")
-    given_workload = keys.get("workload")
-    if isinstance(given_workload, dict) and given_workload.get("name") == workload:
-        keys |= {key: value for key, value in asked.flags.items() if key != "workload"}
-    else:
-        keys |= asked.flags
+    overlay(keys, asked.flags)
     overlay_settings(keys, asked.settings)
     try:
         resolved, plan = _planned(keys)
@@ -145,7 +140,7 @@ def _request(asked: Asked) -> Request:
         if asked.spec_file is not None and _problem(alone) == error.message:
             raise UsageError(f"{asked.spec_file}: {error.message}", error.hint) from None
         raise
-    return Request(plan, _yaml(resolved), flags_of(resolved), "")
+    return Request(plan, spec_text(resolved), flags_of(resolved), "")
 
 
 def _planned(keys: dict[str, object]) -> tuple[Spec, Plan]:
@@ -169,7 +164,7 @@ def _problem(keys: dict[str, object]) -> str | None:
 def flags_of(spec: Spec) -> str | None:
     """``run`` and the flags that give this spec, or None when flags cannot say it."""
     default = make_spec({"workload": spec.workload})
-    if spec.operation_timeout_ns != default.operation_timeout_ns or spec.name != default.name:
+    if spec.operation_timeout_ns != default.operation_timeout_ns:
         return None
     if any(fault.params is not None or fault.start_ns is not None for fault in spec.faults):
         return None
@@ -187,6 +182,7 @@ def flags_of(spec: Spec) -> str | None:
         words += ["--fault", fault.kind]
     words += [] if spec.faults else ["--fault", "none"]
     words += ["--budget", "break"] if spec.budget == "break" else []
+    words += ["--name", spec.name] if spec.name != default.name else []
     plain = settle(WORKLOADS[spec.workload].parameters, {}).values
     changed: dict[str, object] = {
         key: value for key, value in spec.cluster.items() if value != default.cluster[key]
@@ -209,7 +205,8 @@ def _setting(value: object) -> str:
     return text.removesuffix("\n...\n").strip()
 
 
-def _yaml(spec: Spec) -> str:
+def spec_text(spec: Spec) -> str:
+    """``spec.yaml``."""
     import yaml
 
     data = as_yaml_data(spec)

@@ -53,6 +53,29 @@ def read_text(path: Path, limit_bytes: int, what: str) -> str:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start})", f"Name {what}.") from None
 
 
+def overlay(asked: dict[str, object], over: Mapping[str, object]) -> None:
+    """Put the keys of ``over`` over the spec. Mappings are merged, those of a workload if it stays the same.
+    Raises UsageError."""
+    for key, value in over.items():
+        given = asked.get(key)
+        if key == "workload":
+            name = value.get("name") if isinstance(value, Mapping) else value
+            if isinstance(given, Mapping) and given.get("name") == name:
+                value = {**given, **value} if isinstance(value, Mapping) else given
+            asked[key] = value
+        elif key in _MEANT and given and value:
+            for name, each in mapping(key, value).items():
+                asked[key] = _with(asked, key, _MEANT[key], name, each)
+        else:
+            asked[key] = value
+
+
+_MEANT: Mapping[str, Callable[[str], str | None]] = {
+    "cluster": cluster_parameter,
+    "virtual": virtual_parameter,
+}
+
+
 def overlay_settings(asked: dict[str, object], settings: Iterable[str]) -> None:
     """Put ``--set NAME=VALUE`` over the spec: parameters of the cluster, of the virtual network, and of the
     workload. Raises UsageError."""
@@ -84,7 +107,12 @@ def _with(
 ) -> Mapping[str, object]:
     """That mapping with this value, in the place of any other name for the same."""
     given = mapping(key, asked.get(key) or {})
-    return {other: old for other, old in given.items() if meant(other) != meant(name)} | {name: value}
+    kept = {
+        other: old
+        for other, old in given.items()
+        if other != name and (meant(name) is None or meant(other) != meant(name))
+    }
+    return kept | {name: value}
 
 
 def _workload_with(workload: object, name: str, value: object) -> Mapping[str, object]:

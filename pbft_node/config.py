@@ -263,7 +263,7 @@ def _cluster(table: _Table) -> Cluster:
         if field.type == "bytes":
             values[field.name] = table.key(field.name, 16)
         elif field.type == "int":
-            values[field.name] = table.integer(field.name, 1, 2**62, default)
+            values[field.name] = table.integer(field.name, 0, 2**62, default)
         elif field.type == "bool":
             values[field.name] = table.boolean(field.name, default is True)
         else:

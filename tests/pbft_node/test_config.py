@@ -173,6 +173,15 @@ def test_a_fifo_is_not_waited_for(tmp_path: Path) -> None:
         load_replica(tmp_path / "config.json")
 
 
+def test_zero_turns_the_watch_over_slow_primaries_off() -> None:
+    config: dict[str, Any] = copy.deepcopy(GENESIS.client_config(0))
+    config["cluster"]["slow_primary_factor"] = 0
+    assert load_client(config, "here.json").cluster.slow_primary_factor == 0
+    config["cluster"]["pipeline"] = 0
+    with pytest.raises(ConfigError, match="pipeline = 0: it must be at least 1"):
+        load_client(config, "here.json")
+
+
 def test_defaults_and_relative_paths(tmp_path: Path) -> None:
     config = GENESIS.replica_config(0)
     for key in ("note", "durability", "log", "trace"):

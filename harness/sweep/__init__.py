@@ -1,0 +1,1 @@
+"""Many seeds, one line each: ``traitor sweep``."""
