@@ -67,14 +67,15 @@ def assemble(path: Path, silent: bool) -> Parts:
         say(
             f"{config.log}: cut off a torn write of {opened.cut_bytes} bytes at its end; nothing rested on it"
         )
-    return Parts(config, replica, opened, trace, _open_journal(config))
+    return Parts(config, replica, opened, trace, open_journal(config, say))
 
 
-def _open_journal(config: ReplicaConfig) -> Journal | None:
+def open_journal(config: ReplicaConfig, report: Callable[[str], None]) -> Journal | None:
+    """If it keeps one. ``report`` takes a text for the log. Raises MachineError."""
     if config.journal is None:
         return None
     cluster_id, limit = config.cluster.cluster_id, config.journal_bytes
-    return Journal(config.journal, cluster_id, config.replica, limit=limit, report=say)
+    return Journal(config.journal, cluster_id, config.replica, limit=limit, report=report)
 
 
 def make_replica(

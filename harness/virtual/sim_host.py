@@ -16,6 +16,7 @@ from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
 from pbft_node.core.events import Received, Started
 from pbft_node.errors import EXIT_BUG, NodeError
+from pbft_node.journal import Journal
 from pbft_node.trace import TraceFile
 from pbft_node.turns import Turns
 
@@ -31,6 +32,7 @@ class SimHost:
         cluster = config.cluster
         self._log = MemoryLog((cluster.cluster_id, config.replica, config.log_salt), config.durability)
         self._trace: TraceFile | None = None
+        self._journal: Journal | None = None
         self._turns: Turns | None = None
         self._ended: Ended | None = None
         self._lives = 0
@@ -42,10 +44,11 @@ class SimHost:
         config = self._config
         self._lives += 1
         self._ended, self._told_recovered, self._recovered = None, False, False
-        self._trace = None if config.trace is None else TraceFile(config.trace)
         try:
             replica = assembly.make_replica(config, self._say)
-            self._turns = Turns(replica, self._log, self._trace)
+            self._trace = None if config.trace is None else TraceFile(config.trace)
+            self._journal = assembly.open_journal(config, self._say)
+            self._turns = Turns(replica, self._log, self._trace, self._journal)
             self._turns.tell = self._tell
             self._turns.step(Started(self._log.open(), wall_offset_ns, nonce), now_ns)
         except Exception as error:
@@ -84,6 +87,9 @@ class SimHost:
         if self._trace is not None:
             self._trace.close()
             self._trace = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
 
     def pause(self) -> None:
         """See ``Host``: an object stands still between calls."""
