@@ -32,6 +32,7 @@ from pbft_node.core.client import Client
 from pbft_node.core.client_codec import reply_client
 from pbft_node.core.types import FIRST_CLIENT_ID
 from pbft_node.genesis import ClientBlock, Genesis, make_genesis
+from pbft_node.keys import NodeKeys
 
 LAST_CLIENT_ID = FIRST_CLIENT_ID + 999_999
 """One key serves them all, so there may be plenty: every timed out operation uses one up."""
@@ -73,12 +74,13 @@ def run_here(folder: Path, quiet: bool) -> int:
     return code
 
 
-def client_port(genesis: Genesis) -> ClientPort:
-    """Clients of ``pbft_node``: the first block of the genesis."""
+def client_port(genesis: Genesis, keys: NodeKeys | None = None) -> ClientPort:
+    """Clients of ``pbft_node``: the first block of the genesis, with its own keys or these."""
     config = load_client(genesis.client_config(0))
+    keyring = keys or config.keyring
 
     def make(client: int, retry: bool) -> Client:
-        return Client(config.cluster, client, config.keyring, retry=retry)
+        return Client(config.cluster, client, keyring, retry=retry)
 
     return ClientPort(config.first, config.last, make, reply_client)
 

@@ -17,7 +17,7 @@ from harness.cluster_settings import SERVICE, make_cluster
 from harness.errors import UsageError
 from harness.request import SECOND_NS
 from harness.spec import VIRTUAL_WORLDS, Spec
-from harness.virtual.settings import Virtual
+from harness.virtual.settings import ED25519, Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
 from nemesis.ledger import charge, worst
@@ -133,8 +133,11 @@ def make_plan(spec: Spec, seed: int) -> Plan:
 
 
 def in_world(plan: Plan, world: str) -> Plan:
-    """The same plan in another world. What it says of a virtual network is kept, or has its defaults."""
+    """The same plan in another world. What it says of a virtual network is kept, or has its defaults. Real
+    replicas sign as they do."""
     virtual = plan.virtual or Virtual() if world in VIRTUAL_WORLDS else None
+    if virtual is not None and world != "sim":
+        virtual = replace(virtual, signer=ED25519)
     return replace(plan, world=world, virtual=virtual)
 
 

@@ -27,7 +27,7 @@ from harness.spec import (
     WORLDS,
 )
 from harness.spec_file import read_text
-from harness.virtual.asked import settle_virtual
+from harness.virtual.asked import settle_for
 from harness.virtual.deliveries import delivery_data, read_deliveries
 from harness.virtual.settings import Virtual
 from nemesis.faults import KINDS
@@ -268,7 +268,7 @@ def _virtual(data: _Place, world: str, nodes: int) -> Virtual | None:
         )
     asked = dict(data.get("virtual").object())
     deliveries = read_deliveries(asked.pop("deliveries", []), "plan.virtual.deliveries", nodes)
-    return replace(settle_virtual(asked, "plan.virtual"), deliveries=deliveries)
+    return replace(settle_for(world, asked, "plan.virtual"), deliveries=deliveries)
 
 
 def _client(data: _Place, workload: Workload) -> PlannedClient:

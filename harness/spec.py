@@ -23,7 +23,7 @@ from harness.request import (
     shown,
     whole,
 )
-from harness.virtual.asked import in_words, settle_virtual
+from harness.virtual.asked import in_words, settle_for
 from harness.virtual.settings import Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Params
@@ -173,7 +173,7 @@ def _choice(key: str, value: object, allowed: tuple[str, ...]) -> str:
 
 def _virtual(world: str, value: object) -> Virtual | None:
     if world in VIRTUAL_WORLDS:
-        return settle_virtual({} if value is None else mapping("virtual", value))
+        return settle_for(world, {} if value is None else mapping("virtual", value))
     if value is None:
         return None
     asked = ", ".join(mapping("virtual", value)) or "virtual"

@@ -21,7 +21,7 @@ _HOLDS, _GAP_S = 1.3, 0.85
 """How long a fault is held, in units of the shortest hold, and the pause after it: both are means of what
 ``nemesis.schedule`` draws."""
 _MARGIN = 1.5
-_SHORTEST_S = 5
+_SHORTEST_S = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "(operations)",
         "operations of the whole load, about; the rate follows from it and the time",
-        ((3, 100), (3, 150), (2, 250), (1, 500)),
+        ((3, 120), (3, 160), (2, 250), (1, 500)),
     ),
     Option("workload.name", "workload", ((5, "kv"), (3, "register"), (2, "append"))),
     Option("workload.keys", "keys at a time", ((1, 1), (2, 3), (3, 5), (2, 20), (1, 50))),

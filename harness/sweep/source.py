@@ -68,5 +68,5 @@ def in_brief(spec: Spec) -> str:
     words += [str(latency["model"] if isinstance(latency, dict) else latency)]
     changed = unlike_default(spec.virtual)
     return " ".join(
-        words + [f"{name}={changed[name]}" for name in ("loss", "duplication") if name in changed]
+        words + [f"{name}={changed[name]}" for name in ("loss", "duplication", "signer") if name in changed]
     )

@@ -13,7 +13,7 @@ from harness.errors import UsageError
 from harness.request import SECOND_NS, whole
 from harness.virtual.latency import plain
 from harness.virtual.latency_words import latency_words, settle_latency
-from harness.virtual.settings import SIGNERS, Virtual
+from harness.virtual.settings import ED25519, KEYED_HASH, SIGNERS, Virtual
 from harness.virtual.words import Words, with_unit, word_of
 
 TURN_NS = (1_000, SECOND_NS)
@@ -62,6 +62,17 @@ def settle_virtual(asked: Mapping[str, object], where: str = "virtual") -> Virtu
         turn_ns=words.time("turn", default.turn_ns, *TURN_NS),
         restart_ns=words.time("restart", default.restart_ns, *RESTART_NS),
     )
+
+
+def settle_for(world: str, asked: Mapping[str, object], where: str = "virtual") -> Virtual:
+    """``settle_virtual``, and what this world cannot do is refused."""
+    virtual = settle_virtual(asked, where)
+    if virtual.signer == KEYED_HASH and world != "sim":
+        raise UsageError(
+            f"{where}.signer = {KEYED_HASH!r}: world {world} runs real replicas, which sign with {ED25519}",
+            "Leave it out, or use --world sim.",
+        )
+    return virtual
 
 
 def in_words(virtual: Virtual) -> dict[str, object]:

@@ -12,7 +12,7 @@ from harness.virtual.latency import Latency, Uniform, plain
 
 CLIENTS = -1
 """The ``clients`` host, where a replica's number could stand."""
-SIGNERS = ("ed25519", "keyed-hash")
+ED25519, KEYED_HASH = SIGNERS = ("ed25519", "keyed-hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Virtual:
     reorder_by_ns: int = 10_000_000
     bandwidth: int = 0
     """Bytes a second: a datagram takes longer by its size over this. None waits for another. 0: no limit."""
-    signer: str = "ed25519"
-    """``keyed-hash``: replicas and clients sign with a hash under a key all of them know. Cheap; it protects
-    nothing from a liar, who could sign for anybody."""
+    signer: str = ED25519
+    """``keyed-hash``, in ``sim`` only: replicas and clients sign with a hash under a key all of them know.
+    Cheap; it protects nothing from a liar, who could sign for anybody."""
     turn_ns: int = 200_000
     """How long a replica works at what reached it before anything leaves it."""
     restart_ns: int = 100_000_000

@@ -6,6 +6,7 @@ SIGTERM stop the run in order; a second one at once.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -25,13 +26,16 @@ from harness.run_record import RunRecord
 from harness.store import utc_now
 from harness.topology import client_address, replica_address
 from harness.virtual import nursery
+from harness.virtual.hashed_keys import HashedKeys
 from harness.virtual.host import Host
 from harness.virtual.lockstep_host import LockstepHost
+from harness.virtual.settings import KEYED_HASH, Virtual
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
 from pbft_node.config import load_replica
 from pbft_node.core.types import FIRST_CLIENT_ID
 from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
+from pbft_node.keys import NodeKeys
 
 
 def run_virtual(folder: Path, quiet: bool) -> int:
@@ -41,7 +45,9 @@ def run_virtual(folder: Path, quiet: bool) -> int:
     genesis = _genesis(plan)
     prepare(folder, genesis)
     world = make_world(plan, genesis, folder)
-    run = Run(plan, world, client_port(genesis), folder, record, make_progress(quiet))
+    run = Run(
+        plan, world, client_port(genesis, _client_keys(plan, genesis)), folder, record, make_progress(quiet)
+    )
     with _stopped_by_signals(world):
         code = run.execute()
     for error in dict.fromkeys(record.harness_errors):
@@ -54,7 +60,7 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
     virtual = plan.virtual
     if virtual is None:
         raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
-    make_host, release = _lockstep_hosts(plan) if plan.world == "lockstep" else _sim_hosts()
+    make_host, release = _lockstep_hosts(plan) if plan.world == "lockstep" else _sim_hosts(virtual, genesis)
 
     def host(replica: int) -> Host:
         place = folder / "replicas" / str(replica)
@@ -82,12 +88,24 @@ _Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]
 """(replica, its config file) -> its host, and what to call when all of them are closed."""
 
 
-def _sim_hosts() -> _Hosts:
-    verified: dict[bytes, None] = {}
+def _client_keys(plan: Plan, genesis: Genesis) -> NodeKeys | None:
+    """None: those of its configuration."""
+    if plan.virtual is None or plan.virtual.signer != KEYED_HASH:
+        return None
+    return HashedKeys(genesis.directory(), genesis.client_secrets[0])
 
-    def host(_replica: int, path: Path) -> Host:
+
+def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
+    verified: dict[bytes, None] = {}
+    directory = genesis.directory()
+
+    def host(replica: int, path: Path) -> Host:
         config = load_replica(path)
-        config.keyring.share(verified)
+        if virtual.signer == KEYED_HASH:
+            keys = HashedKeys(directory, genesis.replica_secrets[replica])
+            config = dataclasses.replace(config, keyring=keys)
+        else:
+            config.keyring.share(verified)
         return SimHost(config, path.parent)
 
     return host, lambda: None
