@@ -96,7 +96,7 @@ class LockstepDriver:
             )
         if now_ns < self._now_ns:
             raise WireError(f"the time went back from {self._now_ns} ns to {now_ns} ns")
-        wanted = {BEGIN: BEGINNING.size, RECEIVED: len(body)}.get(kind, 0)
+        wanted = len(body) if kind == RECEIVED else BEGINNING.size if kind == BEGIN else 0
         if len(body) != wanted:
             raise WireError(f"a frame of kind {kind} has {len(body)} bytes, and {wanted} belong there")
         self._begun = True

@@ -108,12 +108,14 @@ class Nursery:
 
 
 class Room:
-    """Where the replicas of one run live. They are held to the limits this process is held to."""
+    """Where the replicas of one run live. They are held to the limits and the cores this process is held to
+    now."""
 
     def __init__(self, nursery: Nursery, connection: socket.socket) -> None:
         self._nursery = nursery
         self._connection = connection
         self._limits = {what: resource.getrlimit(what) for what in _LIMITS}
+        self._cores = os.sched_getaffinity(0)
 
     def begin(self, config: Path, connection: socket.socket, output: int) -> int:
         """A new replica process, in the folder of its config, that is driven through ``connection``. Its pid;
@@ -121,8 +123,10 @@ class Room:
         """
         request = {"do": "begin", "config": str(config), "folder": str(config.parent)}
         pid = int(str(self._ask(request, [connection.fileno(), output])["pid"]))
-        for what, limit in self._limits.items():
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(PermissionError):
+                os.sched_setaffinity(pid, self._cores)
+            for what, limit in self._limits.items():
                 resource.prlimit(pid, what, limit)
         return pid
 

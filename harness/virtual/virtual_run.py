@@ -10,7 +10,7 @@ import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -29,6 +29,7 @@ from harness.virtual import nursery
 from harness.virtual.hashed_keys import HashedKeys
 from harness.virtual.host import Host
 from harness.virtual.lockstep_host import LockstepHost
+from harness.virtual.one_core import OneCore
 from harness.virtual.settings import KEYED_HASH, Virtual
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
@@ -112,19 +113,19 @@ def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
 
 
 def _lockstep_hosts(plan: Plan) -> _Hosts:
-    rooms: list[nursery.Room] = []
     forgetful = plan.cluster[DURABILITY] == "none"
+    closing = ExitStack()
+    rooms: list[nursery.Room] = []
 
     def host(replica: int, path: Path) -> Host:
         if not rooms:
-            rooms.append(nursery.shared(_environment()).room())
+            home = nursery.shared(_environment())
+            closing.callback(OneCore().release)
+            rooms.append(home.room())
+            closing.callback(rooms[0].close)
         return LockstepHost(replica, path, rooms[0], forgetful=forgetful)
 
-    def release() -> None:
-        for room in rooms:
-            room.close()
-
-    return host, release
+    return host, closing.close
 
 
 def _environment() -> dict[str, str]:

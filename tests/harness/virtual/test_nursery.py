@@ -21,6 +21,7 @@ from harness.processes import state_letter
 from harness.virtual import nursery as nursery_module
 from harness.virtual.lockstep_host import LockstepHost
 from harness.virtual.nursery import Nursery, Room
+from harness.virtual.one_core import OneCore
 from pbft_node.core.cluster import Cluster
 from pbft_node.genesis import ClientBlock, make_genesis, write_replica
 
@@ -215,10 +216,14 @@ def test_replicas_are_held_to_the_limits_of_the_harness(nursery: Nursery, make: 
     """Those it has when the room is opened: a trial's child has less than its parent."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, hard))
+    place = OneCore()
+    cores = os.sched_getaffinity(0)
     try:
         room = nursery.room()
     finally:
+        place.release()
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     replica = begin(make(room))
     assert resource.prlimit(replica, resource.RLIMIT_FSIZE)[0] == 1 << 30
+    assert os.sched_getaffinity(replica) == cores
     room.close()
