@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test sweep bench-node bench-andrew soak-node lint format clean
+.PHONY: help setup tools tools-maybe run test sweep same-bytes bench-node bench-andrew soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -20,6 +20,7 @@ help:  ## this list
 	@echo 'make run     set up, then a 30-second run: four real replicas, partition + kill + pause, judged, with a report'
 	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
 	echo 'make sweep   random runs of the protocol in memory: ARGS="--seeds 0..9999 --jobs 2"'
+	echo 'make same-bytes  100 swarm seeds, twice in sim and twice in lockstep: are all files the same'
 	echo 'make setup   only .venv with the pinned dependencies (quick when nothing changed)'
 	echo 'make bench-node  performance of pbft_node: ratios, throughput, failover (under six minutes on two idle cores)'
 	echo 'make bench-andrew  the paper'\''s file workload on a replicated file service (under five minutes on two idle cores)'
@@ -101,6 +102,9 @@ bench-andrew: $(READY)
 
 soak-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/soak_node.py $(ARGS)
+
+same-bytes: $(READY)
+	@$(VENV)/bin/python tests/benchmarks/same_bytes.py $(ARGS)
 
 sweep: $(READY)
 	@$(VENV)/bin/python tests/paper/sweep.py $(ARGS)

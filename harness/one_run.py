@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from harness import sandbox, store
@@ -147,6 +148,13 @@ def virtual_world() -> RunWorld:
     from harness.virtual.virtual_run import run_virtual
 
     return run_virtual
+
+
+def lean_world() -> RunWorld:
+    """The same for one of many runs: without the journals, which change nothing else."""
+    from harness.virtual.virtual_run import run_virtual
+
+    return partial(run_virtual, journal=False)
 
 
 def get_ready(plan: Plan) -> None:

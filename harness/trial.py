@@ -116,7 +116,7 @@ def trial(
         try:
             place = Path(tempfile.mkdtemp(prefix="trial-", dir=scratch))
             (place / "run").mkdir()
-            result = _tried(plan, place, limits, world or one_run.virtual_world(), began_s)
+            result = _tried(plan, place, limits, world or one_run.lean_world(), began_s)
         except (TraitorError, OSError) as error:
             result = _failed(error.message if isinstance(error, TraitorError) else f"{error}")
         if look is not None and place is not None:

@@ -39,13 +39,16 @@ from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
 from pbft_node.keys import NodeKeys
 
 
-def run_virtual(folder: Path, quiet: bool) -> int:
-    """Carry out the plan of a run folder in ``sim`` or ``lockstep``. Returns the exit code."""
+def run_virtual(folder: Path, quiet: bool, *, journal: bool = True) -> int:
+    """Carry out the plan of a run folder in ``sim`` or ``lockstep``. Returns the exit code.
+
+    ``journal``: replicas keep one, as in ``live``.
+    """
     plan = read_plan(folder / "plan.json")
     record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
     genesis = _genesis(plan)
     prepare(folder, genesis)
-    world = make_world(plan, genesis, folder)
+    world = make_world(plan, genesis, folder, journal=journal)
     run = Run(
         plan, world, client_port(genesis, _client_keys(plan, genesis)), folder, record, make_progress(quiet)
     )
@@ -56,17 +59,19 @@ def run_virtual(folder: Path, quiet: bool) -> int:
     return code
 
 
-def make_world(plan: Plan, genesis: Genesis, folder: Path) -> VirtualWorld:
+def make_world(plan: Plan, genesis: Genesis, folder: Path, *, journal: bool) -> VirtualWorld:
     """The world of a plan; its replicas' files in ``folder``."""
     virtual = plan.virtual
     if virtual is None:
         raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
     make_host, release = _lockstep_hosts(plan) if plan.world == "lockstep" else _sim_hosts(virtual, genesis)
 
+    durability, kept = str(plan.cluster[DURABILITY]), "journal" if journal else None
+
     def host(replica: int) -> Host:
         place = folder / "replicas" / str(replica)
-        durability = str(plan.cluster[DURABILITY])
-        return make_host(replica, write_replica(genesis, replica, place, durability=durability))
+        written = write_replica(genesis, replica, place, durability=durability, journal=kept)
+        return make_host(replica, written)
 
     return VirtualWorld(
         name=plan.world,

@@ -20,7 +20,7 @@ from harness.spec import make_spec
 STALE = ("linearizability", "stale read")
 DROUGHT = ("liveness", "drought")
 SPOILT = ("linearizability", "value from nowhere")
-real_world = one_run.virtual_world()
+real_world = one_run.lean_world()
 
 
 def traitor(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
@@ -78,7 +78,8 @@ def test_a_run_without_a_violation_is_valid_again(
 def test_a_violation_is_seen_again_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(one_run, "virtual_world", spoils(lambda _: True))
+    for name in ("virtual_world", "lean_world"):
+        monkeypatch.setattr(one_run, name, spoils(lambda _: True))
     run = new_run(tmp_path / "runs" / "bad", small_plan())
     out = tmp_path / "out"
     code, said, _ = traitor(capsys, "reproduce", run, "--times", "3", "--out", out, "--keep", "1", "--json")
@@ -103,7 +104,7 @@ def test_other_bytes_in_a_virtual_world_are_a_defect_of_ours(
         count.write_text(count.read_text() + "x")
         return len(count.read_text()) == 2
 
-    monkeypatch.setattr(one_run, "virtual_world", spoils(second))
+    monkeypatch.setattr(one_run, "lean_world", spoils(second))
     monkeypatch.setattr(one_run, "render_report", lambda folder: (None, 0))
     code, out, _ = traitor(capsys, "reproduce", valid_run, "--times", "3", "--out", tmp_path / "out")
     assert code == 4
@@ -117,7 +118,7 @@ def test_what_other_code_made_is_compared_run_with_run(
     valid_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its bytes may differ, and accuse nobody; those of the runs must still be alike."""
-    monkeypatch.setattr(one_run, "virtual_world", spoils(lambda _: True))
+    monkeypatch.setattr(one_run, "lean_world", spoils(lambda _: True))
     monkeypatch.setattr(one_run, "render_report", lambda folder: (None, 0))
     older = shutil.copytree(valid_run, tmp_path / "older")
     manifest = json.loads((older / "manifest.json").read_text())

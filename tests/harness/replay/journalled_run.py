@@ -6,18 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from harness import judging, store
 from harness.plan import Plan, make_plan
 from harness.plan_file import plan_text
 from harness.run_record import write_text
 from harness.spec import make_spec
-from harness.virtual import sim_host
 from harness.virtual.virtual_run import run_virtual
-from pbft_node.journal import Journal
 from pbft_node.journal_file import FRAME, HEADER_BYTES, decode_frame, encode_frame
-from pbft_node.turns import Turns
 
 
 def small_plan(seconds: float = 2, seed: int = 3, faults: list[str] | None = None) -> Plan:
@@ -34,18 +29,11 @@ def small_plan(seconds: float = 2, seed: int = 3, faults: list[str] | None = Non
     return make_plan(make_spec(keys), seed)
 
 
-def journalled_run(folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Path:
+def journalled_run(folder: Path, plan: Plan) -> Path:
     """Run it, judge it, seal it."""
-
-    def turns(replica: Any, log: Any, trace: Any, journal: object = None) -> Turns:
-        path = trace._path.parent / "journal"
-        return Turns(replica, log, trace, Journal(path, replica.cluster.cluster_id, replica.me))
-
     folder.mkdir()
     write_text(folder / "plan.json", plan_text(plan))
-    with monkeypatch.context() as patch:
-        patch.setattr(sim_host, "Turns", turns)
-        assert run_virtual(folder, True) == 0
+    assert run_virtual(folder, True) == 0
     store.seal(folder, store.Origin("test", plan.seed, "", ""))
     judging.judge(folder, judging.CheckLimits())
     return folder

@@ -114,7 +114,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, after: Callable[[Path], None]) -> Non
         after(folder)
         return code
 
-    monkeypatch.setattr(one_run, "virtual_world", lambda: world)
+    for name in ("virtual_world", "lean_world"):
+        monkeypatch.setattr(one_run, name, lambda: world)
 
 
 def test_a_failure_is_kept_and_said_how_to_repeat(
@@ -169,7 +170,8 @@ def test_a_run_that_dies_is_the_harness(
     def world(folder: Path, quiet: bool) -> int:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(one_run, "virtual_world", lambda: world)
+    for name in ("virtual_world", "lean_world"):
+        monkeypatch.setattr(one_run, name, lambda: world)
     code, text, _ = sweep(capsys, *SMALL, "--seeds", "1", "--out", tmp_path / "runs")
     assert code == 4
     assert "1 of 1: 1 harness" in text

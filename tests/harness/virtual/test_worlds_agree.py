@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 
 import pytest
 
+from harness import one_run
 from harness.plan import make_plan
 from harness.spec import make_spec
 from harness.store import hash_files
 from harness.trial import Trial, trial
-from harness.virtual import virtual_run
 from pbft_node import assembly
 
 BUGGY = Path(__file__).resolve().parents[2] / "end_to_end" / "buggy"
@@ -33,11 +32,9 @@ Outcome = tuple[dict[str, str], object, Trial]
 
 @pytest.fixture(autouse=True)
 def by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also with a journal, which the replicas of these worlds keep only when told to."""
+    """Also with a journal, which the replicas of a lean run do not keep."""
     monkeypatch.setenv("PYTHONHASHSEED", "random")
-    monkeypatch.setattr(
-        virtual_run, "write_replica", partial(virtual_run.write_replica, journal="journal"), raising=True
-    )
+    monkeypatch.setattr(one_run, "lean_world", one_run.virtual_world)
 
 
 def outcome(world: str, seed: int, scratch: Path, asked: Mapping[str, object]) -> Outcome:
