@@ -53,18 +53,18 @@ def _wide(**settings: object) -> dict[str, object]:
 
 OPTIONS: tuple[Option, ...] = (
     Option("nodes", "replicas", ((7, 4), (1, 5), (1, 6), (2, 7))),
-    Option("clients", "clients", ((1, 2), (2, 3), (3, 5), (2, 8), (1, 12))),
+    Option("clients", "clients", ((2, 3), (4, 5), (2, 8), (1, 12))),
     Option(
         "(operations)",
         "operations of the whole load, about; the rate follows from it and the time",
         ((3, 120), (3, 160), (2, 250), (1, 500)),
     ),
     Option("workload.name", "workload", ((5, "kv"), (3, "register"), (2, "append"))),
-    Option("workload.keys", "keys at a time", ((1, 1), (2, 3), (3, 5), (2, 20), (1, 50))),
+    Option("workload.keys", "keys at a time", ((1, 1), (2, 3), (3, 5), (2, 10), (1, 25))),
     Option(
         "workload.contention",
         "share that goes to the first key; a run in which nobody met anybody has tested little",
-        ((6, 0.1), (2, 0.3), (1, 0.6)),
+        ((6, 0.2), (2, 0.4), (1, 0.7)),
     ),
     Option("workload.distribution", "over the keys", ((1, "zipf"), (1, "uniform"))),
     Option("workload.value_bytes", "length of values", ((6, 16), (1, 1), (2, 300), (1, 4000))),

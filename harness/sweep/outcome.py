@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import cast
 
-from harness.store import printable
+from harness.console import printable
 
 VERDICTS = ("valid", "invalid", "unknown", "uncovered", "harness")
 """``uncovered``: all that was judged is valid, but too little was tested to say so; ``harness``: the run or

@@ -1,13 +1,16 @@
 """Swarm options: one documented table, a stream each, and plans that can be made."""
 
 import json
+import shlex
 from collections import Counter
 
 import pytest
 
 from harness import cli
 from harness.plan import make_plan
+from harness.run_command import flags_of
 from harness.spec import make_spec
+from harness.spec_file import overlay_settings
 from harness.sweep import options as module
 from harness.sweep.options import DERIVED, OPTIONS, Option, draw
 from harness.sweep.source import Source
@@ -25,7 +28,7 @@ def value_at(asked: object, name: str) -> object:
 
 def test_every_seed_gives_a_plan() -> None:
     sizes = []
-    for seed in range(60):
+    for seed in range(30):
         plan = make_plan(make_spec(draw(seed, "sim")), seed)
         sizes.append(sum(len(client.operations) for client in plan.clients))
         assert plan.world == "sim"
@@ -55,6 +58,21 @@ def test_every_choice_comes_about_as_often_as_it_says() -> None:
             assert abs(seen[json.dumps(value)] / MANY - share) < spread, (option.name, value)
             checked += 1
     assert checked > 50
+
+
+def test_the_flags_that_are_printed_make_the_same_plan() -> None:
+    told = 0
+    for seed in range(25):
+        spec = Source({}, swarm=True).spec_of(seed)
+        flags = flags_of(spec)
+        if flags is None:
+            continue  # then the spec.yaml of the kept run does
+        options = cli._parser().parse_args(shlex.split(flags))
+        keys = cli._flags(options) | {"seed": int(options.seed)}
+        overlay_settings(keys, options.set)
+        assert make_spec(keys) == spec
+        told += 1
+    assert told > 20
 
 
 def test_faults_come_in_swarms() -> None:
