@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test sweep same-bytes bench-node bench-andrew soak-node lint format clean
+.PHONY: help setup tools tools-maybe run test sweep same-bytes replay-live bench-node bench-andrew soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -21,6 +21,7 @@ help:  ## this list
 	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
 	echo 'make sweep   random runs of the protocol in memory: ARGS="--seeds 0..9999 --jobs 2"'
 	echo 'make same-bytes  100 swarm seeds, twice in sim and twice in lockstep: are all files the same'
+	echo 'make replay-live  50 live runs with faults: does each replay to the last output hash'
 	echo 'make setup   only .venv with the pinned dependencies (quick when nothing changed)'
 	echo 'make bench-node  performance of pbft_node: ratios, throughput, failover (under six minutes on two idle cores)'
 	echo 'make bench-andrew  the paper'\''s file workload on a replicated file service (under five minutes on two idle cores)'
@@ -105,6 +106,9 @@ soak-node: $(READY)
 
 same-bytes: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/same_bytes.py $(ARGS)
+
+replay-live: $(READY) tools
+	@$(VENV)/bin/python tests/benchmarks/replay_live.py $(ARGS)
 
 sweep: $(READY)
 	@$(VENV)/bin/python tests/paper/sweep.py $(ARGS)
