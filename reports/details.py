@@ -28,6 +28,9 @@ class Crash:
     text: str
 
 
+_MODELLED = {"sim": "processes, disks, network, time", "lockstep": "network, time"}
+
+
 def facts(
     plan: Mapping[str, object],
     run: Mapping[str, object],
@@ -47,6 +50,7 @@ def facts(
         ("seed", plan.get("seed")),
         ("exit code", code),
         ("world", plan.get("world")),
+        ("simulated", _simulated(plan)),
         ("replicas", cluster.get("nodes")),
         ("authentication", cluster.get("auth")),
         ("workload", workload.get("name")),
@@ -66,6 +70,13 @@ def facts(
     if errors:
         found.append(("harness errors", "; ".join(shown(error) for error in errors[:5])))
     return found
+
+
+def _simulated(plan: Mapping[str, object]) -> str:
+    """What of this run was a model, and not the thing."""
+    what = _MODELLED.get(shown(plan.get("world"), 20), "")
+    keyed = mapping(plan.get("virtual")).get("signer") == "keyed-hash"
+    return f"{what}, signatures" if keyed and what else what
 
 
 def reproduce(manifest: Mapping[str, object], folder: RunFolder) -> str:

@@ -258,3 +258,23 @@ def test_a_hundred_thousand_operations_stay_within_the_budgets(tmp_path: Path) -
     spent = time.process_time() - start
     assert size <= 5_000_000, f"{size:,} bytes"
     assert spent <= 10, f"{spent:.1f} s of processor time"
+
+
+@pytest.mark.parametrize(
+    ("world", "signer", "words"),
+    [
+        ("live", "ed25519", None),
+        ("lockstep", "ed25519", "simulated network, time"),
+        ("sim", "ed25519", "simulated processes, disks, network, time"),
+        ("sim", "keyed-hash", "simulated processes, disks, network, time, signatures"),
+    ],
+)
+def test_what_was_only_simulated_is_said(
+    run: Path, tmp_path: Path, world: str, signer: str, words: str | None
+) -> None:
+    folder = Path(shutil.copytree(run, tmp_path / "run"))
+    plan = json.loads((folder / "plan.json").read_text())
+    (folder / "plan.json").write_text(json.dumps(plan | {"world": world, "virtual": {"signer": signer}}))
+    said = Text(render(folder).read_text()).words
+    assert (words is None) == (" simulated " not in said)
+    assert words is None or f"{words} replicas" in said
