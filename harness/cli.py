@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from harness import console
-from harness.errors import EXIT_HARNESS, TraitorError
+from harness.errors import EXIT_HARNESS, TraitorError, UsageError
 
 EXIT_INTERRUPTED = 130
 RUNS = Path("runs")
@@ -149,17 +149,22 @@ def _reproduce(options: argparse.Namespace, words: list[str]) -> int:
     from harness.one_run import MadeBy
     from harness.reproduce import Asked, reproduce
 
-    return reproduce(
-        Asked(
-            run=options.run,
-            times=options.times,
-            world=options.world,
-            out=options.out,
-            keep=options.keep,
-            json=options.json,
-            made=MadeBy(shlex.join([program(), *words]), program()),
-        )
+    asked = Asked(
+        run=options.run,
+        times=20 if options.times is None else options.times,
+        world=options.world,
+        out=options.out,
+        keep=options.keep,
+        json=options.json,
+        made=MadeBy(shlex.join([program(), *words]), program()),
     )
+    if options.schedule is None:
+        return reproduce(asked)
+    from harness.schedule.command import reproduce_recorded
+
+    if options.times is not None:
+        raise UsageError("--times together with --schedule", "Reproduce the run it makes, --times N.")
+    return reproduce_recorded(asked)
 
 
 def program() -> str:
@@ -337,9 +342,14 @@ def _count(text: str) -> int:
 
 def _reproduce_parser(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    reproduce.add_argument("--times", type=_count, default=20, metavar="N", help="how often (20)")
+    reproduce.add_argument("--times", type=_count, metavar="N", help="how often (20)")
     reproduce.add_argument("--world", metavar="W", help="run it there instead of in its own world")
     reproduce.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="where kept runs go (runs)")
+    reproduce.add_argument(
+        "--schedule",
+        choices=("recorded",),
+        help="a live run's recorded order, followed once in world sim as far as it goes",
+    )
     reproduce.add_argument(
         "--keep", type=_count, default=1, metavar="N", help="run folders to keep, of runs that showed it (1)"
     )

@@ -67,7 +67,8 @@ class LogicalClient:
     def _next(self) -> None:
         if self._queue:
             due_ns = max(self._start_ns + self._queue[0].at_ns, self._crew.world.now_ns())
-            self._due = self._crew.world.call_at(due_ns, self._invoke)
+            who = ("invoke", self._crew.sessions.client_of(self.process))
+            self._due = self._crew.world.call_at(due_ns, self._invoke, who)
 
     def _invoke(self) -> None:
         operation = self._queue.popleft().operation
@@ -83,7 +84,9 @@ class LogicalClient:
         )
         self._open = operation
         self._timeout = crew.world.call_at(
-            now_ns + crew.operation_timeout_ns, partial(self.give_up, TIMED_OUT)
+            now_ns + crew.operation_timeout_ns,
+            partial(self.give_up, TIMED_OUT),
+            ("timeout", session.client),
         )
         session.carry_out(effects)
 

@@ -21,7 +21,7 @@ from harness.firewall import Firewall
 from harness.loop import EventLoop, Timer
 from harness.processes import ReplicaProcess
 from harness.topology import CLIENTS, Topology, client_address, replica_address
-from harness.world import Exit
+from harness.world import Exit, Who
 from nemesis.machinery import Link, ProcessState
 
 CLIENT_BUFFER_BYTES = 4 * 1024 * 1024
@@ -154,7 +154,7 @@ class LiveWorld:
         """See ``Machinery``: CLOCK_MONOTONIC."""
         return time.monotonic_ns()
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, at_ns: int, callback: Callable[[], None], who: Who | None = None) -> Timer:
         """See ``World``."""
         return self._loop.call_at(at_ns, callback)
 

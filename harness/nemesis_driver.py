@@ -51,7 +51,7 @@ class FaultRun:
     def plan(self, load_start_ns: int, load_end_ns: int) -> None:
         """Begin in time."""
         self._stop_ns = load_start_ns + self.fault.stop_ns
-        self._at(load_start_ns + self.fault.start_ns, lambda: self._begin(load_end_ns))
+        self._at(load_start_ns + self.fault.start_ns, lambda: self._begin(load_end_ns), "asked")
 
     def stop(self) -> None:
         """Undo now; when it has not begun, it never will. One being undone goes on being watched."""
@@ -70,8 +70,10 @@ class FaultRun:
             self._undo_deadline_ns = 0
             self._await_undone()
 
-    def _at(self, at_ns: int, callback: Callable[[], None]) -> None:
-        self._timer = self._world.call_at(at_ns, callback)
+    def _at(self, at_ns: int, callback: Callable[[], None], step: str = "") -> None:
+        """``step``: what it will come to, if it is known."""
+        who = ("fault", self.fault.id, step) if step else None
+        self._timer = self._world.call_at(at_ns, callback, who)
 
     def _step(self, step: str, **more: object) -> int:
         return self._nemesis.recorder.fault_step(self.fault.id, self.fault.kind, step, more)
@@ -109,7 +111,7 @@ class FaultRun:
             self._await_undone()
         else:
             wait_ns = self._stop_ns if self._received else min(self._stop_ns, now_ns + POLL_NS)
-            self._at(wait_ns, self._watch)
+            self._at(wait_ns, self._watch, "undo-asked" if wait_ns == self._stop_ns else "")
 
     def _observe(self) -> None:
         receipt = self._kind.observe(self._world, self.fault.id, self.fault.params)

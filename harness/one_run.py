@@ -26,7 +26,7 @@ from harness.errors import EXIT_HARNESS, HarnessError, UsageError
 from harness.judging import CheckLimits, Judgement, judge, worst
 from harness.own_service import check_own_service
 from harness.plan import Plan
-from harness.plan_file import plan_text
+from harness.plan_file import write_plan
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
 from harness.spec import VIRTUAL_WORLDS
@@ -86,7 +86,7 @@ def prepare(plan: Plan, folder: Path, spec_text: str, origin: store.Origin) -> N
     """What a folder holds before its run begins. Leaves no folder behind when that fails."""
     try:
         write_text(folder / "spec.yaml", spec_text)
-        write_text(folder / "plan.json", plan_text(plan))
+        write_plan(plan, folder)
         store.seal(folder, origin)  # now: a run that dies says what it was and how to make it again
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

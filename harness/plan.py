@@ -134,10 +134,10 @@ def make_plan(spec: Spec, seed: int) -> Plan:
 
 def in_world(plan: Plan, world: str) -> Plan:
     """The same plan in another world. What it says of a virtual network is kept, or has its defaults. Real
-    replicas sign as they do."""
+    replicas sign as they do, and cannot be handed the single events of a schedule."""
     virtual = plan.virtual or Virtual() if world in VIRTUAL_WORLDS else None
     if virtual is not None and world != "sim":
-        virtual = replace(virtual, signer=ED25519)
+        virtual = replace(virtual, signer=ED25519, schedule=None)
     return replace(plan, world=world, virtual=virtual)
 
 

@@ -7,15 +7,17 @@ unique values, the budget. Everything that is wrong is a ``UsageError`` that say
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from harness.cluster_settings import SERVICE, settle_cluster
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError, disk_hint
 from harness.plan import PLAN_SCHEMA, Plan, PlannedClient, PlannedOperation, certify
 from harness.request import counted, name_of_run, nearest, shown
+from harness.run_record import write_text
 from harness.spec import (
     BUDGETS,
     LIVE,
@@ -42,6 +44,8 @@ MAX_PLAN_BYTES = 256 << 20
 PLAIN_BYTES, BYTES_PER_OPERATION = 16 << 20, 256 << 10
 """A longer file is no plan, and is not parsed to find that out: that takes 10 s for 100 MB."""
 MAX_DURATION_NS = 24 * 3600 * 10**9
+SCHEDULE = "schedule.jsonl"
+"""See ``harness.schedule``."""
 
 
 def plan_text(plan: Plan) -> str:
@@ -75,12 +79,35 @@ def plan_text(plan: Plan) -> str:
 def _virtual_text(virtual: Virtual) -> str:
     settings = "".join(f"\n  {_json(key)}: {_json(value)}," for key, value in virtual.data().items())
     deliveries = _lines(delivery_data(each) for each in virtual.deliveries)
-    return f' "virtual": {{{settings}\n  "deliveries": [{deliveries}]\n }},'
+    schedule = f'\n  "schedule": {_json(SCHEDULE)},' if virtual.schedule is not None else ""
+    return f' "virtual": {{{settings}{schedule}\n  "deliveries": [{deliveries}]\n }},'
 
 
 def read_plan(path: Path) -> Plan:
     """A plan from a file. Raises UsageError."""
-    return parse_plan(read_text(path, MAX_PLAN_BYTES, "a plan (plan.json of a run folder)"), str(path))
+    plan = parse_plan(read_text(path, MAX_PLAN_BYTES, "a plan (plan.json of a run folder)"), str(path))
+    if plan.virtual is None or plan.virtual.schedule is None:
+        return plan
+    there = path.resolve().parent / SCHEDULE
+    if not there.exists():
+        raise UsageError(
+            f"{path}: plan.virtual.schedule: there is no {SCHEDULE} beside it",
+            "Copy it from the run folder the plan is of, or take 'schedule' out: then the network decides.",
+        )
+    return replace(plan, virtual=replace(plan.virtual, schedule=there))
+
+
+def write_plan(plan: Plan, folder: Path) -> None:
+    """``plan.json``, and the recorded order it names. Raises HarnessError."""
+    write_text(folder / "plan.json", plan_text(plan))
+    schedule = None if plan.virtual is None else plan.virtual.schedule
+    if schedule is not None:
+        try:
+            shutil.copyfile(schedule, folder / SCHEDULE)
+        except OSError as error:
+            raise HarnessError(
+                f"cannot copy {schedule} into {folder}: {error.strerror}", disk_hint(error)
+            ) from None
 
 
 def parse_plan(text: str, source: str) -> Plan:
@@ -268,7 +295,19 @@ def _virtual(data: _Place, world: str, nodes: int) -> Virtual | None:
         )
     asked = dict(data.get("virtual").object())
     deliveries = read_deliveries(asked.pop("deliveries", []), "plan.virtual.deliveries", nodes)
-    return replace(settle_for(world, asked, "plan.virtual"), deliveries=deliveries)
+    schedule = _schedule(asked.pop("schedule", None), world)
+    return replace(settle_for(world, asked, "plan.virtual"), deliveries=deliveries, schedule=schedule)
+
+
+def _schedule(given: object, world: str) -> Path | None:
+    if given is None:
+        return None
+    if given != SCHEDULE or world != "sim":
+        raise UsageError(
+            f"plan.virtual.schedule = {shown(given)} in world {world}",
+            f"It can only be {SCHEDULE!r}, a file beside the plan, and only in world sim.",
+        )
+    return Path(SCHEDULE)
 
 
 def _client(data: _Place, workload: Workload) -> PlannedClient:

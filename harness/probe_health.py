@@ -54,7 +54,8 @@ class HealthProbe:
             self._probes.append(session)
             now_ns = self._world.now_ns()
             session.carry_out(session.prepare(self._operation, now_ns, needed=self._world.n))
-            self._timer = self._world.call_at(now_ns + INTERVAL_NS, self.start)
+            who = ("probe", self._sessions.probes + 1)
+            self._timer = self._world.call_at(now_ns + INTERVAL_NS, self.start, who)
 
     def stop(self, deadline_ns: int) -> Health:
         """No more probes. What was found."""

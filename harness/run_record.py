@@ -46,6 +46,8 @@ class RunRecord:
     """ns that all replicas ran, and that they waited for a processor."""
     interrupted: str | None = None
     harness_errors: list[str] = field(default_factory=list)
+    schedule: Mapping[str, object] | None = None
+    """How far a recorded order was followed; None: there was none to follow."""
 
     def data(self) -> dict[str, object]:
         """As in ARCHITECTURE.md."""
@@ -68,7 +70,7 @@ class RunRecord:
             "processor": {"ran_ns": self.processor[0], "waited_ns": self.processor[1]},
             "interrupted": self.interrupted,
             "harness_errors": self.harness_errors,
-        }
+        } | ({} if self.schedule is None else {"schedule": self.schedule})
 
     def write(self, folder: Path) -> None:
         """Atomically."""

@@ -129,7 +129,8 @@ class Session:
     def _set_timer(self, name: str, generation: int, delay_ns: int) -> None:
         self._cancel(name)
         at_ns = self._world.now_ns() + delay_ns
-        self._timers[name] = self._world.call_at(at_ns, lambda: self._fire(name, generation))
+        who = ("timer", self.client, name, generation)
+        self._timers[name] = self._world.call_at(at_ns, lambda: self._fire(name, generation), who)
 
     def _cancel(self, name: str) -> None:
         timer = self._timers.pop(name, None)
@@ -158,6 +159,15 @@ class Sessions:
         world.on_datagram(self._deliver)
         world.primary_from(lambda: self.view)
 
+    def client_of(self, process: int) -> int:
+        """The identity of a process of the history."""
+        return self._port.first + process
+
+    @property
+    def probes(self) -> int:
+        """How many were opened."""
+        return self._probes
+
     @property
     def view(self) -> int:
         """The highest view that f+1 replicas told one client they reached."""
@@ -167,7 +177,7 @@ class Sessions:
 
     def open_process(self, process: int, retry: bool, on_completed: OnCompleted) -> Session:
         """For a process of the history: client ``first + process``. Each only once."""
-        return self._open_as(self._port.first + process, retry, on_completed)
+        return self._open_as(self.client_of(process), retry, on_completed)
 
     def open_probe(self, on_completed: OnCompleted) -> Session:
         """For an operation that is in no history: identities from the other end."""

@@ -26,9 +26,8 @@ from harness.errors import EXIT_HARNESS, TraitorError
 from harness.forked import ChildLimits, Report, cpu_s, in_child
 from harness.judging import CheckLimits, dead_verdict, worst
 from harness.plan import Plan
-from harness.plan_file import plan_text
+from harness.plan_file import write_plan
 from harness.run import EXIT_INTERRUPTED
-from harness.run_record import write_text
 from harness.scratch import room_bytes
 from harness.violation import Violation, shown, violations
 from harness.virtual import nursery
@@ -129,7 +128,7 @@ def trial(
 
 def _tried(plan: Plan, place: Path, limits: TrialLimits, world: one_run.RunWorld, began_s: float) -> Trial:
     folder = place / "run"
-    write_text(folder / "plan.json", plan_text(plan))
+    write_plan(plan, folder)
     spent_s = nursery.spent_s()
 
     def work(report: Report) -> None:

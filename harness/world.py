@@ -12,6 +12,10 @@ from typing import Protocol
 
 from nemesis.machinery import Machinery
 
+Who = tuple[str | int, ...]
+"""Whose call it is: ``("timer", client, name, generation)``, ``("invoke", client)``, ``("timeout", client)``,
+``("probe", nth)``, ``("fault", id, step)``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -47,8 +51,9 @@ class World(Machinery, Protocol):
     def tear_down(self) -> None:
         """Stop every process and remove every trace of the run but its folder. Idempotent."""
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> Timer:
-        """Call once, when the world's clock has reached ``at_ns``."""
+    def call_at(self, at_ns: int, callback: Callable[[], None], who: Who | None = None) -> Timer:
+        """Call once, when the world's clock has reached ``at_ns``. ``who`` is for a world that follows a
+        record, which knows when that was called in the recorded run."""
 
     def on_datagram(self, callback: Callable[[bytes], None]) -> None:
         """Whom to give the datagrams that reach the ``clients`` host."""

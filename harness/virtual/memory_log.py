@@ -33,6 +33,10 @@ class MemoryLog:
         self._opened = True
         return LOST_LOG if lost else tuple(self._durable)
 
+    def keep(self, count: int) -> None:
+        """Of what is durable only so many records, the first ones: a kill tore the last write."""
+        del self._durable[count:]
+
     def append(self, record: bytes) -> None:
         """See ``wal.Log``."""
         if not self._volatile:

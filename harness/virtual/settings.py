@@ -7,6 +7,7 @@ datagrams whose fate the plan itself decides. Words are read in ``asked``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.virtual.latency import Latency, Uniform, plain
 
@@ -50,6 +51,8 @@ class Virtual:
     restart_ns: int = 100_000_000
     """From asking for a new process to its first event."""
     deliveries: tuple[Delivery, ...] = ()
+    schedule: Path | None = field(default=None, compare=False)
+    """A recorded order to follow as far as it goes (``harness.schedule``); it lies beside the plan."""
 
     def data(self) -> dict[str, object]:
         """As in ``plan.json``, but for the deliveries."""

@@ -14,11 +14,11 @@ from harness.virtual.host import Ended, TurnEnd
 from harness.virtual.memory_log import MemoryLog
 from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
-from pbft_node.core.events import Received, Started
+from pbft_node.core.events import Event, Received, Started
 from pbft_node.errors import EXIT_BUG, NodeError
 from pbft_node.journal import Journal
 from pbft_node.trace import TraceFile
-from pbft_node.turns import Turns
+from pbft_node.turns import JournalLike, Turns
 
 LAST_LINES = 20
 
@@ -48,17 +48,25 @@ class SimHost:
             replica = assembly.make_replica(config, self._say)
             self._trace = None if config.trace is None else TraceFile(config.trace)
             self._journal = assembly.open_journal(config, self._say)
-            self._turns = Turns(replica, self._log, self._trace, self._journal)
+            self._turns = Turns(replica, self._log, self._trace, self.listening(self._journal))
             self._turns.tell = self._tell
             self._turns.step(Started(self._log.open(), wall_offset_ns, nonce), now_ns)
         except Exception as error:
             self._end(error)
 
+    def listening(self, journal: Journal | None) -> JournalLike | None:
+        """What of a new life goes into its journal; the place for who wants to hear it, too."""
+        return journal
+
     def deliver(self, now_ns: int, datagram: bytes) -> None:
         """See ``Host``."""
+        self.step(Received(datagram), now_ns)
+
+    def step(self, event: Event, now_ns: int) -> None:
+        """Any event of the open turn."""
         if self._turns is not None:
             try:
-                self._turns.step(Received(datagram), now_ns)
+                self._turns.step(event, now_ns)
             except Exception as error:
                 self._end(error)
 

@@ -23,6 +23,9 @@ from harness.plan_file import read_plan
 from harness.progress import make_progress
 from harness.run import Run
 from harness.run_record import RunRecord
+from harness.schedule.followed_host import FollowedHost
+from harness.schedule.recorded_world import RecordedWorld
+from harness.schedule.schedule_file import read_schedule
 from harness.store import utc_now
 from harness.topology import client_address, replica_address
 from harness.virtual import nursery
@@ -54,6 +57,11 @@ def run_virtual(folder: Path, quiet: bool, *, journal: bool = True) -> int:
     )
     with _stopped_by_signals(world):
         code = run.execute()
+    if isinstance(world, RecordedWorld):
+        record.schedule = world.told()
+        record.write(folder)
+        if not quiet:
+            tell(world.words())
     for error in dict.fromkeys(record.harness_errors):
         tell(f"traitor: {error}")
     return code
@@ -73,6 +81,11 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, *, journal: bool) -> 
         written = write_replica(genesis, replica, place, durability=durability, journal=kept)
         return make_host(replica, written)
 
+    if virtual.schedule is not None:
+        schedule = read_schedule(virtual.schedule)
+        return RecordedWorld(
+            schedule=schedule, n=plan.nodes, f=plan.f, seed=plan.seed, virtual=virtual, host=host
+        )
     return VirtualWorld(
         name=plan.world,
         n=plan.nodes,
@@ -104,6 +117,7 @@ def _client_keys(plan: Plan, genesis: Genesis) -> NodeKeys | None:
 def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
     verified: dict[bytes, None] = {}
     directory = genesis.directory()
+    kind = SimHost if virtual.schedule is None else FollowedHost
 
     def host(replica: int, path: Path) -> Host:
         config = load_replica(path)
@@ -112,7 +126,7 @@ def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
             config = dataclasses.replace(config, keyring=keys)
         else:
             config.keyring.share(verified)
-        return SimHost(config, path.parent)
+        return kind(config, path.parent)
 
     return host, lambda: None
 

@@ -18,7 +18,7 @@ from harness.virtual.machine import SIGKILL, Machine
 from harness.virtual.network import Network
 from harness.virtual.scheduler import Scheduler, VirtualTimer
 from harness.virtual.settings import CLIENTS, Virtual
-from harness.world import Exit
+from harness.world import Exit, Who
 from nemesis.machinery import Link, ProcessState
 from pbft_node.core.types import is_client
 
@@ -78,11 +78,12 @@ class VirtualWorld:
             raise
 
     def _await_up(self) -> None:
+        deadline_ns = self.now_ns() + READY_NS
         while not all(machine.is_up() for machine in self._machines):
             for ended in self._exits:
                 lines = "\n  ".join((f"it ended with exit code {ended.code}", *ended.last_lines))
                 raise HarnessError(f"replica {ended.replica} did not come up: {lines}")
-            if not self.scheduler.step(READY_NS):
+            if not self.scheduler.step(deadline_ns):
                 raise HarnessError(f"the replicas did not come up within {READY_NS // 10**9} s")
 
     def tear_down(self) -> None:
@@ -118,7 +119,7 @@ class VirtualWorld:
         """See ``Machinery``: since the world began."""
         return self.scheduler.now_ns
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> VirtualTimer:
+    def call_at(self, at_ns: int, callback: Callable[[], None], who: Who | None = None) -> VirtualTimer:
         """See ``World``."""
         timer = VirtualTimer(callback)
         self.scheduler.at(at_ns, self._call, timer)
@@ -169,8 +170,11 @@ class VirtualWorld:
 
     def _transmit(self, source: int, target: int, datagram: bytes) -> None:
         nth, is_cut = self.links.give(source, target)
-        if is_cut:
-            return
+        if not is_cut:
+            self._under_way(source, target, nth, datagram)
+
+    def _under_way(self, source: int, target: int, nth: int, datagram: bytes) -> None:
+        """The network has it."""
         scheduler = self.scheduler
         for delay_ns in self._network.fate(source, target, nth, len(datagram)):
             scheduler.at(scheduler.now_ns + delay_ns, self._arrive, target, datagram)

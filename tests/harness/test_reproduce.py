@@ -14,6 +14,7 @@ from harness import cli, one_run, reproduce, store
 from harness.errors import HarnessError
 from harness.interval import in_words, wilson
 from harness.plan import Plan, in_world, make_plan
+from harness.plan_file import plan_text
 from harness.run_record import write_json
 from harness.spec import make_spec
 
@@ -200,7 +201,7 @@ def plays(
 def live_run(valid_run: Path, folder: Path, result: dict[str, object]) -> Path:
     shutil.copytree(valid_run, folder)
     (folder / "manifest.json").unlink()
-    (folder / "plan.json").write_text(one_run.plan_text(in_world(small_plan(), "live")))
+    (folder / "plan.json").write_text(plan_text(in_world(small_plan(), "live")))
     write_json(folder / "verdict.json", result)
     return folder
 

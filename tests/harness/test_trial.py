@@ -255,7 +255,7 @@ def test_a_plan_runs_in_its_child_as_it_does_here(tmp_path: Path) -> None:
         trial(plan, tmp_path, lambda folder, _: seen.append(records(folder)))
     here = tmp_path / "here"
     here.mkdir()
-    one_run.write_text(here / "plan.json", one_run.plan_text(plan))
+    one_run.write_plan(plan, here)
     assert one_run.virtual_world()(here, True) == 0
     assert seen == [records(here)] * 2
 

@@ -36,7 +36,7 @@ class Clock:
         pid = self.pids[replica]
         return ProcessState(replica, pid, "dead" if pid is None else "running", 1, {})
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> NoTimer:
+    def call_at(self, at_ns: int, callback: Callable[[], None], who: object = None) -> NoTimer:
         self.due.append((at_ns, callback))
         return NoTimer()
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.sessions import ClientPort
-from harness.world import Exit
+from harness.world import Exit, Who
 from nemesis.machinery import Link, ProcessState
 from pbft_node.core.effects import CancelTimer, Completed, Effect, Send, SetTimer
 from pbft_node.core.events import Event, Received
@@ -69,7 +69,7 @@ class VirtualWorld:
     def now_ns(self) -> int:
         return self.time_ns
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> Call:
+    def call_at(self, at_ns: int, callback: Callable[[], None], who: Who | None = None) -> Call:
         call = Call(callback)
         self._order += 1
         heapq.heappush(self._heap, (at_ns, self._order, call))

@@ -21,7 +21,8 @@ from pbft_node.journal_reader import Start, read_journal
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a kill. Nobody may change it."""
-    return journalled_run(tmp_path_factory.mktemp("replay") / "run", small_plan())
+    with pytest.MonkeyPatch.context() as patch:
+        return journalled_run(tmp_path_factory.mktemp("replay") / "run", small_plan(), patch)
 
 
 @pytest.fixture

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness import judging, store
+from harness.clients_journal import ClientsJournal
 from harness.plan import Plan, make_plan
 from harness.plan_file import plan_text
+from harness.run import Beside, Run
 from harness.run_record import write_text
 from harness.spec import make_spec
-from harness.virtual.virtual_run import run_virtual
+from harness.virtual import virtual_run
 from pbft_node.journal_file import FRAME, HEADER_BYTES, decode_frame, encode_frame
 
 
@@ -29,11 +33,15 @@ def small_plan(seconds: float = 2, seed: int = 3, faults: list[str] | None = Non
     return make_plan(make_spec(keys), seed)
 
 
-def journalled_run(folder: Path, plan: Plan) -> Path:
-    """Run it, judge it, seal it."""
+def journalled_run(folder: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run it with every journal a live run has, judge it, seal it."""
     folder.mkdir()
     write_text(folder / "plan.json", plan_text(plan))
-    assert run_virtual(folder, True) == 0
+    clients = ClientsJournal(folder, plan.make_cluster().cluster_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(virtual_run, "Run", partial(Run, beside=Beside(clients=clients)))
+        assert virtual_run.run_virtual(folder, True) == 0
+    clients.close()
     store.seal(folder, store.Origin("test", plan.seed, "", ""))
     judging.judge(folder, judging.CheckLimits())
     return folder
@@ -50,8 +58,3 @@ def change_frame(journal: Path, number: int, change: Any) -> None:
     payload = change(data[start : start + length])
     frame = encode_frame(type_, flags, entries, payload)
     journal.write_bytes(data[:position] + frame + data[start + length :])
-
-
-def verdict_of(folder: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((folder / "verdict.json").read_text())
-    return result

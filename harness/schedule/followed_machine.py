@@ -1,0 +1,68 @@
+"""The life of one replica while a record is followed: nothing happens to it but what was recorded.
+
+A kill takes effect when the recorded life is through: the signal reached the real process a moment after it
+was sent. When the record is no longer followed, the machine goes on as any other.
+"""
+
+from __future__ import annotations
+
+from harness.schedule.followed_host import FollowedHost
+from harness.schedule.record import START, Event, Turn
+from harness.virtual.host import TurnEnd
+from harness.virtual.machine import Machine
+
+
+class FollowedMachine(Machine):
+    """See ``Machine``."""
+
+    host: FollowedHost
+    following = True
+    doomed = False
+    """Killed, but for the turns that are still recorded of this life."""
+    restart_wanted = False
+
+    def boot(self, after_ns: int) -> None:
+        """See ``Machine``; the record says when it begins its work."""
+        if not self.following:
+            super().boot(after_ns)
+            return
+        assert self.state == "dead", "it runs already"
+        self.incarnation += 1
+        self.state, self._booting, self._up = "running", True, False
+
+    def waits_for_start(self) -> bool:
+        """Somebody asked for a new process."""
+        return self._booting and self.state == "running"
+
+    def take(self, event: Event, datagram: bytes) -> bool:
+        """See ``FollowedHost``."""
+        if event.kind == START:
+            self._booting = False
+        return self.host.take(event, datagram)
+
+    def end(self, turn: Turn) -> None:
+        """The recorded turn is over."""
+        self._turn_ended(self.host.finish(turn))
+
+    def resume(self) -> None:
+        """See ``Machine``."""
+        if self.following:
+            if self.state == "stopped":
+                self.host.resume()
+                self.state = "running"
+        else:
+            super().resume()
+
+    def leave_the_record(self, restart_ns: int) -> None:
+        """From now on as any other."""
+        self.following = False
+        now_ns = self._scheduler.now_ns
+        if self._booting:
+            self._scheduler.at(now_ns + restart_ns, self._begin, self.incarnation)
+        elif self.state != "dead":
+            end: TurnEnd = self.host.end_turn(now_ns)
+            self._turn_ended(end)
+
+    def _schedule_wake(self, due_ns: int) -> None:
+        if not self.following:
+            super()._schedule_wake(due_ns)

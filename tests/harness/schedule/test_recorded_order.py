@@ -1,0 +1,214 @@
+"""A recorded order is followed to its end, or to the first event that cannot be as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journalled_run import journalled_run, small_plan
+
+from harness import cli
+from harness.errors import UsageError
+from harness.plan import Plan, in_world
+from harness.plan_file import parse_plan, plan_text, read_plan, write_plan
+from harness.records import hash_records
+from harness.schedule.from_run import schedule_of
+from harness.schedule.record import DELIVER, Ends, Item, Schedule, Turn
+from harness.schedule.schedule_file import wanted_of, write_schedule
+from harness.virtual.virtual_run import run_virtual
+from pbft_node.core.replica import Replica
+
+FAULTS = ["kill", "pause", "partition"]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of fault, and all journals a live run has. Nobody may change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        plan = small_plan(3, faults=FAULTS)
+        return journalled_run(tmp_path_factory.mktemp("schedule") / "run", plan, patch)
+
+
+@pytest.fixture(scope="module")
+def schedule(recorded: Path) -> Schedule:
+    return schedule_of(recorded, 4)
+
+
+@pytest.fixture
+def follow(recorded: Path, tmp_path: Path) -> Callable[[Schedule], dict[str, Any]]:
+    """Run the plan in that order; ``schedule`` of the new ``run.json``. The folder is tmp_path/again."""
+
+    def call(schedule: Schedule) -> dict[str, Any]:
+        folder = tmp_path / "again"
+        folder.mkdir()
+        write_schedule(schedule, tmp_path / "made")
+        write_plan(with_schedule(read_plan(recorded / "plan.json"), tmp_path / "made"), folder)
+        assert run_virtual(folder, True) == 0
+        run = json.loads((folder / "run.json").read_text())
+        assert run["health"]["reached"], "whoever decides the order, the cluster recovers"
+        told: dict[str, Any] = run["schedule"]
+        return told
+
+    return call
+
+
+def with_schedule(plan: Plan, path: Path) -> Plan:
+    assert plan.virtual is not None
+    return replace(plan, virtual=replace(plan.virtual, schedule=path))
+
+
+Follow = Callable[[Schedule], dict[str, Any]]
+
+
+def changed(schedule: Schedule, items: list[Item]) -> Schedule:
+    return replace(schedule, items=tuple(items), wanted=wanted_of(items))
+
+
+def some_delivery(schedule: Schedule, after: int) -> tuple[int, int]:
+    """(item, event) of a COMMIT that has an effect."""
+    for number, item in enumerate(schedule.items[after:], after):
+        if isinstance(item, Turn):
+            for place, event in enumerate(item.events):
+                if event.kind == DELIVER and event.name.startswith("COMMIT"):
+                    return number, place
+    raise AssertionError("no COMMIT")
+
+
+def test_a_record_is_followed_to_its_end(
+    recorded: Path, schedule: Schedule, follow: Follow, tmp_path: Path
+) -> None:
+    told = follow(schedule)
+    assert told["parted"] is None
+    assert told["followed"] == told["items"] > 500
+    assert hash_records(tmp_path / "again", 4) == hash_records(recorded, 4), "history and traces"
+
+
+def test_a_datagram_nobody_sent_is_where_it_ends(schedule: Schedule, follow: Follow) -> None:
+    number, place = some_delivery(schedule, len(schedule.items) // 2)
+    turn = schedule.items[number]
+    assert isinstance(turn, Turn)
+    events = list(turn.events)
+    events[place] = events[place]._replace(digest=bytes(8))
+    items = [*schedule.items[:number], turn._replace(events=tuple(events)), *schedule.items[number + 1 :]]
+    told = follow(changed(schedule, items))
+    assert told["parted"]["where"].startswith(f"event {turn.first + place} of replica {turn.replica} (COMMIT")
+    assert "nobody has sent" in told["parted"]["why"]
+    assert 0 < told["followed"] < told["items"]
+
+
+def test_an_outcome_that_is_another_is_where_it_ends(
+    schedule: Schedule, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rule is another one from seq 5 on, at one replica."""
+    original = Replica.broadcast
+
+    def other(self: Replica, type_: Any, view: int, seq: int, body: bytes) -> None:
+        if self.me != 1 or type_.name != "COMMIT" or seq != 5 or self.executed > 5:
+            original(self, type_, view, seq, body)
+
+    monkeypatch.setattr(Replica, "broadcast", other)
+    told = follow(schedule)
+    assert "of replica 1 (" in told["parted"]["where"]
+    assert told["parted"]["why"] == "what the core gives back is not what it had given back"
+
+
+def test_a_record_that_ends_early_is_left_there(schedule: Schedule, follow: Follow) -> None:
+    half = schedule.items[: len(schedule.items) // 2]
+    told = follow(changed(schedule, [*half, Ends(half[-1].t_ns, "the journal was full")]))
+    assert told["parted"]["why"] == "the journal was full"
+    assert told["followed"] > 100
+
+
+def test_a_start_that_nobody_asked_for(schedule: Schedule, follow: Follow) -> None:
+    """The record of the second life without the kill: its start comes where the first still lives."""
+    second = next(item for item in schedule.items if isinstance(item, Turn) and item.life == 2)
+    number = next(n for n, item in enumerate(schedule.items) if isinstance(item, Turn) and n > 100)
+    at_ns = schedule.items[number].t_ns
+    items = [*schedule.items[:number], second._replace(t_ns=at_ns), *schedule.items[number:]]
+    told = follow(changed(schedule, items))
+    assert "here nobody has killed it" in told["parted"]["why"]
+
+
+# Plans that name a schedule
+
+
+def test_a_plan_names_the_file_beside_it(recorded: Path, schedule: Schedule, tmp_path: Path) -> None:
+    plan = read_plan(recorded / "plan.json")
+    write_schedule(schedule, tmp_path / "made")
+    (tmp_path / "there").mkdir()
+    write_plan(with_schedule(plan, tmp_path / "made"), tmp_path / "there")
+    again = read_plan(tmp_path / "there" / "plan.json")
+    assert again == plan
+    assert again.virtual is not None
+    assert again.virtual.schedule == tmp_path / "there" / "schedule.jsonl"
+    lockstep = in_world(again, "lockstep").virtual
+    assert lockstep is not None
+    assert lockstep.schedule is None
+    (tmp_path / "there" / "schedule.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"is no schedule[.]jsonl beside it"):
+        read_plan(tmp_path / "there" / "plan.json")
+
+
+@pytest.mark.parametrize(("name", "world"), [("../x", "sim"), (3, "sim"), ("schedule.jsonl", "lockstep")])
+def test_a_plan_names_no_other_file(recorded: Path, name: object, world: str) -> None:
+    data = json.loads(plan_text(read_plan(recorded / "plan.json")))
+    data["world"] = world
+    data["virtual"]["schedule"] = name
+    with pytest.raises(UsageError, match="schedule"):
+        parse_plan(json.dumps(data), "plan")
+
+
+# The command
+
+
+def test_a_virtual_run_needs_no_record(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["reproduce", str(recorded), "--schedule", "recorded"]) == 2
+    assert "its order already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def live(recorded: Path, tmp_path: Path) -> Path:
+    """The same run, as if it had been live."""
+    folder = Path(shutil.copytree(recorded, tmp_path / "live"))
+    plan = in_world(read_plan(folder / "plan.json"), "live")
+    (folder / "plan.json").write_text(plan_text(plan))
+    (folder / "manifest.json").unlink()
+    return folder
+
+
+def test_the_command_makes_a_whole_run_that_runs_again(
+    live: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["reproduce", str(live), "--schedule", "recorded", "--out", str(tmp_path / "out"), "--json"]
+    assert cli.main(words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["schedule"]["parted"] is None
+    assert said["traces_differ"] == []
+    (folder,) = (tmp_path / "out").iterdir()
+    assert {"plan.json", "schedule.jsonl", "verdict.json", "report.html"} <= {
+        p.name for p in folder.iterdir()
+    }
+    words = ["run", "--plan", str(folder / "plan.json"), "--out", str(tmp_path / "out2"), "--json"]
+    assert cli.main(words) == 0
+    (second,) = (tmp_path / "out2").iterdir()
+    assert hash_records(second, 4) == hash_records(folder, 4)
+
+
+def test_a_run_without_the_clients_journal(
+    live: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (live / "clients.journal").unlink()
+    words = ["reproduce", str(live), "--schedule", "recorded", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    assert "not recorded" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == [], "nothing is left"
+
+
+@pytest.mark.parametrize("more", [["--world", "lockstep"], ["--times", "3"]])
+def test_what_a_record_cannot_do(live: Path, more: list[str]) -> None:
+    assert cli.main(["reproduce", str(live), "--schedule", "recorded", *more]) == 2
