@@ -6,6 +6,7 @@ recorded trace is another than the replayed one (a violation that shows all the 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -24,8 +25,10 @@ from harness.replay import judge_again, show
 from harness.replay.moment import Moment, parse_moment, parse_range
 from harness.replay.of_replica import (
     JOURNAL,
+    Kind,
     Outcome,
     Subject,
+    kind_of,
     open_subject,
     outcome_line,
     outcome_notes,
@@ -60,8 +63,9 @@ def replay_command(asked: Asked) -> int:
         raise UsageError(f"replica {asked.replica} has no journal in {run}", f"There is one of: {there}.")
     if asked.until is not None or asked.events is not None or asked.pdb:
         return _one(run, asked)
-    _check_services(run, replicas)
-    return _all(run, replicas if asked.replica is None else [asked.replica], asked)
+    kind = kind_of(run)
+    _check_services(run, replicas, kind)
+    return _all(run, replicas if asked.replica is None else [asked.replica], asked, kind)
 
 
 def journalled(run: Path) -> list[int]:
@@ -81,19 +85,20 @@ def journalled(run: Path) -> list[int]:
     return there
 
 
-def _check_services(run: Path, replicas: list[int]) -> None:
+def _check_services(run: Path, replicas: list[int], kind: Kind) -> None:
     """A class of the user's is imported as for a run: tried in a process of its own first."""
-    names = {open_subject(run, replica).config.cluster.service: None for replica in replicas[:1]}
-    for name in names:
-        check_own_service(name, run_environment())
+    for replica in replicas:
+        with contextlib.suppress(HarnessError):  # told when it is its turn
+            check_own_service(open_subject(run, replica, kind).config.cluster.service, run_environment())
+            return
 
 
-def _all(run: Path, replicas: list[int], asked: Asked) -> int:
+def _all(run: Path, replicas: list[int], asked: Asked, kind: Kind) -> int:
     jobs = asked.jobs or len(os.sched_getaffinity(0))
     with scratch_folder((Path(tempfile.gettempdir()),)) as scratch:
         traces = {replica: scratch / f"trace-{replica}" for replica in replicas}
         tasks: list[Callable[[], object]] = [
-            functools.partial(_task, run, replica, traces[replica]) for replica in replicas
+            functools.partial(_task, run, replica, traces[replica], kind) for replica in replicas
         ]
         outcomes = [
             done if isinstance(done, str) else Outcome(**done)  # type: ignore[arg-type]
@@ -113,10 +118,10 @@ def _all(run: Path, replicas: list[int], asked: Asked) -> int:
     return code
 
 
-def _task(run: Path, replica: int, trace: Path) -> object:
+def _task(run: Path, replica: int, trace: Path, kind: Kind) -> object:
     """In a process of its own; a string is why it could not be replayed."""
     try:
-        return asdict(replay_replica(run, replica, trace))
+        return asdict(replay_replica(run, replica, trace, kind))
     except HarnessError as error:
         return str(error)
 
@@ -177,7 +182,7 @@ def _one(run: Path, asked: Asked) -> int:
         raise UsageError("--pdb needs an event", "Name one: --until 57")
     if asked.events is not None and asked.until is not None:
         raise UsageError("--events together with --until", "Ask for one of them.")
-    subject = open_subject(run, asked.replica)
+    subject = open_subject(run, asked.replica, kind_of(run))
     zero_ns = load_start_ns(run, subject)
     if asked.events is not None:
         return _list(subject, asked.events, zero_ns, asked.json)

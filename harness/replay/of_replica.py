@@ -7,23 +7,46 @@ journals of others where something differs); nothing that the config names is op
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from harness import store
 from harness.errors import HarnessError
 from harness.replay.readable import counted
 from harness.replay.recorded_trace import Comparison, Difference, RecordedTrace
 from harness.replay.replayer import Mismatch, Replayer
 from harness.replay.witnesses import other_journals_say
-from pbft_node.config import ReplicaConfig, load_replica
+from harness.spec import VIRTUAL_WORLDS
+from harness.virtual.hashed_keys import HashedKeys
+from harness.virtual.settings import KEYED_HASH
+from pbft_node.config import ReplicaConfig, load_replica, read_json
 from pbft_node.core.effects import Send
 from pbft_node.errors import ConfigError, NodeError
 from pbft_node.journal_file import JournalError
 from pbft_node.journal_reader import Contents, read_journal
+from pbft_node.keys import SecretKeys
 
 JOURNAL = "journal"
 MOST_LINES = 10_000
 """Looked through for what the recorded trace says of an event that differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a replay must know of the run's plan."""
+
+    virtual: bool = False
+    """Its lives end with the run, and nobody stops the processes."""
+    keyed_hash: bool = False
+    """What its replicas signed with."""
+
+
+def kind_of(run: Path) -> Kind:
+    """A plan that cannot be read is one of a live run."""
+    plan = store.read_object(run / "plan.json")
+    virtual = plan.get("virtual")
+    signer = virtual.get("signer") if isinstance(virtual, dict) else None
+    return Kind(plan.get("world") in VIRTUAL_WORLDS, signer == KEYED_HASH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +87,14 @@ class Outcome:
         return self.mismatch is None and self.trace_difference is None and self.ending != "damaged"
 
 
-def open_subject(run: Path, replica: int) -> Subject:
+def open_subject(run: Path, replica: int, kind: Kind) -> Subject:
     """Raises HarnessError when it cannot be replayed."""
     folder = run / "replicas" / str(replica)
     try:
         contents = read_journal(folder / JOURNAL)
         config = load_replica(folder / "config.json")
+        if kind.keyed_hash:
+            config = _with_hashed_keys(config)
     except (JournalError, ConfigError) as error:
         raise _cannot(replica, str(error)) from None
     named = (config.replica, config.cluster.cluster_id)
@@ -83,10 +108,18 @@ def open_subject(run: Path, replica: int) -> Subject:
     return Subject(replica, config, contents)
 
 
-def replay_replica(run: Path, replica: int, out: Path | None) -> Outcome:
+def _with_hashed_keys(config: ReplicaConfig) -> ReplicaConfig:
+    """The same secrets, signing as that run did."""
+    secret = read_json(config.path)["secret"]
+    assert isinstance(secret, dict), "the configuration was read already"
+    keys = SecretKeys(*(bytes.fromhex(secret[name]) for name in ("sign", "exchange")))
+    return replace(config, keyring=HashedKeys(config.keyring.directory, keys))
+
+
+def replay_replica(run: Path, replica: int, out: Path | None, kind: Kind) -> Outcome:
     """All of it; the trace to be judged goes to ``out``. Raises HarnessError."""
     begin_ns = time.process_time_ns()
-    subject = open_subject(run, replica)
+    subject = open_subject(run, replica, kind)
     contents = subject.contents
     recorded = RecordedTrace(run / "replicas" / str(replica) / "trace.jsonl")
     try:
@@ -114,7 +147,7 @@ def replay_replica(run: Path, replica: int, out: Path | None) -> Outcome:
         lives=len(contents.lives),
         events=sum(life.events for life in contents.lives),
         equal=replayer.done,
-        crashes=_crashes(contents),
+        crashes=_crashes(contents, kind),
         ending=contents.ending.why,
         ending_reason=contents.ending.reason,
         seconds=(time.process_time_ns() - begin_ns) / 1e9,
@@ -140,11 +173,11 @@ def make_replayer(subject: Subject, comparison: Comparison | None = None) -> Rep
         ) from None
 
 
-def _crashes(contents: Contents) -> list[int]:
+def _crashes(contents: Contents, kind: Kind) -> list[int]:
     crashes, events = [], 0
     for life in contents.lives:
         events += life.events
-        goes_on = life is contents.lives[-1] and contents.ending.why in ("limit", "damaged")
+        goes_on = life is contents.lives[-1] and (kind.virtual or contents.ending.why in ("limit", "damaged"))
         if life.ended_ns is None and not goes_on:
             crashes.append(events)
     return crashes
