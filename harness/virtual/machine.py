@@ -117,9 +117,11 @@ class Machine:
         """As an operating system would show it."""
         if self.state == "dead":
             return ProcessState(self.replica, None, "dead", self.incarnation, self._last)
-        letter = "T" if self.state == "stopped" else "S"
         up = self.is_up()
-        return ProcessState(self.replica, None, self.state, self.incarnation, {"state_letter": letter}, up)
+        detail: dict[str, object] = {"state_letter": "T" if self.state == "stopped" else "S"}
+        if not up:
+            detail["awaited"] = "recovered" if self._up else "started"
+        return ProcessState(self.replica, None, self.state, self.incarnation, detail, up)
 
     def is_up(self) -> bool:
         """Has this life begun to work?"""
