@@ -206,7 +206,7 @@ def _explained(
 
 def outcome_line(outcome: Outcome) -> str:
     """For people."""
-    rate = outcome.equal / outcome.seconds if outcome.seconds > 0 else 0
+    rate = f" ({outcome.equal / max(outcome.seconds, 1e-9):.0f} events/s)" if outcome.mismatch is None else ""
     crashed = ""
     if outcome.crashes:
         shown = ", ".join(map(str, outcome.crashes[:8])) + (" …" if len(outcome.crashes) > 8 else "")
@@ -215,7 +215,7 @@ def outcome_line(outcome: Outcome) -> str:
     said = "every hash equal" if outcome.mismatch is None else f"{outcome.equal} hashes equal, then NOT"
     return (
         f"{f'replica {outcome.replica}':<16} {lives}, {counted(outcome.events, 'event')}, {said}{crashed}; "
-        f"{outcome.seconds:.2f} s ({rate:.0f} events/s)"
+        f"{outcome.seconds:.2f} s{rate}"
     )
 
 

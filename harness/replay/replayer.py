@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from harness.errors import HarnessError
 from harness.replay.readable import effect_words, event_words
 from harness.replay.recorded_trace import Comparison
-from pbft_node.assembly import make_replica
+from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
 from pbft_node.core.effects import CancelTimer, Effect, Rejected, SetTimer, Trace
 from pbft_node.core.events import Event, TimerFired
@@ -121,7 +121,7 @@ class Replayer:
             self._comparison.turn(lines, events)
 
     def _fresh(self) -> Replica:
-        return make_replica(self._config, lambda text: None)
+        return assembly.make_replica(self._config, lambda text: None)
 
     def _event(self, entry: Entry) -> Event | None:
         """The event with all that belongs to it, or None and a mismatch."""

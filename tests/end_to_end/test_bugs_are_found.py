@@ -8,12 +8,14 @@ not be.
 from __future__ import annotations
 
 import html
+import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
-from cluster_runs import Done, traitor
+from cluster_runs import TRAITOR, Done, environment, traitor
 
 pytestmark = pytest.mark.sandbox
 
@@ -155,6 +157,27 @@ def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
     for replica in replicas:
         said = (done.folder / "replicas" / str(replica) / "stderr.log").read_text()
         assert f"planted test bug: {case.bug}" in said
+    if case.bug == "unordered reads":
+        the_race_runs_again(tmp_path, case, done)
+
+
+def the_race_runs_again(tmp_path: Path, case: Planted, done: Done) -> None:
+    """Which of two answers came first, a kernel decided. Its order, in virtual time, gives them again."""
+    words = ["reproduce", str(done.folder), "--world", "sim", "--schedule", "recorded", "--json"]
+    again = subprocess.run(
+        [*TRAITOR, *words, "--out", str(tmp_path / "again")],
+        env=environment(tmp_path / "site", BUGGY),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert again.returncode == 1, again.stderr
+    told = json.loads(again.stdout)
+    assert told["again"] is True
+    assert told["schedule"]["parted"] is None, told["schedule"]
+    reasons = {line["name"]: line["reason"] for line in told["verdict"]["lines"]}
+    assert all(words in reasons[line] for line, words in case.found.items())
 
 
 def run_with(tmp_path: Path, case: Planted) -> Done:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,8 @@ import pytest
 from journalled_run import change_frame, journalled_run, small_plan
 
 from harness import cli
+from harness.judging import Judgement
+from harness.replay.judge_again import Again, text
 from harness.replay.of_replica import Kind, kind_of, replay_replica
 from pbft_node.core.replica import Replica
 from pbft_node.journal_reader import Start, read_journal
@@ -206,11 +209,19 @@ def test_the_text_for_people(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     out = capsys.readouterr().out
     for word in ("log window", "certificates", "checkpoints", "pending", "timers", "watermarks", "primary 0"):
         assert word in out
-    assert cli.main(["replay", str(run)]) == 0
+    assert cli.main(["replay", str(run), "--replica", str(killed(run))]) == 0
     out = capsys.readouterr().out
     assert "every output hash equal" in out
-    assert out.count("cut by a crash after event") == 1, "the end of a simulation is no crash"
-    assert "the same as recorded: valid" in out
+    assert re.search(r"cut by a crash after event \d+;", out), "one: the end of a simulation is no crash"
+
+
+def test_a_verdict_that_is_another_is_said() -> None:
+    judgement = Judgement(1, "verdict invalid\n")
+    other = Again(judgement, {}, "valid", ("agreement: invalid, was valid",))
+    assert "NOT the same as recorded: agreement: invalid, was valid" in text(other)
+    assert other.same is False
+    assert text(Again(judgement, {}, "invalid", ())).endswith("the same as recorded: invalid")
+    assert "had not been judged" in text(Again(judgement, {}, None, ()))
 
 
 def test_a_debugger_stands_before_the_event(

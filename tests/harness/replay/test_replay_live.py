@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 WORDS = (
-    "run --workload kv --time 3 --rate 100 --clients 4 --seed 11 "
-    "--fault kill --fault pause --fault partition "
+    "run --workload kv --time 2.5 --rate 100 --clients 4 --seed 11 "
+    "--fault kill --fault partition "
     "--set K=4 --set L=8 --set request_timeout=200ms --set view_change_timeout=200ms --set keys=8"
 )
 
