@@ -83,12 +83,19 @@ def outputs_hash(before: bytes, effects: Sequence[Effect], lines: Sequence[str])
         return before
     parts = [before]
     left = iter(lines)
-    for effect in effects:
-        if type(effect) is Send:  # most of them
-            parts += _SEND.pack(1, effect.to, len(effect.data)), effect.data
-        elif type(effect) is Trace:
-            line = next(left).encode()
-            parts += _TAGGED.pack(2, len(line)), line
+    for effect in effects:  # in the order of how many there are
+        kind = type(effect)
+        if kind is Send:
+            data = effect.data  # type: ignore[union-attr]
+            parts += _SEND.pack(1, effect.to, len(data)), data  # type: ignore[union-attr]
+        elif kind is Trace:
+            data = next(left).encode()
+            parts += _TAGGED.pack(2, len(data)), data
+        elif kind is Persist:
+            data = effect.record  # type: ignore[union-attr]
+            parts += _TAGGED.pack(3, len(data)), data
+        elif kind is SetTimer:
+            parts += _text(5, f"{effect.name} {effect.generation} {effect.delay_ns}")  # type: ignore[union-attr]
         else:
             parts += _other(effect)
     return blake2b(b"".join(parts), digest_size=HASH_BYTES).digest()
@@ -203,12 +210,8 @@ class Journal:
 def _other(effect: Effect) -> Sequence[bytes]:
     """What is rare."""
     match effect:
-        case SetTimer(name, generation, delay_ns):
-            return _text(5, f"{name} {generation} {delay_ns}")
         case CancelTimer(name):
             return _text(6, name)
-        case Persist(record):
-            return _TAGGED.pack(3, len(record)), record
         case Compact(records):
             return _TAGGED.pack(4, len(records)), *(b for r in records for b in (_TAGGED.pack(0, len(r)), r))
         case Rejected(sender, message, reason):

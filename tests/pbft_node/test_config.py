@@ -97,6 +97,10 @@ REPLICA_CASES: list[tuple[Spoil, str]] = [
     (put("log", value=None), "log = None"),
     (put("log", value="\ud800"), "log = "),
     (put("trace", value=3), "trace = 3"),
+    (put("journal", value=3), "journal = 3"),
+    (put("journal", value=""), "journal = ''"),
+    (put("journal_bytes", value=65_535), "journal_bytes = 65535: give an integer from 65536"),
+    (put("journal_bytes", value="1 GiB"), "journal_bytes = '1 GiB'"),
 ]
 
 

@@ -50,12 +50,22 @@ def test_written_replica_loads_and_never_ran(tmp_path: Path) -> None:
     assert config.replica_addresses == made.replicas
     assert (config.durability, config.trace) == ("write", None)
     assert config.log == path.parent / "wal"
+    assert (config.journal, config.journal_bytes) == (None, 1 << 30), "a cluster made by hand has none"
     assert config.client_addresses[1].address == ("10.0.0.100", 7101)
     opened = wal.open_log(config.log, CLUSTER.cluster_id, 3, config.durability)
     opened.log.close()
     assert opened.records == ()
     signature = config.keyring.sign(b"m")
     assert made.replica_keyring(0).verify(3, b"m", signature)
+
+
+def test_a_journal_where_asked_for(tmp_path: Path) -> None:
+    path = write_replica(make(), 0, tmp_path / "with", journal="journal")
+    assert load_replica(path).journal == path.parent / "journal"
+    content = json.loads(path.read_text())
+    del content["journal"]
+    path.write_text(json.dumps(content | {"journal_bytes": 65_536}))
+    assert (load_replica(path).journal, load_replica(path).journal_bytes) == (None, 65_536)
 
 
 def test_replica_that_ran_is_not_overwritten(tmp_path: Path) -> None:
