@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from harness.errors import UsageError
 from pbft_node.own_services import is_own
 
 SECONDS = 60
+_ROOT = Path(__file__).resolve().parents[1]
 _TRY = """
 import sys
 from pbft_node.errors import NodeError
@@ -26,9 +28,11 @@ except NodeError as problem:
 
 
 def check_own_service(name: str, environment: dict[str, str]) -> None:
-    """Nothing to check for a service of ours. Raises UsageError."""
+    """Nothing to check for a service of ours. Raises UsageError. Afterwards this process, too, finds it where
+    replicas do."""
     if not is_own(name):
         return
+    _leave_the_current_folder_out()
     command = [sys.executable, "-P", "-c", _TRY, name]
     try:
         tried = subprocess.run(
@@ -51,3 +55,9 @@ def check_own_service(name: str, environment: dict[str, str]) -> None:
         raise UsageError(
             words, "The environment's PYTHONPATH reaches the replicas; the current folder does not."
         )
+
+
+def _leave_the_current_folder_out() -> None:
+    """``python -m harness`` would search it first, for simulations and replays; replicas never do."""
+    if sys.path and sys.path[0] in ("", os.getcwd()):
+        sys.path[0] = str(_ROOT)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -318,3 +319,17 @@ def test_a_run_without_journals_is_wrong_use(run: Path, replay: Replay) -> None:
     code, said = replay(run)
     assert code == 2
     assert "no journals" in said["error"]
+
+
+def test_a_service_in_the_current_folder_is_not_imported(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica would not find it there either; so says the process that tries it, and ours does the same."""
+    config = run / "replicas" / "1" / "config.json"
+    data = json.loads(config.read_text())
+    data["cluster"]["service"] = "somebody:Service"
+    config.write_text(json.dumps(data))
+    (tmp_path / "somebody.py").write_text("raise SystemExit('imported from the current folder')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
+    assert cli.main(["replay", str(run), "--replica", "1", "--until", "5"]) == 2
