@@ -151,12 +151,13 @@ class RecordedWorld(VirtualWorld):
     def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
         """See ``World``: a phase that went to its deadline ends when the recorded one did."""
         if self.following and self._phase >= len(self._schedule.phases):
-            self._part(*_OVER)
+            self._part("the end of the record", _OVER)
         if self.following:
-            end_ns = self._schedule.phases[self._phase].end_ns
-            reached = super().run(lambda: not self.following or until(), max(end_ns, self.now_ns()))
-            if self._through and not reached and self.now_ns() < deadline_ns:
-                self._part(*_OVER)
+            phase = self._schedule.phases[self._phase]
+            reached = super().run(lambda: not self.following or until(), max(phase.end_ns, self.now_ns()))
+            if not reached and self.now_ns() < deadline_ns and self.stopped is None:
+                why = _OVER if self._through else _NOT_ENDED
+                self._part(f"the end of phase {phase.name!r}", why)
             if self.following:
                 self._to_next_phase()
                 return reached
@@ -328,7 +329,8 @@ class RecordedWorld(VirtualWorld):
 
 
 _LONG_NS = 3600 * 10**9
-_OVER = ("the end of the record", "the run goes on, and it does not")
+_OVER = "the run goes on, and the record does not"
+_NOT_ENDED = "what ended it then has not happened here"
 _NEVER_SENT = "nobody has sent that datagram in this run"
 
 

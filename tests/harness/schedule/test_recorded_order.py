@@ -18,7 +18,7 @@ from harness.plan import Plan, in_world
 from harness.plan_file import parse_plan, plan_text, read_plan, write_plan
 from harness.records import hash_records
 from harness.schedule.from_run import schedule_of
-from harness.schedule.record import DELIVER, Ends, Item, Schedule, Turn
+from harness.schedule.record import DELIVER, Arrived, Ends, Item, Schedule, Turn
 from harness.schedule.schedule_file import wanted_of, write_schedule
 from harness.virtual.virtual_run import run_virtual
 from pbft_node.core.replica import Replica
@@ -122,6 +122,15 @@ def test_a_record_that_ends_early_is_left_there(schedule: Schedule, follow: Foll
     told = follow(changed(schedule, [*half, Ends(half[-1].t_ns, "the journal was full")]))
     assert told["parted"]["why"] == "the journal was full"
     assert told["followed"] > 100
+
+
+def test_a_phase_ends_when_what_ended_it_has_happened(schedule: Schedule, follow: Follow) -> None:
+    """Without the last reply to the last health probe that phase would have gone on."""
+    recover = next(phase for phase in schedule.phases if phase.name == "recover")
+    arrivals = [n for n, item in enumerate(schedule.items) if isinstance(item, Arrived)]
+    last = max(n for n in arrivals if schedule.items[n].t_ns <= recover.end_ns)
+    told = follow(changed(schedule, [*schedule.items[:last], *schedule.items[last + 1 :]]))
+    assert told["parted"]["where"] == "the end of phase 'recover'"
 
 
 def test_a_start_that_nobody_asked_for(schedule: Schedule, follow: Follow) -> None:
