@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run", type=Path, metavar="RUN")
 
     replay = commands.add_parser(
-        "replay", help="feed a live run's journals to fresh cores and judge again", allow_abbrev=False
+        "replay", help="feed a run's journals to fresh cores and judge again", allow_abbrev=False
     )
     _replay_parser(replay)
 

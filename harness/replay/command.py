@@ -79,7 +79,7 @@ def journalled(run: Path) -> list[int]:
     if not there:
         raise UsageError(
             f"{run} has no journals: nothing can be replayed",
-            "Live runs have them, since this version. A run in sim or lockstep runs again from its plan: "
+            "Runs have them since this version, but for trials of a sweep or a shrink. Run its plan again: "
             "traitor run --plan",
         )
     return there
