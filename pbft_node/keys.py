@@ -29,6 +29,13 @@ LAST_CLIENT_ID = 2**32 - 1
 VERIFY_CACHE_ENTRIES = 16_384
 """About one window of full batches: in a view change the same signatures come back in every VIEW-CHANGE."""
 
+SHORT_BYTES = 512
+MOST_PAIRS = 1024
+
+Entry = bytes | tuple[bytes, bytes, bytes]
+Verified = dict[Entry, None]
+"""Good signatures, the oldest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
@@ -115,8 +122,11 @@ class NodeKeys:
         _, self._signing = sodium.crypto_sign_seed_keypair(secret.sign)
         self._exchange = secret.exchange
         self._mac_states: dict[bytes, tuple[blake2b, blake2b] | None] = {}
+        self._pairs: dict[Principal, tuple[blake2b, blake2b]] = {}
+        """The same by principal: a block of clients has many."""
         self._cache_entries = cache_entries
-        self._verified: dict[bytes, None] = {}
+        self._verified: Verified = {}
+        self._shares = False
         self.signed = self.checked = self.bad = self.remembered = 0
         """Signatures made; verified from scratch, and of these bad; known good from before."""
 
@@ -124,7 +134,7 @@ class NodeKeys:
         """64 bytes, deterministic. Remembered like others' good ones: a view change shows it to us again."""
         self.signed += 1
         signature = sodium.crypto_sign(message, self._signing)[:SIGNATURE_BYTES]
-        self._remember(_entry(self.public.verify, message, signature))
+        self._remember(self._entry(self.public.verify, message, signature))
         return signature
 
     def verify(self, signer: Principal, message: bytes, signature: bytes) -> bool:
@@ -132,7 +142,7 @@ class NodeKeys:
         holder = self.directory.holder(signer)
         if holder is None or len(signature) != SIGNATURE_BYTES:
             return False
-        entry = _entry(holder.verify, message, signature)
+        entry = self._entry(holder.verify, message, signature)
         if entry in self._verified:
             self.remembered += 1
             return True
@@ -145,14 +155,21 @@ class NodeKeys:
         self._remember(entry)
         return True
 
-    def share(self, verified: dict[bytes, None]) -> None:
+    def share(self, verified: Verified) -> None:
         """Remember good signatures in a table that other keyrings of this process use, too.
 
         Whether a signature is good depends on nothing else: a simulation need not ask for each replica anew.
         """
-        self._verified = verified
+        self._verified, self._shares = verified, True
 
-    def _remember(self, entry: bytes) -> None:
+    def _entry(self, key: bytes, message: bytes, signature: bytes) -> Entry:
+        """What a good signature is remembered by: a hash of all three. One process with one table has room
+        for short messages as they are, and saves the hashing."""
+        if self._shares and len(message) <= SHORT_BYTES:
+            return key, message, signature
+        return blake2b(b"".join((key, signature, message)), digest_size=32).digest()
+
+    def _remember(self, entry: Entry) -> None:
         if len(self._verified) >= self._cache_entries:
             del self._verified[next(iter(self._verified))]
         self._verified[entry] = None
@@ -169,14 +186,18 @@ class NodeKeys:
 
     def _pair(self, peer: Principal) -> tuple[blake2b, blake2b] | None:
         """The keyed hashes (to the peer, from the peer), agreed on at first use."""
+        known = self._pairs.get(peer)
+        if known is not None:
+            return known
         holder = self.directory.holder(peer)
         if holder is None:
             return None
-        try:
-            return self._mac_states[holder.exchange]
-        except KeyError:
-            states = self._mac_states[holder.exchange] = self._agree(holder.exchange)
-            return states
+        if holder.exchange not in self._mac_states:
+            self._mac_states[holder.exchange] = self._agree(holder.exchange)
+        states = self._mac_states[holder.exchange]
+        if states is not None and len(self._pairs) < MOST_PAIRS:
+            self._pairs[peer] = states
+        return states
 
     def _agree(self, theirs: bytes) -> tuple[blake2b, blake2b] | None:
         try:
@@ -186,13 +207,6 @@ class NodeKeys:
         mine = self.public.exchange
         context = b"traitor-pbft/1/mac-key\x00" + self.directory.cluster_id
         return _keyed(context + mine + theirs, secret), _keyed(context + theirs + mine, secret)
-
-
-def _entry(key: bytes, message: bytes, signature: bytes) -> bytes:
-    """What a good signature is remembered by."""
-    seen = blake2b(key + signature, digest_size=32)
-    seen.update(message)
-    return seen.digest()
 
 
 def _keyed(context: bytes, secret: bytes) -> blake2b:

@@ -154,6 +154,9 @@ class Turns:
         return self._timers.next_due_ns()
 
     def _take(self, effect: Effect, now_ns: int) -> None:
+        if isinstance(effect, Trace):
+            self._take_trace(effect, now_ns)
+            return
         match effect:
             case Persist(record):
                 self._log.append(record)
@@ -161,17 +164,6 @@ class Turns:
                 self._timers.set(name, generation, now_ns + delay_ns)
             case CancelTimer(name):
                 self._timers.cancel(name)
-            case Trace(kind, fields):
-                self.meter.trace(kind, fields)
-                if kind in TOLD:
-                    self.tell(kind, fields)
-                if self._journal:
-                    line = encode_line(now_ns, kind, fields)
-                    self._lines.append(line)
-                    if self._trace:
-                        self._trace.add(now_ns, kind, fields, line)
-                elif self._trace:
-                    self._trace.add(now_ns, kind, fields)
             case Rejected():
                 self.meter.reject(effect)
                 if effect.reason == OTHER_PARAMETERS:
@@ -184,3 +176,16 @@ class Turns:
                 self._halt = reason
             case Completed():
                 raise AssertionError("a replica completed a client's operation")
+
+    def _take_trace(self, fact: Trace, now_ns: int) -> None:
+        kind, fields = fact.kind, fact.fields
+        self.meter.trace(kind, fields)
+        if kind in TOLD:
+            self.tell(kind, fields)
+        if self._journal:
+            line = encode_line(now_ns, kind, fields)
+            self._lines.append(line)
+            if self._trace:
+                self._trace.add(now_ns, kind, fields, line)
+        elif self._trace:
+            self._trace.add(now_ns, kind, fields)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,8 @@ class Ended:
     """Of what it said on standard error."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnEnd:
-    """What a turn came to."""
+class TurnEnd(NamedTuple):
+    """What a turn came to. A tuple: there is one for every other datagram."""
 
     sends: Sequence[tuple[int, bytes]]
     """(principal, datagram), in order."""

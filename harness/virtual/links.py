@@ -40,10 +40,11 @@ class Links:
 
     def give(self, source: int, target: int) -> tuple[int, bool]:
         """A datagram for this link: its number there, from 0, and whether a cut takes it."""
-        nth = self._given.get((source, target), 0)
-        self._given[source, target] = nth + 1
+        ends = source, target
+        nth = self._given.get(ends, 0)
+        self._given[ends] = nth + 1
         if self._blocked:
-            link = self._links[source, target]
+            link = self._links[ends]
             if link in self._blocked:
                 self._blocked[link] += 1
                 return nth, True

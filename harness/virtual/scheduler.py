@@ -45,22 +45,25 @@ class Scheduler:
 
     def at(self, due_ns: int, call: Callable[..., None], *arguments: object) -> None:
         """Call then; now, after what is due now already, if that is past."""
-        if len(self._heap) >= MAX_UNDER_WAY:
+        heap = self._heap
+        if len(heap) >= MAX_UNDER_WAY:
             raise HarnessError(
                 f"{MAX_UNDER_WAY} datagrams and timers under way at {self.now_ns / 1e9:g} s of virtual time: "
                 "messages breed messages",
                 "Look at the traces for what the replicas send without end; lower --rate if it is the load.",
             )
         self._order += 1
-        heappush(self._heap, (max(due_ns, self.now_ns), self._order, call, arguments))
+        if due_ns < self.now_ns:
+            due_ns = self.now_ns
+        heappush(heap, (due_ns, self._order, call, arguments))
 
     def step(self, deadline_ns: int) -> bool:
         """Make the next call, if it is due by then; else the clock stands at the deadline. Was there one?"""
-        if not self._heap or self._heap[0][0] > deadline_ns:
+        heap = self._heap
+        if not heap or heap[0][0] > deadline_ns:
             self.now_ns = max(self.now_ns, deadline_ns)
             return False
-        due_ns, _, call, arguments = heappop(self._heap)
-        self.now_ns = due_ns
+        self.now_ns, _, call, arguments = heappop(heap)
         self.calls += 1
         call(*arguments)
         return True

@@ -1,33 +1,52 @@
 """A replica as an object in this process: the same turns as the real one, on a modelled log.
 
-It reads the ``config.json`` a real process would read and writes the trace a real process would write. The
-replicas of one simulation share what they know of good signatures: verifying is a pure function, so asking
-it again costs time and shows nothing. A bug of the core ends the object as it would end the process.
+It reads the ``config.json`` a real process would read and writes the trace a real process would write. What
+the replicas of one simulation find out about bytes, they share (``shared``). A bug of the core ends the
+object as it would end the process.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.virtual.host import Ended, TurnEnd
 from harness.virtual.memory_log import MemoryLog
+from harness.virtual.shared import Decode
 from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
+from pbft_node.core.codec import decode
+from pbft_node.core.effects import Send
 from pbft_node.core.events import Event, Received, Started
 from pbft_node.errors import EXIT_BUG, NodeError
 from pbft_node.journal import Journal
+from pbft_node.meter import Meter
 from pbft_node.trace import TraceFile
 from pbft_node.turns import JournalLike, Turns
 
 LAST_LINES = 20
 
 
+class _Unmetered(Meter):
+    """Nobody asks a simulated replica for metrics."""
+
+    def send(self, outbox: Sequence[Send]) -> None:
+        """Not counted."""
+
+    def trace(self, kind: str, fields: Mapping[str, object]) -> None:
+        """Not counted."""
+
+
+_UNMETERED = _Unmetered()
+
+
 class SimHost:
     """See ``Host``."""
 
-    def __init__(self, config: ReplicaConfig, folder: Path) -> None:
+    def __init__(self, config: ReplicaConfig, folder: Path, decode: Decode = decode) -> None:
         self._config = config
+        self._decode = decode
         self._said = folder / "stderr.log"
         cluster = config.cluster
         self._log = MemoryLog((cluster.cluster_id, config.replica, config.log_salt), config.durability)
@@ -46,9 +65,11 @@ class SimHost:
         self._ended, self._told_recovered, self._recovered = None, False, False
         try:
             replica = assembly.make_replica(config, self._say)
+            replica.decode = self._decode
             self._trace = None if config.trace is None else TraceFile(config.trace)
             self._journal = assembly.open_journal(config, self._say)
             self._turns = Turns(replica, self._log, self._trace, self.listening(self._journal))
+            self._turns.meter = _UNMETERED
             self._turns.tell = self._tell
             self._turns.step(Started(self._log.open(), wall_offset_ns, nonce), now_ns)
         except Exception as error:
@@ -82,7 +103,7 @@ class SimHost:
         """See ``Host``."""
         if self._turns is not None:
             try:
-                sends = [(send.to, send.data) for send in self._turns.finish(now_ns)]
+                sends = self._turns.finish(now_ns)
                 self._recovered = self._told_recovered
                 return TurnEnd(sends, self._turns.next_due_ns())
             except Exception as error:

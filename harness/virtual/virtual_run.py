@@ -34,6 +34,7 @@ from harness.virtual.host import Host
 from harness.virtual.lockstep_host import LockstepHost
 from harness.virtual.one_core import OneCore
 from harness.virtual.settings import KEYED_HASH, Virtual
+from harness.virtual.shared import Shared
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
 from pbft_node.config import load_replica
@@ -42,19 +43,20 @@ from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
 from pbft_node.keys import NodeKeys
 
 
-def run_virtual(folder: Path, quiet: bool, *, journal: bool = True) -> int:
+def run_virtual(folder: Path, quiet: bool, *, journal: bool = True, share: bool = True) -> int:
     """Carry out the plan of a run folder in ``sim`` or ``lockstep``. Returns the exit code.
 
-    ``journal``: replicas keep one, as in ``live``.
+    ``journal``: replicas keep one, as in ``live``. ``share``: those of ``sim`` work out once what is the same
+    for all (see ``shared``).
     """
     plan = read_plan(folder / "plan.json")
     record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
     genesis = _genesis(plan)
     prepare(folder, genesis)
-    world = make_world(plan, genesis, folder, journal=journal)
-    run = Run(
-        plan, world, client_port(genesis, _client_keys(plan, genesis)), folder, record, make_progress(quiet)
-    )
+    shared = Shared(remembers=share)
+    world = make_world(plan, genesis, folder, shared, journal=journal)
+    port = client_port(genesis, _client_keys(plan, genesis, shared))
+    run = Run(plan, world, port, folder, record, make_progress(quiet))
     with _stopped_by_signals(world):
         code = run.execute()
     if isinstance(world, RecordedWorld):
@@ -67,13 +69,15 @@ def run_virtual(folder: Path, quiet: bool, *, journal: bool = True) -> int:
     return code
 
 
-def make_world(plan: Plan, genesis: Genesis, folder: Path, *, journal: bool) -> VirtualWorld:
+def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, journal: bool) -> VirtualWorld:
     """The world of a plan; its replicas' files in ``folder``."""
     virtual = plan.virtual
     if virtual is None:
         raise HarnessError(f"a run in world {plan.world} needs a virtual network: the plan has none")
-    make_host, release = _lockstep_hosts(plan) if plan.world == "lockstep" else _sim_hosts(virtual, genesis)
-
+    if plan.world == "lockstep":
+        make_host, release = _lockstep_hosts(plan)
+    else:
+        make_host, release = _sim_hosts(virtual, genesis, shared)
     durability, kept = str(plan.cluster[DURABILITY]), "journal" if journal else None
 
     def host(replica: int) -> Host:
@@ -107,15 +111,16 @@ _Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]
 """(replica, its config file) -> its host, and what to call when all of them are closed."""
 
 
-def _client_keys(plan: Plan, genesis: Genesis) -> NodeKeys | None:
-    """None: those of its configuration."""
-    if plan.virtual is None or plan.virtual.signer != KEYED_HASH:
-        return None
-    return HashedKeys(genesis.directory(), genesis.client_secrets[0])
+def _client_keys(plan: Plan, genesis: Genesis, shared: Shared) -> NodeKeys:
+    if plan.virtual is not None and plan.virtual.signer == KEYED_HASH:
+        return HashedKeys(genesis.directory(), genesis.client_secrets[0])
+    keys = genesis.client_keyring(0)
+    if plan.world == "sim":
+        shared.join(keys)
+    return keys
 
 
-def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
-    verified: dict[bytes, None] = {}
+def _sim_hosts(virtual: Virtual, genesis: Genesis, shared: Shared) -> _Hosts:
     directory = genesis.directory()
     kind = SimHost if virtual.schedule is None else FollowedHost
 
@@ -125,8 +130,8 @@ def _sim_hosts(virtual: Virtual, genesis: Genesis) -> _Hosts:
             keys = HashedKeys(directory, genesis.replica_secrets[replica])
             config = dataclasses.replace(config, keyring=keys)
         else:
-            config.keyring.share(verified)
-        return kind(config, path.parent)
+            shared.join(config.keyring)
+        return kind(config, path.parent, shared.decode)
 
     return host, lambda: None
 

@@ -14,8 +14,7 @@ def digest_of(domain: bytes, *parts: bytes) -> Digest:
     """SHA-256 over the domain and the length-prefixed parts."""
     pieces = [b"traitor-pbft/1/", domain, b"\x00"]
     for part in parts:
-        pieces.append(len(part).to_bytes(8, "big"))
-        pieces.append(part)
+        pieces += len(part).to_bytes(8, "big"), part
     return Digest(hashlib.sha256(b"".join(pieces)).digest())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +18,9 @@ class Started:
     """16 random bytes, never used before: needed when the log is lost (see ``silence``)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A datagram, from anyone: nothing about it is true until its authentication says so."""
+class Received(NamedTuple):
+    """A datagram, from anyone: nothing about it is true until its authentication says so. A tuple: see
+    ``effects.Send``."""
 
     data: bytes
 

@@ -117,14 +117,16 @@ def peek(data: bytes) -> tuple[int, int, int, int] | None:
 
 def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:
     """The frame at ``offset`` and where it ends. Raises Malformed."""
-    if len(data) - offset < HEADER_BYTES:
-        raise Malformed(f"{len(data) - offset} bytes: shorter than a header")
+    size = len(data)
+    if size - offset < HEADER_BYTES:
+        raise Malformed(f"{size - offset} bytes: shorter than a header")
     magic, version, type_, auth, flags, sender, view, seq, length = HEADER.unpack_from(data, offset)
     if magic != MAGIC:
         raise Malformed("wrong magic")
     if version != VERSION:
         raise Malformed(f"version {version}")
-    if auth not in TAG_BYTES and (auth, type_) != (AUTHENTICATOR, MessageType.REQUEST):
+    tag_bytes = TAG_BYTES.get(auth)
+    if tag_bytes is None and (auth, type_) != (AUTHENTICATOR, MessageType.REQUEST):
         raise Malformed(f"authentication kind {auth}")
     kind = _TYPES.get(type_)
     if kind is None:
@@ -133,11 +135,12 @@ def parse_frame(data: bytes, offset: int = 0) -> tuple[Frame, int]:
         raise Malformed(f"view {view}")
     if seq > MAX_SEQUENCE and (seq > MAX_TIMESTAMP or kind not in _TIMESTAMPED):
         raise Malformed(f"sequence number {seq}")
-    body_end = offset + HEADER_BYTES + length
-    end = body_end + (TAG_BYTES.get(auth) or _authenticator_bytes(data, body_end))
-    if end > len(data):
+    body_start = offset + HEADER_BYTES
+    body_end = body_start + length
+    end = body_end + (tag_bytes or _authenticator_bytes(data, body_end))
+    if end > size:
         raise Malformed(f"body of {length} bytes is cut short")
-    body, tag = data[offset + HEADER_BYTES : body_end], data[body_end:end]
+    body, tag = data[body_start:body_end], data[body_end:end]
     signed, raw = data[offset:body_end], data[offset:end]
     return Frame(kind, auth, flags, sender, view, seq, body, tag, signed, raw), end
 

@@ -9,6 +9,8 @@ a peer sends can raise: bytes that are no message, or not the sender's, become `
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .authentication import Keyring
 from .cluster import Cluster
 from .codec import decode
@@ -54,26 +56,33 @@ class Replica(Recovery):
     def __init__(self, cluster: Cluster, me: ReplicaId, keys: Keyring, service: Service) -> None:
         super().__init__(cluster, me, keys, service)
         self.started = False
+        self.decode: Callable[[bytes], tuple[Message, Frame]] = decode
+        """Pure: a simulation has one in its place that remembers what others decoded."""
         self.reassembly = Reassembly()
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
         """What to do about an event, in order (see ``effects`` for the contract)."""
         self.now_ns = now_ns
-        match event:
-            case Started(records, wall_offset_ns, nonce):
-                self.wall_offset_ns = wall_offset_ns
-                assert not self.started, "a replica starts once in its life"
-                self.started = True
-                self.on_started(records, nonce)
-            case Received(data):
-                self.on_datagram(data)
-            case TimerFired(name, generation):
-                self.on_timer(name, generation)
+        if isinstance(event, Received):
+            self.on_datagram(event.data)
+        elif isinstance(event, TimerFired):
+            self.on_timer(event.name, event.generation)
+        else:
+            self.on_start(event)
         assert self.started, "the first event is Started"
-        self.consider_speaking()
-        self.propose()
-        self.watch_oldest()
+        if self.silence is not None:
+            self.consider_speaking()
+        if self.pending or self.watched is not None:
+            self.propose()
+            self.watch_oldest()
         return self.take_effects()
+
+    def on_start(self, event: Started) -> None:
+        """A life begins."""
+        assert not self.started, "a replica starts once in its life"
+        self.wall_offset_ns = event.wall_offset_ns
+        self.started = True
+        self.on_started(event.records, event.nonce)
 
     def on_timer(self, name: str, generation: int) -> None:
         """A stale timer does nothing."""
@@ -95,7 +104,7 @@ class Replica(Recovery):
         if self.is_old_news(data):
             return
         try:
-            message, frame = decode(data)
+            message, frame = self.decode(data)
         except Malformed as problem:
             self.reject(None, "datagram", str(problem))
             return

@@ -96,7 +96,7 @@ class Seal:
             return self.authentic_request(frame.sender, frame.raw)
         if frame.sender >= self._n:
             return False
-        if self.signs(frame.type):
+        if frame.type in self._signed_types:
             return frame.auth == SIGNED and self.verify(frame.sender, frame.signed, frame.tag)
         if frame.auth != MACED:
             return False
