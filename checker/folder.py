@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
+from checker import virtual_pace
 from checker.fields import Fields, Unreadable, parse_object
 from checker.files import read_regular
 from checker.formats import traitor
@@ -46,6 +47,8 @@ class PlanFacts:
     nodes: int
     timers: Timers | None
     """None: the plan does not tell them."""
+    network_excuse: str | None = None
+    """Why slowness accuses nobody in the plan's virtual network, if so."""
 
     def retry(self, operation: Operation) -> bool:
         """Whether the operation's logical client retransmits.
@@ -214,13 +217,16 @@ def _read_lines(path: Path, problems: list[str]) -> tuple[FaultStep, ...] | None
 def _plan(fields: Fields) -> PlanFacts:
     cluster = fields.inner("cluster")
     known = all(cluster.has(name) for name in _TIMERS)
+    timers = Timers(*(cluster.number(name) for name in _TIMERS)) if known else None
+    nodes = cluster.number("nodes")
     return PlanFacts(
         faults=tuple(fault.text("id") for fault in fields.objects("faults")),
         operation_timeout_ns=fields.number("operation_timeout_ns"),
         retries=tuple(client.flag("retry") for client in fields.objects("clients")),
         final_reads=tuple(read.text("key") for read in fields.objects("final_reads")),
-        nodes=cluster.number("nodes"),
-        timers=Timers(*(cluster.number(name) for name in _TIMERS)) if known else None,
+        nodes=nodes,
+        timers=timers,
+        network_excuse=virtual_pace.excuse(fields.raw("virtual"), timers, nodes),
     )
 
 

@@ -8,8 +8,8 @@ ends none. Judged are, of clients that retransmit,
 - droughts: no operation completing for that long, with some open all along, however short each was;
 - final reads: every key, within budget, however often it was asked for;
 - primaries: not one of several windows long enough to go on without the primary was used (`view_changes`).
-A harness that lagged, or a machine too small for the replicas, cannot tell slow from stuck: then an invalid
-becomes unknown.
+A harness that lagged, a machine too small for the replicas, or a virtual network too slow for their timers,
+cannot tell slow from stuck: then an invalid becomes unknown (`slowness`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         operations, folder.ledger, folder.correct_traces(), bounds, limits, folder.run
     )
     if found is not None:
-        return void_if_slow(found, folder.run, limits)
+        return void_if_slow(found, folder.run, folder.plan, limits)
     if unread:
         return unknown(NAME, f"{len(unread)} of {len(case.plan.final_reads)} final reads did not complete")
     if not any(op.type == "ok" for op in operations):

@@ -38,7 +38,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         ill = invalid(
             NAME, "not every replica answered its health probe before the deadline", kind="not healthy again"
         )
-        return void_if_slow(ill, folder.run, limits)
+        return void_if_slow(ill, folder.run, folder.plan, limits)
     undone = len({step.fault for step in folder.faults if step.step == "undone"})
     return valid(
         NAME, f"{counted(undone, 'fault')} proved undone, every replica healthy again", undone=undone

@@ -1,4 +1,5 @@
-"""Whether slowness accuses the cluster. Not when the harness lagged, nor when the machine was too small.
+"""Whether slowness accuses the cluster. Not when the harness lagged, nor when the machine was too small, nor
+when the plan's virtual network is slower than the protocol's timers allow (`virtual_pace`).
 
 Then an invalid that rests on time alone becomes unknown.
 """
@@ -7,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checker.folder import RunReport
+from checker.folder import PlanFacts, RunReport
 from checker.limits import SECOND_NS, Limits
 from checker.verdict import Line
 
 
-def void_if_slow(line: Line, run: RunReport | None, limits: Limits) -> Line:
+def void_if_slow(line: Line, run: RunReport | None, plan: PlanFacts | None, limits: Limits) -> Line:
     """The line as it is, or unknown with the reason why time proves nothing here."""
     why = "nobody knows how far the harness lagged" if run is None else _why(run, limits)
+    why = why or (None if plan is None else plan.network_excuse)
     return line if why is None else replace(line, verdict="unknown", reason=f"void, {why}: {line.reason}")
 
 

@@ -186,6 +186,62 @@ def test_is_void_when_the_harness_lagged(run, tmp_path):
     assert "harness lagged (3.0 s)" in line.reason
 
 
+# ------------------------------------------------------------------ virtual networks
+
+UNIFORM = {"model": "uniform", "low_ns": MS, "high_ns": 90 * MS}
+FAR = {
+    "model": "wan",
+    "regions": ["near", "far", "moon"],
+    "one_way_ns": [[0, 95 * MS, S], [95 * MS, 0, S], [S, S, 0]],
+    "replicas": ["near", "far"],
+    "clients": "near",
+    "jitter": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    ("virtual", "says"),
+    [
+        ({"loss": 0.21}, "loses 21 % of all"),
+        ({"latency": {"model": "constant", "delay_ns": S}}, "may take 5000 ms"),
+        ({"latency": UNIFORM, "turn_ns": 11 * MS}, "may take 505 ms"),
+        ({"latency": UNIFORM, "reordering": 0.01, "reorder_by_ns": 20 * MS}, "may take 550 ms"),
+        ({"latency": {"model": "exponential", "least_ns": 0, "mean_ns": 11 * MS, "most_ns": S}}, "550 ms"),
+        (
+            {"latency": {"model": "constant", "delay_ns": 10**400}},
+            "longer than the request timeout of 500 ms",
+        ),
+        ({"bandwidth": 10_000}, "may take 1024 ms"),
+        ({"latency": FAR}, "may take 523 ms"),
+    ],
+)
+def test_a_network_too_slow_for_the_timers_accuses_nobody(run, tmp_path, virtual, says):
+    _dry_up(run, 10 * S)
+    run.plan["virtual"] = virtual
+    line = liveness(run, tmp_path)
+    assert (line.verdict, says in line.reason) == ("unknown", True), line.reason
+
+
+@pytest.mark.parametrize(
+    "virtual",
+    [
+        None,
+        {},
+        {"loss": 0.2, "latency": UNIFORM, "turn_ns": 9 * MS, "reordering": 0, "reorder_by_ns": S},
+        {"latency": {"model": "exponential", "least_ns": MS, "mean_ns": MS, "most_ns": S}},
+        {"latency": {**FAR, "replicas": ["near"]}},
+        {"loss": float("nan"), "latency": {"model": "wan", "regions": 5}, "turn_ns": "x", "bandwidth": True},
+        {"latency": {**FAR, "one_way_ns": [5, []]}},
+        {"latency": "constant"},
+        "fast",
+    ],
+)
+def test_in_any_other_network_a_drought_is_the_clusters(run, tmp_path, virtual):
+    _dry_up(run, 10 * S)
+    run.plan["virtual"] = virtual
+    assert liveness(run, tmp_path).verdict == "invalid"
+
+
 # ------------------------------------------------------------------ final reads
 
 

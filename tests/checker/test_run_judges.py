@@ -98,6 +98,13 @@ def test_a_machine_too_small_accuses_nobody(run, tmp_path):
     assert line_of(run, tmp_path, "recovery").verdict == "invalid"
 
 
+def test_a_network_that_carries_nothing_accuses_nobody_of_staying_ill(run, tmp_path):
+    _stay_ill(run)
+    run.plan["virtual"] = {"loss": 1}
+    line = line_of(run, tmp_path, "recovery")
+    assert (line.verdict, "loses 100 %" in line.reason) == ("unknown", True)
+
+
 def test_recovery_is_unknown_when_nobody_looked(run, tmp_path):
     run.run["health"] = None
     assert line_of(run, tmp_path, "recovery").verdict == "unknown"
