@@ -75,7 +75,7 @@ class Lines:
 
     def __init__(self, stream: TextIO, live: bool) -> None:
         self._stream = stream
-        self._live: Live | None = _live(stream) if live else None
+        self._live: Live | None = live_line(stream) if live else None
         self._interval_ns = LIVE_NS if live else PLAIN_NS
         self._status: Callable[[], Status] | None = None
         self._world: World | None = None
@@ -140,7 +140,8 @@ def make_progress(quiet: bool, stream: TextIO | None = None) -> Progress:
     return Lines(stream, live=stream.isatty() and os.environ.get("TERM", "dumb") != "dumb")
 
 
-def _live(stream: TextIO) -> Live:
+def live_line(stream: TextIO) -> Live:
+    """One line at the bottom of a terminal, to be started and updated."""
     from rich.console import Console
     from rich.live import Live
 

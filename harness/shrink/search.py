@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.plan import Plan
-from harness.shrink import moves, simpler, timing
+from harness.shrink import calmer, moves, simpler, timing
 from harness.shrink.moves import Move
 from harness.shrink.sizes import Size, size_of
 from harness.shrink.trials import Outcome, Trials
 
 MOVES = (
+    Move("no recorded order", calmer.without_record),
     Move("cut the load short", timing.cut_short),
     Move("fewer faults", moves.fewer_faults),
     Move("fewer victims", simpler.fewer_victims),
@@ -27,6 +28,7 @@ MOVES = (
     Move("fewer final reads", moves.fewer_final_reads),
     Move("shorter faults", timing.shorter_faults),
     Move("everything earlier", timing.earlier),
+    Move("a calmer network", calmer.calmer_network),
     Move("the usual cluster", simpler.usual_cluster),
     Move("within the budget", simpler.within_budget),
     Move("rounder times", timing.rounder),

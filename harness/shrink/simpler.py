@@ -10,6 +10,7 @@ from dataclasses import replace
 from harness.cluster_settings import SERVICE, cluster_defaults
 from harness.plan import Plan
 from harness.shrink.moves import FirstPlan, chosen, minimised
+from harness.virtual.settings import CLIENTS, Delivery, Virtual
 from nemesis.faults.fault import Fault, Params
 
 _HOST = re.compile(r"r(0|[1-9][0-9]{0,3})\Z")
@@ -120,7 +121,19 @@ def _smaller(plan: Plan, nodes: int, number: NewNumber) -> Plan:
         params = renumbered(fault.params, number)
         if params is not None:
             faults.append(replace(fault, params=params))
-    return replace(plan, nodes=nodes, faults=tuple(faults))
+    return replace(plan, nodes=nodes, faults=tuple(faults), virtual=_fewer_links(plan.virtual, number))
+
+
+def _fewer_links(virtual: Virtual | None, number: NewNumber) -> Virtual | None:
+    """The plan's own word on single datagrams, of links that are still there."""
+    if virtual is None or not virtual.deliveries:
+        return virtual
+    left: list[Delivery] = []
+    for one in virtual.deliveries:
+        source, target = (end if end == CLIENTS else number(end) for end in (one.source, one.target))
+        if source is not None and target is not None:
+            left.append(replace(one, source=source, target=target))
+    return replace(virtual, deliveries=tuple(left))
 
 
 def _with_params(plan: Plan, place: int, params: Params) -> Plan:

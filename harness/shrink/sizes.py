@@ -22,6 +22,8 @@ class Size:
     final_reads: int
     replicas: int
     duration_ns: int
+    deliveries: int
+    """Datagrams whose fate the plan itself decides."""
 
     def data(self) -> dict[str, int]:
         """As in ``shrink.json``."""
@@ -50,6 +52,7 @@ def size_of(plan: Plan) -> Size:
         final_reads=len(plan.final_reads),
         replicas=plan.nodes,
         duration_ns=plan.duration_ns,
+        deliveries=len(plan.virtual.deliveries) if plan.virtual else 0,
     )
 
 

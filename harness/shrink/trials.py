@@ -86,8 +86,8 @@ class Trials:
         self._attempt = attempt
         self._scratch = scratch
         self._jobs = jobs
-        self._limit_s = limit_s
-        self._tick = tick
+        self.limit_s = limit_s
+        self.tick = tick
         self._known: dict[bytes, Outcome] = {}
         self._settled: set[bytes] = set()
         self._running: dict[bytes, _Trial] = {}
@@ -168,7 +168,7 @@ class Trials:
 
     def _wait(self) -> None:
         """Until a trial ended or a moment passed."""
-        self._tick()
+        self.tick()
         poll = select.poll()
         trials = {trial.child.reading: trial for trial in self._running.values()}
         for reading in trials:
@@ -177,8 +177,8 @@ class Trials:
             if not trials[reading].child.hear():
                 self._finish(trials[reading], None)
         for trial in list(self._running.values()):
-            if time.monotonic() - trial.began > self._limit_s:
-                self._finish(trial, f"it was not done within {self._limit_s:g} s")
+            if time.monotonic() - trial.began > self.limit_s:
+                self._finish(trial, f"it was not done within {self.limit_s:g} s")
 
     def _finish(self, trial: _Trial, trouble: str | None) -> None:
         heard = self._end(trial, trouble)

@@ -43,11 +43,18 @@ from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
 from pbft_node.keys import NodeKeys
 
 
-def run_virtual(folder: Path, quiet: bool, *, journal: bool = True, share: bool = True) -> int:
+def run_virtual(
+    folder: Path,
+    quiet: bool,
+    *,
+    journal: bool = True,
+    share: bool = True,
+    look: Callable[[VirtualWorld], None] = lambda world: None,
+) -> int:
     """Carry out the plan of a run folder in ``sim`` or ``lockstep``. Returns the exit code.
 
     ``journal``: replicas keep one, as in ``live``. ``share``: those of ``sim`` work out once what is the same
-    for all (see ``shared``).
+    for all (see ``shared``). ``look`` is shown the world before it begins.
     """
     plan = read_plan(folder / "plan.json")
     record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
@@ -55,6 +62,7 @@ def run_virtual(folder: Path, quiet: bool, *, journal: bool = True, share: bool 
     prepare(folder, genesis)
     shared = Shared(remembers=share)
     world = make_world(plan, genesis, folder, shared, journal=journal)
+    look(world)
     port = client_port(genesis, _client_keys(plan, genesis, shared))
     run = Run(plan, world, port, folder, record, make_progress(quiet))
     with _stopped_by_signals(world):

@@ -51,7 +51,7 @@ class VirtualWorld:
         self.links = Links(n)
         self._seed = seed
         self._virtual = virtual
-        self._network = Network(seed, virtual, n)
+        self.network = Network(seed, virtual, n)
         self._make_host = host
         self._release = release
         self._machines: list[Machine] = []
@@ -176,7 +176,7 @@ class VirtualWorld:
     def _under_way(self, source: int, target: int, nth: int, datagram: bytes) -> None:
         """The network has it."""
         scheduler = self.scheduler
-        for delay_ns in self._network.fate(source, target, nth, len(datagram)):
+        for delay_ns in self.network.fate(source, target, nth, len(datagram)):
             scheduler.at(scheduler.now_ns + delay_ns, self._arrive, target, datagram)
 
     def _arrive(self, target: int, datagram: bytes) -> None:

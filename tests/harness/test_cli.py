@@ -33,7 +33,7 @@ def _no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
-    program = "import sys; from harness.cli import _parser; _parser(); print(' '.join(sys.modules))"
+    program = "import sys; from harness.cli import make_parser; make_parser(); print(' '.join(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -247,7 +247,7 @@ def test_the_reproduce_command_says_the_same_spec() -> None:
     spec = make_spec(asked)
     flags = flags_of(spec)
     assert flags is not None
-    options = cli._parser().parse_args(flags.split())
+    options = cli.make_parser().parse_args(flags.split())
     keys: dict[str, object] = {
         name: cli._plain(value) for name in cli._FLAGS if (value := getattr(options, name)) is not None
     }

@@ -67,7 +67,7 @@ def test_the_flags_that_are_printed_make_the_same_plan() -> None:
         flags = flags_of(spec)
         if flags is None:
             continue  # then the spec.yaml of the kept run does
-        options = cli._parser().parse_args(shlex.split(flags))
+        options = cli.make_parser().parse_args(shlex.split(flags))
         keys = cli._flags(options) | {"seed": int(options.seed)}
         overlay_settings(keys, options.set)
         assert make_spec(keys) == spec

@@ -1,0 +1,70 @@
+"""From a planted bug found in a run of many faults to the few things that show it, as a user does it.
+
+Replicas that forget their client table execute a request again when it is sent again. Nothing of that is in
+the harness: what shrinks is found by running, judging and comparing verdicts.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from cluster_runs import ROOT, SMALL, THREE_FAULTS, TRAITOR, environment, traitor
+
+BUGGY = Path(__file__).parent / "buggy"
+DEADLINE_S = 150
+
+
+def command(site: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*TRAITOR, *words],
+        cwd=folder,
+        env=environment(site, BUGGY),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_a_planted_bug_shrinks_to_what_shows_it(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import planted_bugs\n\nplanted_bugs.plant('no client table', None)\n"
+    )
+    flags = ["--world", "sim", "--time", "15", "--clients", "3", "--rate", "8", "--seed", "1"]
+    run = traitor(tmp_path / "runs", *flags, *THREE_FAULTS, *SMALL, paths=(site, BUGGY))
+    assert run.code == 1, run.explain()
+    assert run.verdicts()["exactly-once"] == "invalid", run.explain()
+
+    flags = ["--line", "exactly-once", "--out", str(tmp_path / "shrunk"), "--json"]
+    done = command(site, ROOT, "shrink", str(run.folder), *flags)
+    assert done.returncode == 1, done.stderr
+    told = json.loads(done.stdout)
+    assert told["kept"] == {"line": "exactly-once", "property": "executed at two places"}
+    assert told["before"]["faults"] >= 5
+    assert told["before"]["operations"] >= 100
+    assert told["after"]["faults"] <= 3
+    assert told["after"]["operations"] <= 20
+    assert told["ended"] == "nothing more helps"
+    lines = {line["name"]: line["verdict"] for line in told["verdict"]["lines"]}
+    assert lines["exactly-once"] == "invalid"
+
+    smallest = Path(told["run"])
+    (words,) = [
+        line.split() for line in (smallest / "REPRODUCE.md").read_text().splitlines() if "plan.json" in line
+    ]
+    assert words[:2] == ["traitor", "run"]
+    again = command(site, smallest, *words[1:], "--out", str(tmp_path / "again"))
+    assert again.returncode == 1, again.stderr
+    (folder,) = (tmp_path / "again").iterdir()
+    assert (folder / "history.jsonl").read_bytes() == (smallest / "history.jsonl").read_bytes()
+    for trace in sorted(smallest.glob("replicas/*/trace.jsonl")):
+        assert (folder / trace.relative_to(smallest)).read_bytes() == trace.read_bytes()
+
+    correct = command(tmp_path, smallest, "shrink", str(run.folder), "--out", str(tmp_path / "none"))
+    assert correct.returncode == 4, "without the bug it does not fail again"
+    assert "not seen again in world sim: 0 of 1 run" in correct.stderr
+    assert not (tmp_path / "none").exists()
