@@ -30,7 +30,7 @@ from harness.schedule.record import (
 )
 from harness.schedule.timetable import Timetable
 from harness.virtual.host import Host
-from harness.virtual.machine import SIGKILL, Machine
+from harness.virtual.machine import SIGKILL
 from harness.virtual.scheduler import VirtualTimer
 from harness.virtual.settings import CLIENTS, Virtual
 from harness.virtual.world import VirtualWorld
@@ -59,6 +59,8 @@ class Made:
 
 class RecordedWorld(VirtualWorld):
     """See ``World``. ``host`` makes a ``FollowedHost``."""
+
+    _machine_kind = FollowedMachine
 
     def __init__(
         self, *, schedule: Schedule, n: int, f: int, seed: int, virtual: Virtual, host: Callable[[int], Host]
@@ -108,17 +110,6 @@ class RecordedWorld(VirtualWorld):
             while self.following and not self._through and self.scheduler.step(self.now_ns() + _LONG_NS):
                 pass
         super().tear_down()
-
-    def _new_machine(self, replica: int) -> Machine:
-        return FollowedMachine(
-            replica,
-            self._make_host(replica),
-            self.scheduler,
-            self._virtual.turn_ns,
-            self._leave,
-            self._replica_ended,
-            self._birthright,
-        )
 
     def _birthright(self, replica: int, incarnation: int) -> tuple[int, bytes]:
         offset_ns, nonce = super()._birthright(replica, incarnation)

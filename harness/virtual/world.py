@@ -33,6 +33,7 @@ class VirtualWorld:
     when the last of them is closed."""
 
     capabilities = frozenset({"kill", "pause", "cut"})
+    _machine_kind: type[Machine] = Machine
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class VirtualWorld:
                 self._release()
 
     def _new_machine(self, replica: int) -> Machine:
-        return Machine(
+        return self._machine_kind(
             replica,
             self._make_host(replica),
             self.scheduler,
