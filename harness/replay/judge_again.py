@@ -44,7 +44,8 @@ class Again:
 def judge_again(run: Path, traces: Mapping[int, Path], scratch: Path, limits: CheckLimits) -> Again:
     """``scratch`` is an empty folder. Raises what ``judge`` raises."""
     try:
-        _mirror(run.resolve(), traces, scratch)
+        there = {replica: trace for replica, trace in traces.items() if trace.exists()}
+        _mirror(run.resolve(), there, scratch)
     except OSError as error:
         raise HarnessError(
             f"cannot lay out the replayed run in {scratch}: {error.strerror}", "Free some space in TMPDIR."

@@ -80,11 +80,15 @@ class Outcome:
     trace_left_out: int
     """Lines of turns that were journalled and not carried out."""
     trace_difference: dict[str, object] | None
+    trace_readable: bool = True
+    """There is a recorded trace. Without one nobody knows which last turns of a life were carried out: then
+    no trace of this replica is judged."""
 
     @property
     def good(self) -> bool:
         """Everything there was could be replayed and was equal."""
-        return self.mismatch is None and self.trace_difference is None and self.ending != "damaged"
+        same = self.mismatch is None and self.trace_difference is None and self.trace_readable
+        return same and self.ending != "damaged"
 
 
 def open_subject(run: Path, replica: int, kind: Kind) -> Subject:
@@ -117,13 +121,13 @@ def _with_hashed_keys(config: ReplicaConfig) -> ReplicaConfig:
 
 
 def replay_replica(run: Path, replica: int, out: Path | None, kind: Kind) -> Outcome:
-    """All of it; the trace to be judged goes to ``out``. Raises HarnessError."""
+    """All of it; the trace to be judged goes to ``out``, if there is one. Raises HarnessError."""
     begin_ns = time.process_time_ns()
     subject = open_subject(run, replica, kind)
     contents = subject.contents
     recorded = RecordedTrace(run / "replicas" / str(replica) / "trace.jsonl")
     try:
-        with open("/dev/null" if out is None else out, "wb") as file:
+        with open("/dev/null" if out is None or not recorded.readable else out, "wb") as file:
             comparison = Comparison(recorded, file) if recorded.readable else None
             replayer = make_replayer(subject, comparison)
             for _ in replayer.events():
@@ -155,6 +159,7 @@ def replay_replica(run: Path, replica: int, out: Path | None, kind: Kind) -> Out
         trace_lines=0 if comparison is None else comparison.compared,
         trace_left_out=0 if comparison is None else comparison.left_out,
         trace_difference=None if difference is None else asdict(difference),
+        trace_readable=recorded.readable,
     )
 
 
@@ -230,6 +235,8 @@ def outcome_notes(outcome: Outcome) -> list[str]:
         notes.append(
             f"{counted(outcome.trace_left_out, 'trace line')} of a last turn not carried out: not judged"
         )
+    if not outcome.trace_readable:
+        notes.append("trace.jsonl is missing or no regular file: no trace of this replica is judged")
     if outcome.mismatch is not None:
         notes += _mismatch_words(outcome.mismatch)
     if outcome.trace_difference is not None:

@@ -96,10 +96,12 @@ class Comparison:
             self._equal(line)
 
     def end(self) -> None:
-        """There is no life more: nor may the file have another line, but for a torn one."""
+        """There is no life more: nor may the file have another line, but for a torn one. Such lines are
+        judged all the same: what a journal that was cut short does not show, was done nevertheless."""
         line = self._recorded.line
         if self.difference is None and line is not None and self._recorded.whole:
             self.difference = Difference(self._recorded.number, (0, 0), _shown(line), None)
+            self._recorded.copy_rest(self._out)
 
     def take_rest(self) -> None:
         """The journal ended before the file: the rest is as recorded."""

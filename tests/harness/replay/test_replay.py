@@ -20,6 +20,7 @@ from harness.judging import Judgement
 from harness.replay.judge_again import Again, text
 from harness.replay.of_replica import Kind, kind_of, replay_replica
 from pbft_node.core.replica import Replica
+from pbft_node.journal_file import HEADER_BYTES
 from pbft_node.journal_reader import Start, read_journal
 
 
@@ -247,6 +248,34 @@ def test_a_journal_cut_short_replays_to_the_cut(run: Path, replay: Replay) -> No
     assert outcome["equal"] == outcome["events"]
     assert outcome["trace_difference"] is not None, "the trace has lines that no whole turn explains"
     assert code == 4
+
+
+@pytest.mark.parametrize("kept", ["half", "header"])
+def test_a_journal_that_says_less_than_the_trace_accuses_nobody(run: Path, replay: Replay, kept: str) -> None:
+    """What it does not show, the replica did all the same: others acted on it."""
+    for replica in (0, 1):
+        journal = run / "replicas" / str(replica) / "journal"
+        data = journal.read_bytes()
+        journal.write_bytes(data[: HEADER_BYTES if kept == "header" else len(data) // 2])
+    code, said = replay(run)
+    assert code == 4
+    assert all(each["trace_difference"]["replayed"] is None for each in said["replicas"][:2])
+    lines = {line["name"]: line["verdict"] for line in said["judged_again"]["verdict"]["lines"]}
+    assert lines.pop("harness") == "invalid", "the manifest knows the journals"
+    assert "invalid" not in lines.values()
+
+
+def test_without_a_recorded_trace_none_is_judged(run: Path, replay: Replay) -> None:
+    (run / "replicas" / "0" / "trace.jsonl").unlink()
+    (run / "replicas" / "1" / "trace.jsonl").unlink()
+    os.mkfifo(run / "replicas" / "1" / "trace.jsonl")
+    code, said = replay(run)
+    assert code == 4
+    assert [each["trace_readable"] for each in said["replicas"]] == [False, False, True, True]
+    lines = {line["name"]: line["verdict"] for line in said["judged_again"]["verdict"]["lines"]}
+    assert lines.pop("harness") == "invalid"
+    assert lines["agreement"] == "unknown"
+    assert "invalid" not in lines.values()
 
 
 def test_a_damaged_journal_is_no_proof(run: Path, replay: Replay) -> None:
