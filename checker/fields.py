@@ -10,10 +10,24 @@ class Unreadable(Exception):
     """A file of the run folder that is not what it should be; the text says how."""
 
 
+_raw_decode = json.JSONDecoder().raw_decode
+
+
+def parse_json(content: bytes) -> object:
+    """``json.loads``, in half the time for what nearly every line is: an object in UTF-8 and nothing around
+    it. Raises ValueError or RecursionError."""
+    if content[:1] == b"{" and content[1:2] != b"\0":  # else it may be UTF-16, which loads takes, too
+        text = content.decode("utf-8", "surrogatepass")
+        value, end = _raw_decode(text)
+        if end == len(text):
+            return cast(object, value)
+    return cast(object, json.loads(content))
+
+
 def parse_object(content: bytes) -> dict[str, object]:
     """The JSON object in `content`. Raises Unreadable."""
     try:
-        value = json.loads(content)
+        value = parse_json(content)
     except (ValueError, RecursionError):
         raise Unreadable("it is not JSON") from None
     if not isinstance(value, dict):

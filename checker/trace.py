@@ -7,11 +7,11 @@ of the file, or just before a new life) is forgiven, because what it announced n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from checker.fields import parse_json
 from checker.files import read_regular
 
 SCHEMA = "traitor/trace/1"
@@ -190,7 +190,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 def _is_json(line: bytes) -> bool:
     """A whole line that is wrong was not torn by a crash."""
     try:
-        json.loads(line)
+        parse_json(line)
     except (ValueError, RecursionError):
         return False
     return True
@@ -207,7 +207,7 @@ def _fields(line: bytes) -> Mapping[str, object]:
     if len(line) > _LONGEST_LINE_BYTES:
         raise _Bad(f"the line has {len(line)} bytes, more than {_LONGEST_LINE_BYTES}")
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except (ValueError, RecursionError):
         raise _Bad("the line is not JSON") from None
     if not isinstance(value, dict):
@@ -278,9 +278,9 @@ def _requests(value: object) -> tuple[Request, ...]:
 
 def _number(fields: Mapping[str, object], name: str) -> int:
     value = fields.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _Bad(f"{name} is {value!r:.40}, not a number from 0 on")
-    return value
+    if type(value) is int and value >= 0:  # a bool is of another type
+        return value
+    raise _Bad(f"{name} is {value!r:.40}, not a number from 0 on")
 
 
 def _text(fields: Mapping[str, object], name: str) -> str:

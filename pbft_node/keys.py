@@ -29,12 +29,10 @@ LAST_CLIENT_ID = 2**32 - 1
 VERIFY_CACHE_ENTRIES = 16_384
 """About one window of full batches: in a view change the same signatures come back in every VIEW-CHANGE."""
 
-SHORT_BYTES = 512
 MOST_PAIRS = 1024
 
-Entry = bytes | tuple[bytes, bytes, bytes]
-Verified = dict[Entry, None]
-"""Good signatures, the oldest first."""
+Verified = dict[bytes, None]
+"""Good signatures by a hash of key, signature and message, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,6 @@ class NodeKeys:
         """The same by principal: a block of clients has many."""
         self._cache_entries = cache_entries
         self._verified: Verified = {}
-        self._shares = False
         self.signed = self.checked = self.bad = self.remembered = 0
         """Signatures made; verified from scratch, and of these bad; known good from before."""
 
@@ -134,7 +131,7 @@ class NodeKeys:
         """64 bytes, deterministic. Remembered like others' good ones: a view change shows it to us again."""
         self.signed += 1
         signature = sodium.crypto_sign(message, self._signing)[:SIGNATURE_BYTES]
-        self._remember(self._entry(self.public.verify, message, signature))
+        self._remember(_entry(self.public.verify, message, signature))
         return signature
 
     def verify(self, signer: Principal, message: bytes, signature: bytes) -> bool:
@@ -142,7 +139,7 @@ class NodeKeys:
         holder = self.directory.holder(signer)
         if holder is None or len(signature) != SIGNATURE_BYTES:
             return False
-        entry = self._entry(holder.verify, message, signature)
+        entry = _entry(holder.verify, message, signature)
         if entry in self._verified:
             self.remembered += 1
             return True
@@ -160,35 +157,33 @@ class NodeKeys:
 
         Whether a signature is good depends on nothing else: a simulation need not ask for each replica anew.
         """
-        self._verified, self._shares = verified, True
+        self._verified = verified
 
-    def _entry(self, key: bytes, message: bytes, signature: bytes) -> Entry:
-        """What a good signature is remembered by: a hash of all three. One process with one table has room
-        for short messages as they are, and saves the hashing."""
-        if self._shares and len(message) <= SHORT_BYTES:
-            return key, message, signature
-        return blake2b(b"".join((key, signature, message)), digest_size=32).digest()
-
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: bytes) -> None:
         if len(self._verified) >= self._cache_entries:
             del self._verified[next(iter(self._verified))]
         self._verified[entry] = None
 
     def mac(self, peer: Principal, message: bytes) -> bytes:
         """16 bytes that only the two holders can make; b"" for an unknown peer."""
-        states = self._pair(peer)
-        return b"" if states is None else _tag(states[0], message)
+        states = self._pairs.get(peer) or self._pair(peer)
+        if states is None:
+            return b""
+        state = states[0].copy()
+        state.update(message)
+        return state.digest()
 
     def verify_mac(self, peer: Principal, message: bytes, tag: bytes) -> bool:
         """True iff ``peer``'s holder made the tag for this one. Constant time."""
-        states = self._pair(peer)
-        return states is not None and hmac.compare_digest(_tag(states[1], message), tag)
+        states = self._pairs.get(peer) or self._pair(peer)
+        if states is None:
+            return False
+        state = states[1].copy()
+        state.update(message)
+        return hmac.compare_digest(state.digest(), tag)
 
     def _pair(self, peer: Principal) -> tuple[blake2b, blake2b] | None:
         """The keyed hashes (to the peer, from the peer), agreed on at first use."""
-        known = self._pairs.get(peer)
-        if known is not None:
-            return known
         holder = self.directory.holder(peer)
         if holder is None:
             return None
@@ -209,13 +204,12 @@ class NodeKeys:
         return _keyed(context + mine + theirs, secret), _keyed(context + theirs + mine, secret)
 
 
+def _entry(key: bytes, message: bytes, signature: bytes) -> bytes:
+    """What a good signature is remembered by."""
+    return blake2b(b"".join((key, signature, message)), digest_size=32).digest()
+
+
 def _keyed(context: bytes, secret: bytes) -> blake2b:
     """A hash that has swallowed its key: a copy of it costs half of starting anew."""
     key = blake2b(context, digest_size=KEY_BYTES, key=secret).digest()
     return blake2b(key=key, digest_size=MAC_BYTES)
-
-
-def _tag(keyed: blake2b, message: bytes) -> bytes:
-    state = keyed.copy()
-    state.update(message)
-    return state.digest()

@@ -10,8 +10,8 @@ interval, the rest is counted, too.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from json import JSONEncoder
+from collections.abc import Callable, Mapping
+from json import JSONEncoder, encoder
 from pathlib import Path
 
 from .core.effects import Rejected
@@ -24,7 +24,19 @@ MAX_DEBUG_LINES = 20_000
 INTERVAL_NS = 1_000_000_000
 MAX_REASON_CHARACTERS = 200
 _EVERYTHING_ELSE = Rejected(None, "datagram", f"of more than {MAX_KINDS} kinds in one second: the rest")
-_encode = JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _make_encode() -> Callable[[Mapping[str, object]], str]:
+    """``JSONEncoder.encode`` makes its encoder in C anew for every line, which is a third of the time."""
+    whole = JSONEncoder(separators=(",", ":"), check_circular=False)
+    make = getattr(encoder, "c_make_encoder", None)
+    if make is None:  # not a promise of the standard library's
+        return whole.encode
+    chunks = make(None, whole.default, encoder.encode_basestring_ascii, None, ":", ",", False, False, True)
+    return lambda line: "".join(chunks(line, 0))
+
+
+_encode = _make_encode()
 
 
 def encode_line(now_ns: int, kind: str, fields: Mapping[str, object]) -> str:

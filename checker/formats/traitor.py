@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
+from checker.fields import parse_json
 from checker.files import read_regular
 from checker.history import History, HistoryError, NemesisEvent, Operation, Outcome
 from checker.models import MODEL_NAMES, initial_problem, model_named
@@ -68,7 +69,7 @@ def read_bytes(
 
 def _parse(line: bytes) -> Mapping[str, object] | None:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

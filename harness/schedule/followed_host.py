@@ -7,11 +7,10 @@ from pathlib import Path
 
 from harness.schedule.record import START, TIMER, Event, Turn
 from harness.virtual.host import TurnEnd
-from harness.virtual.shared import Decode
+from harness.virtual.shared import Shared
 from harness.virtual.sim_host import SimHost
 from pbft_node.config import ReplicaConfig
 from pbft_node.core import events
-from pbft_node.core.codec import decode
 from pbft_node.core.effects import Effect
 from pbft_node.journal import NO_OUTPUT, Journal, outputs_hash, raised_hash
 
@@ -49,8 +48,8 @@ class RunningHash:
 class FollowedHost(SimHost):
     """See ``Host``; ``take`` and ``finish`` are for who follows a record."""
 
-    def __init__(self, config: ReplicaConfig, folder: Path, decode: Decode = decode) -> None:
-        super().__init__(config, folder, decode)
+    def __init__(self, config: ReplicaConfig, folder: Path, shared: Shared) -> None:
+        super().__init__(config, folder, shared)
         self._running = RunningHash(None)
 
     def listening(self, journal: Journal | None) -> RunningHash:

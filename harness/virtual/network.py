@@ -17,6 +17,7 @@ from harness.virtual.settings import CLIENTS, Virtual, host_name
 _WORDS = struct.Struct("<8I").unpack
 """Loss, duplication; then for each of two copies: latency, is it held back, and for how long."""
 _WORDS_BYTES = 32
+_COUNT = struct.Struct(">Q").pack
 _SECOND_NS = 1_000_000_000
 
 
@@ -48,7 +49,7 @@ class Network:
                 return decided
         prefix, draw_ns = self._links[source, target]
         hashing = prefix.copy()
-        hashing.update(nth.to_bytes(8, "big"))
+        hashing.update(_COUNT(nth))
         lost, twice, late, held, held_for, late_2, held_2, held_for_2 = _WORDS(hashing.digest())
         if lost < self._loss:
             return ()

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from harness.virtual.host import Ended, TurnEnd
 from harness.virtual.memory_log import MemoryLog
-from harness.virtual.shared import Decode
+from harness.virtual.shared import Shared
 from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
-from pbft_node.core.codec import decode
 from pbft_node.core.effects import Send
 from pbft_node.core.events import Event, Received, Started
 from pbft_node.errors import EXIT_BUG, NodeError
@@ -44,9 +43,9 @@ _UNMETERED = _Unmetered()
 class SimHost:
     """See ``Host``."""
 
-    def __init__(self, config: ReplicaConfig, folder: Path, decode: Decode = decode) -> None:
+    def __init__(self, config: ReplicaConfig, folder: Path, shared: Shared) -> None:
         self._config = config
-        self._decode = decode
+        self._shared = shared
         self._said = folder / "stderr.log"
         cluster = config.cluster
         self._log = MemoryLog((cluster.cluster_id, config.replica, config.log_salt), config.durability)
@@ -65,7 +64,7 @@ class SimHost:
         self._ended, self._told_recovered, self._recovered = None, False, False
         try:
             replica = assembly.make_replica(config, self._say)
-            replica.decode = self._decode
+            self._shared.equip(replica)
             self._trace = None if config.trace is None else TraceFile(config.trace)
             self._journal = assembly.open_journal(config, self._say)
             self._turns = Turns(replica, self._log, self._trace, self.listening(self._journal))
@@ -81,7 +80,11 @@ class SimHost:
 
     def deliver(self, now_ns: int, datagram: bytes) -> None:
         """See ``Host``."""
-        self.step(Received(datagram), now_ns)
+        if self._turns is not None:
+            try:
+                self._turns.step(Received(datagram), now_ns)
+            except Exception as error:
+                self._end(error)
 
     def step(self, event: Event, now_ns: int) -> None:
         """Any event of the open turn."""

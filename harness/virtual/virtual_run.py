@@ -139,7 +139,7 @@ def _sim_hosts(virtual: Virtual, genesis: Genesis, shared: Shared) -> _Hosts:
             config = dataclasses.replace(config, keyring=keys)
         else:
             shared.join(config.keyring)
-        return kind(config, path.parent, shared.decode)
+        return kind(config, path.parent, shared)
 
     return host, lambda: None
 

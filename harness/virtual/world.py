@@ -133,12 +133,13 @@ class VirtualWorld:
     def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
         """See ``World``."""
         self._ask = True
+        step = self.scheduler.step
         while self.stopped is None:
             if self._ask:
                 self._ask = False
                 if until():
                     return True
-            if not self.scheduler.step(deadline_ns):
+            if not step(deadline_ns):
                 return False
         return False
 
@@ -177,15 +178,13 @@ class VirtualWorld:
     def _under_way(self, source: int, target: int, nth: int, datagram: bytes) -> None:
         """The network has it."""
         scheduler = self.scheduler
+        arrive = self._arrive_at_clients if target == CLIENTS else self._machines[target].arrive
         for delay_ns in self.network.fate(source, target, nth, len(datagram)):
-            scheduler.at(scheduler.now_ns + delay_ns, self._arrive, target, datagram)
+            scheduler.at(scheduler.now_ns + delay_ns, arrive, datagram)
 
-    def _arrive(self, target: int, datagram: bytes) -> None:
-        if target == CLIENTS:
-            self._receive(datagram)
-            self._ask = True
-        else:
-            self._machines[target].arrive(datagram)
+    def _arrive_at_clients(self, datagram: bytes) -> None:
+        self._receive(datagram)
+        self._ask = True
 
     # Replicas
 

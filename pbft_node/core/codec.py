@@ -178,7 +178,8 @@ def _plain(frame: Frame) -> None:
 
 
 def _digest(frame: Frame) -> Digest:
-    _plain(frame)
+    if frame.flags:
+        _plain(frame)
     if len(frame.body) != DIGEST_BYTES:
         raise Malformed(f"{frame.type.name} with a body of {len(frame.body)} bytes")
     return Digest(frame.body)

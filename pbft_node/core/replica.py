@@ -64,6 +64,8 @@ class Replica(Recovery):
         """What to do about an event, in order (see ``effects`` for the contract)."""
         self.now_ns = now_ns
         if isinstance(event, Received):
+            if self.is_old_news(event.data):  # nothing changes, so nothing follows
+                return []
             self.on_datagram(event.data)
         elif isinstance(event, TimerFired):
             self.on_timer(event.name, event.generation)
@@ -101,8 +103,6 @@ class Replica(Recovery):
 
     def on_datagram(self, data: bytes) -> None:
         """Open, check the seal, hand on."""
-        if self.is_old_news(data):
-            return
         try:
             message, frame = self.decode(data)
         except Malformed as problem:
@@ -195,7 +195,7 @@ class Replica(Recovery):
             self.reject(message.sender, "FRAGMENT", whole)
         elif whole is not None and is_fragment(whole):  # each a little smaller, hundreds deep
             self.reject(message.sender, "FRAGMENT", "a fragment made of fragments")
-        elif whole is not None:
+        elif whole is not None and not self.is_old_news(whole):
             self.on_datagram(whole)
 
 

@@ -88,7 +88,7 @@ class SlowPrimary(Retransmission):
     def watch_oldest(self) -> None:
         """Beside the request timer: looks, as long as something waits."""
         super().watch_oldest()
-        if self.pending and not self.timer_runs(PACE_TIMER) and self.judges_primary():
+        if self.pending and PACE_TIMER not in self._due_ns and self.judges_primary():
             self.set_timer(PACE_TIMER, self.look_interval_ns())
 
     def judges_primary(self) -> bool:

@@ -185,7 +185,7 @@ class ReplicaState:
     @property
     def is_active_primary(self) -> bool:
         """This replica orders requests now."""
-        return self.active and self.primary == self.me and self.may_vote
+        return self.active and self.may_vote and self.cluster.primary(self.view) == self.me
 
     def wall_ns(self) -> int:
         """This replica's wall clock."""
@@ -198,7 +198,7 @@ class ReplicaState:
 
     def in_window(self, seq: SeqNum) -> bool:
         """h < n <= H (section 4.2)."""
-        return self.stable < seq <= self.high_watermark
+        return self.stable < seq <= self.stable + self.cluster.window
 
     def slot(self, seq: SeqNum) -> Slot:
         """The slot of a number in the current window, made at its first use."""
@@ -236,11 +236,12 @@ class ReplicaState:
         """A whole record."""
         if not self.silent:
             self.log_bytes += len(data)
-            self.emit(Persist(data))
+            self._effects.append(Persist(data))
 
     def trace(self, kind: str, /, **fields: object) -> None:
         """A protocol fact, of a kind and with fields as in ``trace_events``."""
-        self.emit(Trace(kind, fields))
+        if not self.silent:
+            self._effects.append(Trace(kind, fields))
 
     def reject(self, sender: Principal | None, message: str, reason: str) -> None:
         """A peer misbehaved, or somebody in its name."""
