@@ -57,6 +57,9 @@ def _told(options: argparse.Namespace, words: list[str]) -> int:
             f"traitor: {where}{error.strerror or error}\nThe machine refused it. See: traitor doctor"
         )
         return EXIT_HARNESS
+    except MemoryError:
+        console.tell("traitor: not enough memory\nGive it more (ulimit -v), or ask for less.")
+        return EXIT_HARNESS
     except Exception:
         # Not Python's own exit code for this: 1 would accuse the cluster.
         console.tell(

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TraitorError
 from harness.judging import die_with_parent
 
 Report = Callable[[Mapping[str, object]], None]
@@ -219,9 +219,12 @@ def _be_the_child(
         work(report)
         report(_FINISHED)
         code = 0
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(BaseException):
-            traceback.print_exc()
+            if isinstance(error, TraitorError):  # the last line is what the parent tells
+                print(f"{error.message} ({error.hint})".replace("\n", " "), file=sys.stderr)
+            else:
+                traceback.print_exc()
             sys.stderr.flush()
     finally:
         os._exit(code)

@@ -102,7 +102,9 @@ def die_with_parent() -> None:
 
 def _in_the_child(memory_bytes: int) -> None:
     die_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _stamp(verdict: Path) -> tuple[int, int] | None:

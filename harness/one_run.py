@@ -178,6 +178,10 @@ def run_here(folder: Path, quiet: bool) -> int:
         tell(f"traitor: {error}")
         note_crash(folder, error.message)
         return EXIT_HARNESS
+    except MemoryError:
+        tell("traitor: not enough memory for this run\nGive it more (ulimit -v), or run a smaller plan.")
+        note_crash(folder, "not enough memory for this run")
+        return EXIT_HARNESS
     except Exception as error:
         tell(f"{traceback.format_exc()}traitor: this is a bug of Traitor, not of the cluster under test")
         note_crash(folder, f"the world failed with {type(error).__name__}: {error}")

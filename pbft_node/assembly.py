@@ -1,8 +1,8 @@
 """Puts a replica together from its configuration, for every driver alike (``node``, ``lockstep``).
 
 ``ending`` runs a life and turns its end into an exit code of ``python -m pbft_node``: 0 stopped in order ·
-2 wrong configuration · 3 the log cannot be trusted or written, or the core halted · 4 the machine is at
-fault (port, rights, space) · 70 a bug of ours, with its traceback.
+2 wrong configuration · 3 the log cannot be trusted, or the core halted · 4 the machine is at fault (port,
+rights, space for log, journal or trace) · 70 a bug of ours, with its traceback.
 """
 
 from __future__ import annotations

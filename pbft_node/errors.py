@@ -22,7 +22,7 @@ class ConfigError(NodeError):
 
 
 class LogError(NodeError):
-    """The log cannot be trusted, or no longer be written: the promises in it would be forgotten."""
+    """The log cannot be trusted, or no longer be written: promises would be forgotten."""
 
     exit_code = 3
 
@@ -41,3 +41,7 @@ class MachineError(NodeError):
     """The machine refuses something: a port in use, no permission, no space for the trace."""
 
     exit_code = 4
+
+
+class UnwritableLogError(MachineError, LogError):
+    """The disk does not take the log: nothing is wrong with what is in it. The exit code is the machine's."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from .errors import LogError, LostLogError, MachineError
+from .errors import LogError, LostLogError, MachineError, UnwritableLogError
 
 MAGIC = b"PBFTWAL\n"
 VERSION = 1
@@ -366,8 +366,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _cannot_write(path: Path, error: OSError) -> LogError:
-    return LogError(
+def _cannot_write(path: Path, error: OSError) -> UnwritableLogError:
+    return UnwritableLogError(
         f"{path}: cannot use the log: {error.strerror}. What is not in the log may not be promised, so this "
         "replica stops. Make space or mend the disk, then start it again"
     )

@@ -141,7 +141,7 @@ def _note(folder: Path, plan: Plan, record: Record, verdict: Mapping[str, object
         f"- Python {_plain(python)}",
     ]
     if os.environ.get("PYTHONPATH"):
-        lines.append(f"- PYTHONPATH was `{_plain(os.environ['PYTHONPATH'])}`: what it holds may be needed")
+        lines.append(f"- PYTHONPATH was `{_code(os.environ['PYTHONPATH'])}`: what it holds may be needed")
     return "\n".join(lines) + "\n"
 
 
@@ -203,6 +203,11 @@ def _network(plan: Plan) -> Iterator[str]:
         yield f"{'':>10}  datagram {one.nth} from {link}: {f'under way {took}' if took else 'lost'}"
     if len(virtual.deliveries) > _MOST_LINES:
         yield f"{'':>10}  … and {len(virtual.deliveries) - _MOST_LINES} more: see plan.json"
+
+
+def _code(value: str) -> str:
+    """Between backticks, where nothing but these is markup."""
+    return store.printable(value)[:_LONGEST].replace("`", "·")
 
 
 def _plain(value: object) -> str:

@@ -104,10 +104,10 @@ def _kept(sweep: Sweep, spec: Spec, plan: Plan, found: Path, outcome: Outcome) -
     limits = ChildLimits(stage_s=stage_s, memory_bytes=sweep.limits.memory_bytes)
     heard = in_child(work, limits, found.parent / "again")
     outcome = replace(outcome, folder=str(folder), reproduce=again)
-    if not outcome.lines:
+    if heard.died is not None:  # where, the first one did not: that need not be Traitor's doing (a full disk)
+        return replace(outcome, reason=f"{outcome.reason}; the run that was to keep it died: {heard.died}")
+    if outcome.verdict == "harness":
         return outcome  # the first run died: there is nothing to compare with
-    if heard.died is not None:
-        return _not_reproduced(outcome, f"the second time it died: {heard.died}")
     differing = _differing(found, folder)
     if not differing and heard.reports[0]["lines"] != outcome.lines:
         differing = "the verdict"

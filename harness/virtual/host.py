@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from harness.errors import HarnessError
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
@@ -30,6 +32,15 @@ class TurnEnd(NamedTuple):
     """When its earliest timer is due; None when none runs."""
     ended: Ended | None = None
     """It is no more; then nothing was sent."""
+
+
+def machine_failed(replica: int, why: str) -> HarnessError:
+    """A machine that refuses a replica something (space for its files, above all) is no doing of the
+    replica's: the run is over, and accuses nobody."""
+    return HarnessError(
+        f"the machine refused replica {replica} something: {why}",
+        "Free some space, or choose another place with --out DIR; then run it again.",
+    )
 
 
 class Host(Protocol):

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.processes import last_lines, state_letter
-from harness.virtual.host import Ended, TurnEnd
+from harness.virtual.host import Ended, TurnEnd, machine_failed
 from harness.virtual.nursery import Room, set_patience
+from pbft_node.errors import MachineError
 from pbft_node.lockstep_wire import (
     BEGIN,
     BEGINNING,
@@ -98,7 +99,10 @@ class LockstepHost:
             self._recovered = body == RECOVERED
             return TurnEnd(sends, None if number == NO_TIMER else number)
         process, self._process = self._process, None
-        return TurnEnd((), None, process.reap())
+        ended = process.reap()
+        if ended.code == MachineError.exit_code:
+            raise machine_failed(self._replica, " ".join(ended.last_lines[-1:]))
+        return TurnEnd((), None, ended)
 
     def kill(self) -> None:
         """See ``Host``."""

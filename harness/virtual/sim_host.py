@@ -2,7 +2,8 @@
 
 It reads the ``config.json`` a real process would read and writes the trace a real process would write. What
 the replicas of one simulation find out about bytes, they share (``shared``). A bug of the core ends the
-object as it would end the process.
+object as it would end the process. A machine that refuses something (a full disk) ends the run: that is not
+the replica's doing.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.virtual.host import Ended, TurnEnd
+from harness.errors import HarnessError, disk_hint
+from harness.virtual.host import Ended, TurnEnd, machine_failed
 from harness.virtual.memory_log import MemoryLog
 from harness.virtual.shared import Shared
 from pbft_node import assembly
 from pbft_node.config import ReplicaConfig
 from pbft_node.core.effects import Send
 from pbft_node.core.events import Event, Received, Started
-from pbft_node.errors import EXIT_BUG, NodeError
+from pbft_node.errors import EXIT_BUG, MachineError, NodeError
 from pbft_node.journal import Journal
 from pbft_node.meter import Meter
 from pbft_node.trace import TraceFile
@@ -137,14 +139,19 @@ class SimHost:
     def close(self) -> None:
         """See ``Host``."""
         self.kill()
-        self._log.write(self._config.log)
+        try:
+            self._log.write(self._config.log)
+        except OSError as error:
+            raise _refused(self._config.log, error) from None
 
     def _tell(self, kind: str, _fields: object) -> None:
         self._told_recovered = self._told_recovered or kind == "recovered"
 
     def _end(self, error: Exception) -> None:
-        """As ``pbft_node.node`` would: an exit code, and the reason on standard error."""
+        """As ``pbft_node.node`` would: an exit code, and why on standard error. Raises HarnessError."""
         self.kill()
+        if isinstance(error, MachineError):
+            raise machine_failed(self._config.replica, str(error)) from None
         if isinstance(error, NodeError):
             code, text = error.exit_code, f"stopped: {error}"
         else:
@@ -153,5 +160,12 @@ class SimHost:
         self._ended = Ended(code, None, tuple(text.splitlines()[-LAST_LINES:]))
 
     def _say(self, text: str) -> None:
-        with self._said.open("a", encoding="utf-8") as file:
-            file.write(f"simulated replica {self._config.replica}: {text}\n")
+        try:
+            with self._said.open("a", encoding="utf-8") as file:
+                file.write(f"simulated replica {self._config.replica}: {text}\n")
+        except OSError as error:
+            raise _refused(self._said, error) from None
+
+
+def _refused(path: Path, error: OSError) -> HarnessError:
+    return HarnessError(f"cannot write {path}: {error.strerror}", disk_hint(error))

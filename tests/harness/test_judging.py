@@ -148,6 +148,17 @@ def test_a_checker_short_of_memory_is_unknown(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "verdict.json").read_text())["exit_code"] == 3
 
 
+def test_a_lower_limit_of_the_users_stays_in_force(tmp_path: Path) -> None:
+    path = history(tmp_path / "history.jsonl", "a")
+    call = (
+        f"import sys; from harness.judging import *; from pathlib import Path; path = Path({str(path)!r})\n"
+    )
+    call += "sys.exit(judge(path, CheckLimits(), path.parent).exit_code)"
+    limited = ["prlimit", f"--as={1 << 30}", "--", sys.executable, "-c", call]
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_worst_code_wins() -> None:
     assert worst(0, 3, 4, 1) == 1
     assert worst(0, 3, 4) == 4

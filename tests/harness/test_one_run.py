@@ -57,6 +57,7 @@ def raises(error: BaseException) -> Callable[[Path, bool], int]:
     [
         (raises(HarnessError("the nursery is on fire", "Call somebody.")), "the nursery is on fire"),
         (raises(ZeroDivisionError("a bug")), "the world failed with ZeroDivisionError: a bug"),
+        (raises(MemoryError()), "not enough memory"),
         (lambda folder, quiet: 9, "the world ended with exit code 9"),
         (lambda folder, quiet: 4, "the world failed; it said why on stderr"),
     ],

@@ -160,6 +160,18 @@ def test_a_run_that_fails_is_a_result(
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("world", ["sim", "lockstep"])
+def test_a_replica_whose_disk_is_full_accuses_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: str
+) -> None:
+    """It stops with exit code 4, which is no replica that ended by itself."""
+    monkeypatch.setattr(trial_module, "room_bytes", lambda _: 1 << 18)
+    result = trial(small_plan(world=world, faults="none"), tmp_path)
+    assert (result.exit_code, result.violations) == (4, ())
+    assert "the machine refused replica" in str(result.error)
+    assert "File too large" in str(result.error)
+
+
 def test_no_room_for_a_trial_is_a_result(tmp_path: Path) -> None:
     result = trial(small_plan(faults="none"), tmp_path / "nowhere", world=nothing)
     assert (result.exit_code, "No such file" in str(result.error)) == (4, True)

@@ -139,7 +139,7 @@ def test_full_disk_stops_the_replica_before_it_promises(cluster: Cluster) -> Non
     size = (cluster.replica(3) / "wal").stat().st_size
     resource.prlimit(cluster.processes[3].pid, resource.RLIMIT_FSIZE, (size + 10, size + 10))
     assert cluster.call("put", "k", "w") == (0, "ok"), "the others go on"
-    assert cluster.processes.pop(3).wait(20) == 3
+    assert cluster.processes.pop(3).wait(20) == 4
     assert "cannot use the log: File too large" in cluster.stderr(3)
     cluster.start(3)
     assert "cut off a torn write" in cluster.stderr(3)

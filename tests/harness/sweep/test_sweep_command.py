@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from harness import cli, one_run
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.plan import make_plan
 from harness.sweep import seed_run
 from harness.sweep.outcome import Outcome, verdict_of
@@ -162,6 +162,20 @@ def test_a_run_that_does_not_come_out_the_same_is_our_defect(
         in text
     )
     assert "history.jsonl" in text
+
+
+def test_a_failure_that_cannot_be_kept_is_no_defect_of_ours(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise HarnessError("cannot write plan.json: No space left on device", "Free some space.")
+
+    spoil(monkeypatch, spoilt)
+    monkeypatch.setattr(one_run, "run_plan", full)
+    code, text, _ = sweep(capsys, *SMALL, "--seeds", "1", "--out", tmp_path / "runs")
+    assert code == 1, "the violation stays one"
+    assert "NOT REPRODUCED" not in text
+    assert "No space left on device (Free some space.)" in text
 
 
 def test_a_run_that_dies_is_the_harness(
