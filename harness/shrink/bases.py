@@ -25,6 +25,7 @@ from harness.shrink.stopping import Stop
 from harness.shrink.trials import Outcome, Trials
 from harness.spec import LIVE, VIRTUAL_WORLDS, WORLDS
 from harness.violation import Violation, shown
+from harness.virtual.virtual_run import get_ready
 from nemesis.faults import KINDS
 
 NAME_END = "-shrunk"
@@ -65,6 +66,8 @@ def find_base(asked: Wanted, scratch: Path, stop: Stop) -> Base:
     wanted = (asked.failure.line, asked.failure.property)
     tried: list[Outcome] = []
     for one in _worlds(original, asked.world):
+        if one in VIRTUAL_WORLDS:
+            get_ready(in_world(original, one))  # before anything is forked
         plans = itertools.chain(_plans(original, one, tries), _recorded(asked, one, scratch))
         trials = Trials(
             attempt_in(one, wanted, tries), scratch, asked.jobs if one != LIVE else 1, _FIRST_S, stop.check

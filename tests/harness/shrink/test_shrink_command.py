@@ -211,6 +211,32 @@ def test_a_live_run_is_looked_for_on_several_networks(
     }
 
 
+def test_a_live_run_that_only_its_recorded_order_shows_keeps_that(
+    tmp_path: Path, ruled: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_recorded(plan: Plan) -> tuple[Violation, ...]:
+        assert plan.virtual is not None
+        assert plan.virtual.signer == "ed25519" or plan.virtual.schedule is None, (
+            "hashes of a record are signed"
+        )
+        return rule(plan) if plan.virtual.schedule is not None else ()
+
+    def write(schedule: object, path: Path) -> None:
+        path.write_text(f"the order of {schedule}")
+
+    live = make_plan(make_spec({**SPEC, "world": "live"}), seed=5)
+    ruled(of_trials=only_recorded)
+    monkeypatch.setattr(bases, "schedule_of", lambda run, _n: run.name)
+    monkeypatch.setattr(bases, "write_schedule", write)
+    assert shrink(tmp_path, make_run(tmp_path, live, (LOST,)), "--tries", "2") == 1
+    (folder,) = (tmp_path / "out").iterdir()
+    assert (folder / "schedule.jsonl").read_text() == "the order of run"
+    plan = read_plan(folder / "plan.json")
+    assert [fault.id for fault in plan.faults] == [KEPT]
+    assert "schedule.jsonl" in (folder / "REPRODUCE.md").read_text()
+    assert json.loads((folder / "shrink.json").read_text())["began"]["tried"] == 3
+
+
 def test_a_run_that_does_not_show_what_its_trial_did_is_told_of(
     tmp_path: Path, ruled: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
