@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from harness.shrink.sizes import size_of
 from harness.shrink.stopping import Interrupted, Stop
 from harness.shrink.telling import Bar
 from harness.shrink.trials import OutOfBudget
-from harness.spec import VIRTUAL_WORLDS
+from harness.spec import LIVE, VIRTUAL_WORLDS
 from harness.violation import Violation, violations
 from harness.virtual.settings import ED25519, KEYED_HASH
 
@@ -64,7 +65,7 @@ def shrink(asked: Asked) -> int:
     budget_s, jobs = _settled(asked)
     original = read_original(asked.run)
     failure = which(original, asked.line)
-    one_run.check_possible(original.plan if asked.world == "live" else replace(original.plan, world="sim"))
+    one_run.check_possible(original.plan if asked.world == LIVE else replace(original.plan, world="sim"))
     tell(f"{asked.run}: {failure}; {size_of(original.plan).text()}")
     began = time.monotonic()
     with scratch_folder() as scratch:
@@ -181,8 +182,8 @@ def _number(text: str) -> object:
 
 def _written(plan: Plan, record: Record, asked: Asked) -> int:
     """The new run folder, and what is told of it."""
-    folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())
-    done = one_run.run_plan(plan, folder, *one_run.made_again(plan, folder, asked.made), quiet=True)
+    done = _run(plan, record.failure, asked)
+    folder = done.folder
     write_record(folder, plan, record, done.verdict)
     store.seal_again(folder)
     failed = record.failure in violations(done.verdict)
@@ -192,7 +193,7 @@ def _written(plan: Plan, record: Record, asked: Asked) -> int:
     elif not failed:
         tell(
             f"traitor: {record.failure} was seen in a trial of the smallest plan, not in its run {folder}: "
-            + ("the race is rare" if plan.world == "live" else "this is a bug of Traitor")
+            + ("the race is rare" if plan.world == LIVE else "this is a bug of Traitor")
         )
     if asked.json:
         say(json.dumps(_result(record, plan, done, code, asked.made)))
@@ -212,6 +213,17 @@ def _written(plan: Plan, record: Record, asked: Asked) -> int:
     ]
     say("\n".join(lines))
     return code
+
+
+def _run(plan: Plan, failure: Violation, asked: Asked) -> one_run.Done:
+    """In a new folder. A live one has as many tries as its candidates had; only the last is kept."""
+    for left in reversed(range(asked.tries if plan.world == LIVE else 1)):
+        folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())
+        done = one_run.run_plan(plan, folder, *one_run.made_again(plan, folder, asked.made), quiet=True)
+        if not left or done.exit_code == EXIT_INTERRUPTED or failure in violations(done.verdict):
+            break
+        shutil.rmtree(folder, ignore_errors=True)
+    return done
 
 
 def _again(folder: Path, made: one_run.MadeBy) -> str:

@@ -237,6 +237,26 @@ def test_a_live_run_that_only_its_recorded_order_shows_keeps_that(
     assert json.loads((folder / "shrink.json").read_text())["began"]["tried"] == 3
 
 
+@pytest.mark.parametrize(("shown_in", "code"), [(3, 1), (4, 4)])
+def test_a_smallest_plan_that_is_run_live_has_several_tries(
+    tmp_path: Path, ruled: Callable[..., None], monkeypatch: pytest.MonkeyPatch, shown_in: int, code: int
+) -> None:
+    runs: list[Plan] = []
+
+    def sometimes(plan: Plan) -> tuple[Violation, ...]:
+        runs.append(plan)
+        return rule(plan) if len(runs) == shown_in else ()
+
+    live = make_plan(make_spec({**SPEC, "world": "live"}), seed=5)
+    ruled(of_the_run=sometimes)
+    monkeypatch.setattr(one_run, "check_possible", lambda _plan: None)
+    run = make_run(tmp_path, live, (LOST,))
+    assert shrink(tmp_path, run, "--world", "live", "--tries", "3") == code
+    assert len(runs) == 3
+    (folder,) = (tmp_path / "out").iterdir()
+    assert read_plan(folder / "plan.json").world == "live"
+
+
 def test_a_run_that_does_not_show_what_its_trial_did_is_told_of(
     tmp_path: Path, ruled: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
