@@ -35,13 +35,12 @@ class _Claim(NamedTuple):
 
     about: tuple[str, int]
     what: object
-    shown: str
 
 
 class _Seen(NamedTuple):
     claim: _Claim
     replica: int
-    line: int
+    record: Record
 
 
 def judge(folder: RunFolder, _: Limits) -> Line:
@@ -79,7 +78,7 @@ def _contradiction(traces: Sequence[ReplicaTrace]) -> Line | None:
     for trace in traces:
         for record in trace.records():
             for claim in _claims(record):
-                now = _Seen(claim, trace.replica, record.line)
+                now = _Seen(claim, trace.replica, record)
                 before = first.setdefault(claim.about, now)
                 if before.claim.what != claim.what:
                     return _conflict(before, now)
@@ -89,19 +88,33 @@ def _contradiction(traces: Sequence[ReplicaTrace]) -> Line | None:
 def _claims(record: Record) -> Iterator[_Claim]:
     match record:
         case Committed(seq=seq, digest=digest):
-            yield _Claim(("batch", seq), digest, f"committed {digest:.16} at sequence number {seq}")
+            yield _Claim(("batch", seq), digest)
         case Executed(seq=seq, digest=digest, requests=requests):
-            yield _Claim(("batch", seq), digest, f"executed {digest:.16} at sequence number {seq}")
-            shown = ", ".join(f"{r.client}/{r.timestamp} {r.did}" for r in requests[:4])
-            yield _Claim(("requests", seq), requests, f"executed [{shown}] at sequence number {seq}")
+            yield _Claim(("batch", seq), digest)
+            yield _Claim(("requests", seq), requests)
         case Checkpointed(seq=seq, digest=digest):
-            yield _Claim(("state", seq), digest, f"had state {digest:.16} at checkpoint {seq}")
+            yield _Claim(("state", seq), digest)
+
+
+def _shown(seen: _Seen) -> str:
+    what, seq = seen.claim.about
+    match seen.record:
+        case Executed(requests=requests) if what == "requests":
+            shown = ", ".join(f"{r.client}/{r.timestamp} {r.did}" for r in requests[:4])
+            return f"executed [{shown}] at sequence number {seq}"
+        case Executed(digest=digest):
+            return f"executed {digest:.16} at sequence number {seq}"
+        case Committed(digest=digest):
+            return f"committed {digest:.16} at sequence number {seq}"
+        case Checkpointed(digest=digest):
+            return f"had state {digest:.16} at checkpoint {seq}"
+    raise AssertionError("it makes no claim")
 
 
 def _conflict(one: _Seen, two: _Seen) -> Line:
     reason = (
-        f"replica {one.replica} {one.claim.shown} (trace.jsonl line {one.line}), "
-        f"but replica {two.replica} {two.claim.shown} (line {two.line})"
+        f"replica {one.replica} {_shown(one)} (trace.jsonl line {one.record.line}), "
+        f"but replica {two.replica} {_shown(two)} (line {two.record.line})"
     )
     what, seq = one.claim.about
     return invalid(NAME, reason, kind=_DIFFERENT[what], seq=seq, replicas=sorted({one.replica, two.replica}))

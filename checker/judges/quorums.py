@@ -67,9 +67,13 @@ class _Votes:
         since_ns = self._proposed.get((claim.seq, claim.digest), until_ns + 1)
         return sum(
             first.get(replica, until_ns + 1) <= until_ns
-            or any((since_ns <= t or replica == proposer) and t <= until_ns for t in restarts)
+            or (bool(restarts) and _any_within(restarts, since_ns if replica != proposer else 0, until_ns))
             for replica, restarts in self._restarts.items()
         )
+
+
+def _any_within(times_ns: Sequence[int], since_ns: int, until_ns: int) -> bool:
+    return any(since_ns <= t_ns <= until_ns for t_ns in times_ns)
 
 
 def _accepted(vote: Voted) -> tuple[object, ...]:

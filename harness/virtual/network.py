@@ -16,6 +16,8 @@ from harness.virtual.settings import CLIENTS, Virtual, host_name
 
 _WORDS = struct.Struct("<8I").unpack
 """Loss, duplication; then for each of two copies: latency, is it held back, and for how long."""
+_LATE = struct.Struct("<8xI20x").unpack
+"""The third of them."""
 _WORDS_BYTES = 32
 _COUNT = struct.Struct(">Q").pack
 _SECOND_NS = 1_000_000_000
@@ -36,6 +38,8 @@ class Network:
             for source in hosts
             for target in hosts
         }
+        self._only_late = not (self._loss or self._duplication or self._reordering or self._bandwidth)
+        """Then the other words decide nothing, and need not be looked at."""
         self._exceptions = {
             (each.source, each.target, each.nth): each.delays_ns for each in virtual.deliveries
         }
@@ -50,6 +54,8 @@ class Network:
         prefix, draw_ns = self._links[source, target]
         hashing = prefix.copy()
         hashing.update(_COUNT(nth))
+        if self._only_late:
+            return (draw_ns(*_LATE(hashing.digest())),)
         lost, twice, late, held, held_for, late_2, held_2, held_for_2 = _WORDS(hashing.digest())
         if lost < self._loss:
             return ()

@@ -53,7 +53,7 @@ class Store:
 
     def get(self, key: bytes) -> bytes | None:
         """The value, or None when the key is absent."""
-        return self._pages[page_of(place_of(key), len(self._pages))].get(key)
+        return self._pages[self._index(key)].get(key)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set a value."""
@@ -61,7 +61,7 @@ class Store:
         assert type(value) is bytes, f"a value is bytes, not {type(value).__name__}"
         size = len(key) + len(value)
         assert size <= MAX_ENTRY_BYTES, f"an entry of {size} bytes: the limit is {MAX_ENTRY_BYTES}"
-        index = page_of(place_of(key), len(self._pages))
+        index = self._index(key)
         page = self._pages[index]
         before = page.get(key)
         if before is None:
@@ -78,7 +78,7 @@ class Store:
 
     def delete(self, key: bytes) -> bool:
         """Remove a key; whether it was there."""
-        index = page_of(place_of(key), len(self._pages))
+        index = self._index(key)
         value = self._pages[index].pop(key, None)
         if value is None:
             return False
@@ -136,6 +136,11 @@ class Store:
         self._keys = None
         self._size_bytes = size_bytes
         self._count = sum(len(page) for page in pages)
+
+    def _index(self, key: bytes) -> int:
+        """Of its page. A small store has but one."""
+        count = len(self._pages)
+        return 0 if count == 1 else page_of(place_of(key), count)
 
     def _set_page_count(self, count: int) -> None:
         """Page by page, unless it grew so much that every key would be moved more than once."""

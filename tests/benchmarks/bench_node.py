@@ -26,8 +26,8 @@ import bench_throughput
 from load import Stalled
 from machine import describe, warning
 from servers import stop_on_signals
+from tables import Rows, print_rows
 
-Rows = list[dict[str, object]]
 PARTS: dict[str, tuple[str, Callable[[bool], Rows]]] = {
     "crypto": ("Ed25519: libsodium (what replicas use) and OpenSSL", bench_crypto.run),
     "cpu": ("processor time per operation in us, without system calls", bench_cpu.run),
@@ -70,21 +70,6 @@ def main(arguments: list[str]) -> int:
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return status
-
-
-def print_rows(rows: Rows) -> None:
-    """A table for each run of rows with the same columns."""
-    start = 0
-    while start < len(rows):
-        columns = list(rows[start])
-        end = start + 1
-        while end < len(rows) and list(rows[end]) == columns:
-            end += 1
-        cells = [columns] + [[str(row[c]) for c in columns] for row in rows[start:end]]
-        widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-        for line in cells:
-            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
-        start = end
 
 
 def _parser() -> argparse.ArgumentParser:
