@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from checker.folder import Ledger, RunFolder
 from checker.history import Operation
 from checker.limits import Limits
+from checker.numbers import counted
 from checker.trace import Executed, ReplicaTrace, Transferred
 from checker.verdict import Line, invalid, unknown, valid
 
@@ -175,6 +176,6 @@ def _never_executed(op: Operation, memories: dict[int, _Memory]) -> Line:
 def _forgotten(op: Operation, seq: int, holders: list[int], need: int) -> Line:
     reason = (
         f"operation {op.index} ({op.f}) was acknowledged at sequence number {seq}, but at the end only "
-        f"{len(holders)} correct replicas still held it there; it takes {need} to keep it"
+        f"{counted(len(holders), 'correct replica')} still held it there; it takes {need} to keep it"
     )
     return invalid(NAME, reason, kind="forgotten", operation=op.index, seq=seq, replicas=holders)

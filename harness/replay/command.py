@@ -38,7 +38,6 @@ from harness.replay.workers import in_parallel
 from harness.scratch import scratch_folder
 
 SCHEMA = "traitor/replay/1"
-MOST_REPLICAS = 1000
 
 
 @dataclass(frozen=True, slots=True)

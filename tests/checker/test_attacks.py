@@ -253,7 +253,7 @@ def _speak_for_another(run):
         (_contradict_after_a_fake_start, 1, "agreement", "sequence number 31"),
         (_execute_again_elsewhere_after_a_fake_start, 1, "exactly-once", "at sequence numbers 5 and 62"),
         (_repeat_with_another_digest, 1, "agreement", "sequence number 8"),
-        (_claim_to_have_executed_it_all, 1, "durability", "only 1 correct replicas still held it"),
+        (_claim_to_have_executed_it_all, 1, "durability", "only 1 correct replica still held it"),
         (_garble_what_was_wrong, 4, "harness", "requests is no list"),
         (_speak_for_another, 4, "harness", "replica 2"),
     ],

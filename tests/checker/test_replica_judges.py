@@ -256,7 +256,7 @@ def test_durability_rejects_an_acknowledged_operation_nobody_executed(run, tmp_p
 def test_durability_needs_enough_correct_replicas(run, tmp_path):
     for replica in range(1, 4):
         run.traces[replica] = [line for line in run.traces[replica] if line.get("seq", 0) < 61]
-    assert "only 1 correct replicas still held it" in line_of(run, tmp_path, "durability").reason
+    assert "only 1 correct replica still held it" in line_of(run, tmp_path, "durability").reason
     run.ledger["byzantine"] = [1]
     assert line_of(run, tmp_path, "durability").verdict == "valid"
 
