@@ -164,8 +164,7 @@ def write_json(path: Path, content: dict[str, object]) -> None:
     """A new file only its owner may read. Never overwrites one."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2)
-        file.write("\n")
+        file.write(json.dumps(content, indent=2) + "\n")
 
 
 def _derive(cluster: Cluster, seed: int, role: bytes, index: int) -> SecretKeys:

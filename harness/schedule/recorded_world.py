@@ -192,7 +192,7 @@ class RecordedWorld(VirtualWorld):
                 self._part("the end of the record", why)
             case Called():
                 raise AssertionError("calls are in the timetable")
-        self._ask = True
+        self.scheduler.look = True
         if self.following:
             self.followed += 1
             self._next()

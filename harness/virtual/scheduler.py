@@ -40,6 +40,8 @@ class Scheduler:
         self.now_ns = 0
         self.calls = 0
         """Made so far."""
+        self.look = False
+        """Something happened that whoever waits in ``go_on`` wants to look at."""
         self._order = 0
         self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
 
@@ -66,6 +68,18 @@ class Scheduler:
         self.now_ns, _, call, arguments = heappop(heap)
         self.calls += 1
         call(*arguments)
+        return True
+
+    def go_on(self, deadline_ns: int) -> bool:
+        """``step`` until ``look``; False when no more calls are due by then."""
+        heap = self._heap
+        while not self.look:
+            if not heap or heap[0][0] > deadline_ns:
+                self.now_ns = max(self.now_ns, deadline_ns)
+                return False
+            self.now_ns, _, call, arguments = heappop(heap)
+            self.calls += 1
+            call(*arguments)
         return True
 
     def clear(self) -> None:

@@ -59,8 +59,6 @@ class VirtualWorld:
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
         self._exits: list[Exit] = []
-        self._ask = True
-        """Something happened that the condition of the current ``run`` may rest on."""
         self._torn_down = False
         self.stopped: str | None = None
 
@@ -128,25 +126,25 @@ class VirtualWorld:
 
     def _call(self, timer: VirtualTimer) -> None:
         timer()
-        self._ask = True
+        self.scheduler.look = True
 
     def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
         """See ``World``."""
-        self._ask = True
-        step = self.scheduler.step
-        while self.stopped is None:
-            if self._ask:
-                self._ask = False
-                if until():
-                    return True
-            if not step(deadline_ns):
+        scheduler = self.scheduler
+        while True:
+            scheduler.look = False  # first: a signal may come at any moment
+            if self.stopped is not None:
                 return False
-        return False
+            if until():
+                return True
+            if not scheduler.go_on(deadline_ns):
+                return False
 
     def stop(self, reason: str) -> None:
         """See ``World``. Safe in a signal handler."""
         if self.stopped is None:
             self.stopped = reason
+            self.scheduler.look = True
 
     def lag(self) -> tuple[int, int]:
         """See ``World``: virtual time waits for the harness."""
@@ -184,7 +182,7 @@ class VirtualWorld:
 
     def _arrive_at_clients(self, datagram: bytes) -> None:
         self._receive(datagram)
-        self._ask = True
+        self.scheduler.look = True
 
     # Replicas
 
@@ -216,7 +214,7 @@ class VirtualWorld:
 
     def _replica_ended(self, replica: int, ended: Ended) -> None:
         self._add_exit(replica, ended.code, ended.signal, False, ended.last_lines)
-        self._ask = True
+        self.scheduler.look = True
 
     def _add_exit(
         self, replica: int, code: int | None, signal: int | None, expected: bool, lines: tuple[str, ...]

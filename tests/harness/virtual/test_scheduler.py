@@ -74,3 +74,23 @@ def test_clear_forgets_what_is_to_come() -> None:
     scheduler.at(5, lambda: pytest.fail("it was forgotten"))
     scheduler.clear()
     assert steps(scheduler, 10) == 0
+
+
+def test_it_goes_on_until_somebody_wants_to_look() -> None:
+    scheduler = Scheduler()
+    seen: list[int] = []
+
+    def note(look: bool) -> None:
+        seen.append(scheduler.now_ns)
+        scheduler.look = look
+
+    for due_ns, look in ((10, False), (20, True), (30, False)):
+        scheduler.at(due_ns, note, look)
+    assert scheduler.go_on(100)
+    assert seen == [10, 20]
+    assert scheduler.go_on(100), "it was not looked yet"
+    scheduler.look = False
+    assert not scheduler.go_on(29)
+    assert scheduler.now_ns == 29
+    assert not scheduler.go_on(100)
+    assert (seen, scheduler.now_ns, scheduler.calls) == ([10, 20, 30], 100, 3)
