@@ -294,7 +294,10 @@ def test_ctrl_c_prints_what_there_is_and_leaves_nothing(tmp_path: Path) -> None:
     family = psutil.Process(process.pid).children(recursive=True)
     assert family
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
+    try:
+        rest, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert re.search(r"^seeds +\d+ of 10000: \d+ valid$", rest, re.MULTILINE)
     assert rest.endswith("exit code        130 (interrupted)\n")
