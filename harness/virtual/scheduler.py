@@ -38,8 +38,6 @@ class Scheduler:
 
     def __init__(self) -> None:
         self.now_ns = 0
-        self.calls = 0
-        """Made so far."""
         self.look = False
         """Something happened that whoever waits in ``go_on`` wants to look at."""
         self._order = 0
@@ -66,7 +64,6 @@ class Scheduler:
             self.now_ns = max(self.now_ns, deadline_ns)
             return False
         self.now_ns, _, call, arguments = heappop(heap)
-        self.calls += 1
         call(*arguments)
         return True
 
@@ -78,7 +75,6 @@ class Scheduler:
                 self.now_ns = max(self.now_ns, deadline_ns)
                 return False
             self.now_ns, _, call, arguments = heappop(heap)
-            self.calls += 1
             call(*arguments)
         return True
 
