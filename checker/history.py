@@ -42,6 +42,11 @@ class Operation:
     path: str | None = None
     """`fast`: a read that was answered without being ordered."""
 
+    @property
+    def known(self) -> bool:
+        """Whether its output is: it completed."""
+        return self.type == "ok"
+
 
 @dataclass(frozen=True, slots=True)
 class NemesisEvent:

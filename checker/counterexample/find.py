@@ -55,8 +55,11 @@ def _furthest(model: Model, shrunk: Shrunk) -> Longest:
     state = model.initial
     for index in shrunk.result.order:
         _, state = model.step(state, model.call(by_index[index]))
-    assert shrunk.result.stuck_on is not None
-    return Longest(shrunk.result.order, state, shrunk.result.stuck_on)
+    stuck_on = shrunk.result.stuck_on
+    if stuck_on is None:  # a polynomial engine places nothing: the first to return is as stuck as any
+        done = [op for op in shrunk.operations if op.return_ns is not None]
+        stuck_on = min(done, key=lambda op: op.return_ns or 0).index
+    return Longest(shrunk.result.order, state, stuck_on)
 
 
 def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reached: Longest) -> Explanation:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
-from checker.engines.contest import Budget, KeyResult, decide_key
+from checker.engines.contest import Budget, KeyResult
+from checker.engines.decide import decide_key
 from checker.history import Operation
 from checker.models.base import Model
 

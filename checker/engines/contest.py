@@ -45,6 +45,11 @@ class KeyResult:
     placed: int
     total: int
     nodes: int
+    engine: str = "search"
+    kind: str = ""
+    """Of a refutation: which rule of the engine was broken."""
+    core: tuple[int, ...] = ()
+    """Operations that refute by themselves (`answers.Refuted`), where the engine can name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +97,14 @@ class _Contestant:
         return KeyResult(self.key, status, order, dropped, stuck, placed, problem.completed, self.nodes)
 
 
-def decide(model: Model, keys: Mapping[str, Sequence[Operation]], budget: Budget) -> ContestResult:
-    """Judge every key (operations that certainly did not happen already left out)."""
-    deadline = time.monotonic() + budget.seconds
+def decide(
+    model: Model, keys: Mapping[str, Sequence[Operation]], budget: Budget, began: float | None = None
+) -> ContestResult:
+    """Judge every key (operations that certainly did not happen already left out).
+
+    `began`: when the budget's seconds began to count, by the monotonic clock; now, if not given.
+    """
+    deadline = (time.monotonic() if began is None else began) + budget.seconds
     running = [_Contestant(key, model, operations) for key, operations in keys.items()]
     results: list[KeyResult] = []
     kept_nodes = 0

@@ -14,7 +14,8 @@ from checker.audit import audit_order
 from checker.counterexample import Counterexample
 from checker.counterexample.find import find
 from checker.counterexample.words import quote
-from checker.engines.contest import Budget, ContestResult, KeyResult, decide
+from checker.engines.contest import Budget, KeyResult
+from checker.engines.decide import Decision, decide
 from checker.history import History, Operation, by_key
 from checker.limits import Limits
 from checker.models import model_named
@@ -90,7 +91,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
     return Finding(line, counterexample=counterexample)
 
 
-def _undecided(result: ContestResult, keys: int) -> Line:
+def _undecided(result: Decision, keys: int) -> Line:
     open_keys = [key for key in result.keys if key.status == "undecided"]
     worst = min(open_keys, key=lambda key: key.placed / max(1, key.total))
     reason = (

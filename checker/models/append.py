@@ -65,6 +65,7 @@ def elements_of(call: Call) -> tuple[Hashable, ...]:
 class AppendList(Model):
     """One list per key."""
 
+    kind: ClassVar[str] = "append"
     functions: ClassVar[Mapping[str, str]] = {"append": "append", "read": "read"}
 
     def __init__(self, name: str, initial: Hashable = None) -> None:

@@ -52,6 +52,8 @@ class Study(ABC):
 class Model(ABC):
     """A sequential object, one per key."""
 
+    kind: ClassVar[str] = ""
+    """Which polynomial engine may be asked (`checker.engines.polynomial`)."""
     functions: ClassVar[Mapping[str, str]]
     """From the names a history may use to the name `step` knows."""
 

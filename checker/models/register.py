@@ -45,6 +45,7 @@ def produced(call: Call) -> tuple[Hashable, ...]:
 class Register(Model):
     """One register per key."""
 
+    kind: ClassVar[str] = "register"
     functions: ClassVar[Mapping[str, str]] = {
         "read": "read",
         "get": "read",
