@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from checker.folder import is_run_folder
 from checker.history import HistoryError
-from checker.judge import judge_history, judge_run
 from checker.limits import Limits
 from checker.models import MODEL_NAMES
 from checker.results import write_results
@@ -50,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _judge(path: Path, limits: Limits, model: str | None) -> Verdict:
     if not path.is_dir():
+        from checker.bare import judge_history
+
         return judge_history(path, limits, model=model)
+    # A bare history is judged without what only run folders need.
+    from checker.folder import is_run_folder
+    from checker.judge import judge_run
+
     if not is_run_folder(path):
         reason = "is a folder without run.json, plan.json or history.jsonl"
         raise HistoryError(str(path), 0, reason, "Give a run folder or a history file")

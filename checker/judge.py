@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from checker.bare import judge_history, thrown, verdict_of
 from checker.folder import RunFolder, read_folder
-from checker.formats import traitor
-from checker.history import History, HistoryError
+from checker.history import History
 from checker.judges import (
     accountability,
     agreement,
@@ -26,7 +26,9 @@ from checker.judges import (
 )
 from checker.judges.linearizability import Finding
 from checker.limits import Limits
-from checker.verdict import NAMES, Line, Verdict, count_operations, not_judged, unknown
+from checker.verdict import NAMES, Line, Verdict
+
+__all__ = ["JUDGES", "Judge", "judge_folder", "judge_history", "judge_run"]
 
 Judge = Callable[[RunFolder, Limits], Line]
 
@@ -63,48 +65,18 @@ def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] 
     ordered = tuple(
         outside.mark_outside(lines[name], folder) if name in _SAFETY else lines[name] for name in NAMES
     )
-    return _verdict(ordered, folder.history, found)
-
-
-def judge_history(path: Path, limits: Limits | None = None, *, model: str | None = None) -> Verdict:
-    """Judge a history file by itself. Raises HistoryError if it is malformed or has no operations."""
-    limits = limits or Limits()
-    history = traitor.read(path, model)
-    if not history.operations:
-        raise HistoryError(
-            str(path), 0, "the history has no operations", "There is nothing to judge; record one"
-        )
-    found = _linearizability(history, limits)
-    lines = {name: not_judged(name, "a bare history does not show it") for name in NAMES}
-    lines["linearizability"] = found.line
-    lines["coverage"] = coverage.judge_bare(history)
-    return _verdict(tuple(lines[name] for name in NAMES), history, found)
-
-
-def _verdict(lines: tuple[Line, ...], history: History | None, found: Finding) -> Verdict:
-    return Verdict(
-        lines=lines,
-        operations=count_operations(history.operations if history else ()),
-        model=history.model if history else None,
-        history_sha256=history.sha256 if history else None,
-        witness=found.witness,
-        counterexample=found.counterexample,
-    )
+    return verdict_of(ordered, folder.history, found)
 
 
 def _linearizability(history: History | None, limits: Limits) -> Finding:
     try:
         return linearizability.judge(history, limits)
     except Exception as error:
-        return Finding(_thrown("linearizability", error))
+        return Finding(thrown("linearizability", error))
 
 
 def _heard(name: str, judge: Judge, folder: RunFolder, limits: Limits) -> Line:
     try:
         return judge(folder, limits)
     except Exception as error:
-        return _thrown(name, error)
-
-
-def _thrown(name: str, error: Exception) -> Line:
-    return unknown(name, f"its judge failed with {type(error).__name__}: {error!s:.300}")
+        return thrown(name, error)

@@ -5,11 +5,15 @@ A bare history has no plan to compare with; there it is enough that an operation
 
 from __future__ import annotations
 
-from checker.folder import RunFolder
+from typing import TYPE_CHECKING
+
 from checker.history import History, Operation, by_key
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.verdict import Line, unknown, valid
+
+if TYPE_CHECKING:
+    from checker.folder import RunFolder
 
 NAME = "coverage"
 _READS = ("read", "get")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from checker.audit import audit_order
 from checker.counterexample import Counterexample
-from checker.counterexample.find import find
 from checker.counterexample.words import quote
 from checker.engines.contest import Budget, KeyResult
 from checker.engines.decide import Decision, decide
@@ -62,6 +61,8 @@ def judge(history: History | None, limits: Limits) -> Finding:
 
 
 def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> Finding:
+    from checker.counterexample.find import find  # only a violation needs it
+
     everything: Sequence[Operation] = [op for op in history.operations if op.key == key.key]
     try:
         found = find(model, everything, key, limits.shrink_seconds)

@@ -13,6 +13,7 @@ import pytest
 from run_folder_builder import RunFolderBuilder
 
 from checker.__main__ import main
+from checker.counterexample import find as counterexample_finder
 from checker.formats.writer import HistoryWriter
 from checker.judge import JUDGES, judge_run
 from checker.judges import linearizability
@@ -236,7 +237,7 @@ def test_a_refutation_stands_when_only_its_explanation_fails(monkeypatch, folder
 
     run = RunFolderBuilder()
     run.events = [(*e[:5], "v1", *e[6:]) if e[2] == "ok" and e[8] == "final" else e for e in run.events]
-    monkeypatch.setattr(linearizability, "find", broken)
+    monkeypatch.setattr(counterexample_finder, "find", broken)
     line = judge_run(run.write(folder)).line("linearizability")
     assert line.verdict == "invalid"
     assert "no counterexample" in line.reason
