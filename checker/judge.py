@@ -6,10 +6,11 @@ and the others are still heard. Only HistoryError leaves these functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from checker.bare import judge_history, thrown, verdict_of
+from checker.executed import ExecutedOrder, executed_order
 from checker.folder import RunFolder, read_folder
 from checker.history import History
 from checker.judges import (
@@ -23,6 +24,7 @@ from checker.judges import (
     liveness,
     outside,
     recovery,
+    witness,
 )
 from checker.judges.linearizability import Finding
 from checker.limits import Limits
@@ -42,7 +44,7 @@ JUDGES: Mapping[str, Judge] = {
     "coverage": coverage.judge,
     "harness": harness.judge,
 }
-_SAFETY = frozenset({"linearizability", "agreement", "exactly-once", "durability"})
+_SAFETY = frozenset({"linearizability", "witness", "agreement", "exactly-once", "durability"})
 
 
 def judge_run(
@@ -58,8 +60,9 @@ def judge_run(
 
 def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] = JUDGES) -> Verdict:
     """Judge a run folder that was read. Raises nothing."""
-    found = _linearizability(folder.history, limits)
-    lines = {"linearizability": found.line}
+    order = _executed(folder)
+    found = _linearizability(folder.history, limits, None if order.trouble else order.keys)
+    lines = {"linearizability": found.line, "witness": witness.judge(order, found)}
     for name, judge in judges.items():
         lines[name] = _heard(name, judge, folder, limits)
     ordered = tuple(
@@ -68,9 +71,17 @@ def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] 
     return verdict_of(ordered, folder.history, found)
 
 
-def _linearizability(history: History | None, limits: Limits) -> Finding:
+def _executed(folder: RunFolder) -> ExecutedOrder:
+    if folder.history is None:
+        return ExecutedOrder({}, "there is no history")
+    return executed_order(folder.history, folder.correct_traces())
+
+
+def _linearizability(
+    history: History | None, limits: Limits, executed: Mapping[str, Sequence[int]] | None = None
+) -> Finding:
     try:
-        return linearizability.judge(history, limits)
+        return linearizability.judge(history, limits, executed)
     except Exception as error:
         return Finding(thrown("linearizability", error))
 

@@ -18,6 +18,7 @@ Judgement = Literal["valid", "invalid", "unknown"]
 
 NAMES = (
     "linearizability",
+    "witness",
     "agreement",
     "exactly-once",
     "durability",

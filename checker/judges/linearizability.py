@@ -1,20 +1,23 @@
 """Linearizability: does some order explain what clients saw? Every key by itself (the property is local).
 
-A `valid` is printed only with an order that the auditor accepts. An `invalid` comes with the smallest
-counterexample found, of which the auditor, where it is small, has tried every order. If engine and auditor
-differ, it is `unknown`: one of them is wrong and the line says so.
+The order the replicas executed is tried first, where there is one: it is a witness if the auditor accepts it.
+Keys it does not explain are for the engines. A `valid` is printed only with an order that the auditor
+accepts. An `invalid` comes with the smallest counterexample found, of which the auditor, where it is small,
+has tried every order. If engine and auditor differ, it is `unknown`: one of them is wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from checker.audit import audit_order
 from checker.counterexample import Counterexample
 from checker.counterexample.words import quote
+from checker.engines.answers import Explained
 from checker.engines.contest import Budget, KeyResult
 from checker.engines.decide import Decision, decide
+from checker.engines.witness import propose
 from checker.history import History, Operation, by_key
 from checker.limits import Limits
 from checker.models import model_named
@@ -26,38 +29,81 @@ NAME = "linearizability"
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What became of the order of execution: keys it explains, and why it does not explain others."""
+
+    accepted: tuple[str, ...] = ()
+    rejected: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The line with its certificate: a witness of every key, or a counterexample."""
 
     line: Line
     witness: tuple[KeyWitness, ...] = ()
     counterexample: Counterexample | None = None
+    witnessed: Witnessed = Witnessed()
 
 
-def judge(history: History | None, limits: Limits) -> Finding:
-    """Search, then audit what was found."""
+def judge(
+    history: History | None, limits: Limits, executed: Mapping[str, Sequence[int]] | None = None
+) -> Finding:
+    """Ask the order of execution (`executed`: indexes by key, if known), then engines; audit both."""
     if history is None or not history.operations:
         return Finding(unknown(NAME, "there is no operation to judge"))
     model = model_named(history.model, history.initial)
     keys = by_key(history.operations)
-    result = decide(model, keys, Budget(limits.seconds, limits.nodes))
+    told, witnessed = _witnesses(model, keys, executed)
+    rest = {key: operations for key, operations in keys.items() if key not in told}
+    result = decide(model, rest, Budget(limits.seconds, limits.nodes))
     refuted = [key for key in result.keys if key.status == "refuted"]
     if refuted:
-        return _refuted(model, history, refuted[0], limits)
+        return replace(_refuted(model, history, refuted[0], limits), witnessed=witnessed)
     if result.limit is not None:
-        return Finding(_undecided(result, len(keys)))
+        return Finding(_undecided(result, len(keys)), witnessed=witnessed)
     for key in result.keys:
         objection = audit_order(model, keys[key.key], key.order, key.dropped)
         if objection is not None:
             reason = f"the engine explains key {quote(key.key)} but the auditor objects: {objection}"
-            return Finding(unknown(NAME, reason, key=key.key))
-    witness = tuple(KeyWitness(key.key, key.order, key.dropped) for key in result.keys)
-    placed = sum(len(key.order) for key in result.keys)
-    reason = (
-        f"{counted(placed, 'operation')} on {counted(len(keys), 'key')} explained by an order each, audited"
-    )
+            return Finding(unknown(NAME, reason, key=key.key), witnessed=witnessed)
+        told[key.key] = KeyWitness(key.key, key.order, key.dropped)
+    line = _explained(result, tuple(told.values()), len(witnessed.accepted))
+    return Finding(line, tuple(told[key] for key in keys), witnessed=witnessed)
+
+
+def _witnesses(
+    model: Model, keys: Mapping[str, Sequence[Operation]], executed: Mapping[str, Sequence[int]] | None
+) -> tuple[dict[str, KeyWitness], Witnessed]:
+    """Orders of execution that the auditor accepts."""
+    told: dict[str, KeyWitness] = {}
+    rejected: dict[str, str] = {}
+    for key, operations in keys.items() if executed is not None else ():
+        assert executed is not None
+        proposal = propose(model, operations, executed.get(key, ()))
+        if isinstance(proposal, Explained):
+            objection = audit_order(model, operations, proposal.order, proposal.dropped)
+            if objection is None:
+                told[key] = KeyWitness(key, tuple(proposal.order), tuple(proposal.dropped))
+            else:
+                rejected[key] = objection
+        else:
+            rejected[key] = proposal.why
+    return told, Witnessed(tuple(told), rejected)
+
+
+def _explained(result: Decision, witness: Sequence[KeyWitness], witnessed: int) -> Line:
+    placed = sum(len(key.order) for key in witness)
+    engines = {"witness": witnessed} if witnessed else {}
+    for key in result.keys:
+        engines[key.engine] = engines.get(key.engine, 0) + 1
     nodes = sum(key.nodes for key in result.keys)
-    return Finding(valid(NAME, reason, keys=len(keys), placed=placed, nodes=nodes), witness)
+    keys = counted(len(witness), "key")
+    details = {"keys": len(witness), "placed": placed, "nodes": nodes, "engines": engines}
+    if result.failures:
+        details["failures"] = list(result.failures[:10])
+    reason = f"{counted(placed, 'operation')} on {keys} explained by an order each, audited"
+    return valid(NAME, reason, **details)
 
 
 def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> Finding:

@@ -15,7 +15,7 @@ from run_folder_builder import RunFolderBuilder
 from checker.__main__ import main
 from checker.counterexample import find as counterexample_finder
 from checker.formats.writer import HistoryWriter
-from checker.judge import JUDGES, judge_run
+from checker.judge import JUDGES, judge_history, judge_run
 from checker.judges import linearizability
 from checker.verdict import NAMES, Line, Verdict, not_judged
 
@@ -212,7 +212,7 @@ def test_a_wrong_order_of_the_engine_does_not_pass_the_auditor(folder, monkeypat
         return replace(result, keys=tuple(replace(key, order=key.order[::-1]) for key in result.keys))
 
     monkeypatch.setattr(linearizability, "decide", lying)
-    line = judge_run(folder).line("linearizability")
+    line = judge_history(folder / "history.jsonl").line("linearizability")
     assert line.verdict == "unknown"
     assert "the auditor objects" in line.reason
 
@@ -227,7 +227,7 @@ def test_a_wrong_refutation_does_not_pass_the_auditor(folder, monkeypatch):
         return replace(result, keys=tuple(replace(k, status="refuted", stuck_on=0) for k in result.keys))
 
     monkeypatch.setattr(linearizability, "decide", lying)
-    line = judge_run(folder).line("linearizability")
+    line = judge_history(folder / "history.jsonl").line("linearizability")
     assert line.verdict == "unknown"
 
 

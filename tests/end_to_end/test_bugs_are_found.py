@@ -32,6 +32,8 @@ JUDGED = {
     "coverage",
     "harness",
 }
+MAY_BE_JUDGED = {"witness"}
+"""Only where clients are explainable and replicas agree."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
     done = run_with(tmp_path, case)
     assert done.code == 1, done.explain()
     verdicts = done.verdicts()
-    assert set(verdicts) == JUDGED
+    assert JUDGED <= set(verdicts) <= JUDGED | MAY_BE_JUDGED
     for name in case.may:
         del verdicts[name]
     assert verdicts == {name: "invalid" if name in case.found else "valid" for name in verdicts}, (
