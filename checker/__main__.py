@@ -22,6 +22,7 @@ from checker.verdict import Verdict
 
 WRONG_USE = 2
 MACHINE = 4
+_MODELS = f"{', '.join(MODEL_NAMES)}, or your own as package.module:Class"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,12 +79,20 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _model(text: str) -> str:
+    if text not in MODEL_NAMES and ":" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not one of {_MODELS}")
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m checker", description="Judge a run folder or a history file."
     )
     parser.add_argument("path", type=Path, metavar="PATH", help="run folder or history.jsonl")
-    parser.add_argument("--model", choices=MODEL_NAMES, help="instead of the one the history names")
+    parser.add_argument(
+        "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
+    )
     parser.add_argument(
         "--time-limit", type=_seconds, default=60.0, metavar="S", help="seconds of search (60)"
     )

@@ -17,7 +17,7 @@ from typing import NoReturn, cast
 from checker.fields import parse_json
 from checker.files import read_regular
 from checker.history import History, HistoryError, NemesisEvent, Operation, Outcome
-from checker.models import MODEL_NAMES, initial_problem, model_named
+from checker.models import MODEL_NAMES, ModelError, initial_problem, model_class, model_named
 from checker.models.base import Model
 
 SCHEMA = "traitor/history/1"
@@ -104,7 +104,15 @@ def _header(source: str, line: bytes, override: str | None) -> _Header:
         reason = f"schema is {_show(fields['schema'])}, this reader knows {SCHEMA}"
         raise HistoryError(source, 1, reason, "Judge it with the version that wrote it")
     name = override if override is not None else fields.get("model")
-    if not isinstance(name, str) or name not in MODEL_NAMES:
+    if not isinstance(name, str):
+        raise HistoryError(source, 1, f"model {_show(name)} is unknown", f"Name one with --model: {known}")
+    if override is not None and ":" in override:
+        # The user's own model. A history cannot name one: it would have its code imported.
+        try:
+            model_class(override)
+        except ModelError as error:
+            raise HistoryError(source, 0, *str(error).rsplit(". ", 1)) from None
+    elif name not in MODEL_NAMES:
         raise HistoryError(source, 1, f"model {_show(name)} is unknown", f"Name one with --model: {known}")
     try:
         initial = _freeze(fields.get("initial"))
@@ -217,6 +225,7 @@ class _Reader:
         )
         # What completed in an earlier line is over, however coarse the clock.
         self._time_ns = max(self._time_ns, self._completed_ns + 1)
+        value = self._model.canonical_input(f, value)
         operation = Operation(
             self._index, process, f, key, value, None, "info", self._time_ns, None,
             phase, client, timestamp,
@@ -228,7 +237,7 @@ class _Reader:
             self._refuse(f"{kind} of process {process} without a call: it has no open operation")
         line, begun = self._open.pop(process)
         for name, value in (("f", begun.f), ("key", begun.key), ("input", begun.input)):
-            if name in fields and self._frozen(fields, name) != value:
+            if name in fields and self._again(begun.f, name, fields) != value:
                 self._refuse(
                     f"{name} {_show(fields[name])} differs from that of its invocation in line {line}"
                 )
@@ -244,6 +253,7 @@ class _Reader:
         problem = self._model.output_problem(begun.f, output)
         if problem is not None:
             self._refuse(f"output of {begun.f} must be {problem}, not {_show(fields['output'])}")
+        output = self._model.canonical_output(begun.f, output)
         replicas = self._frozen(fields, "replicas") if "replicas" in fields else ()
         if not isinstance(replicas, tuple) or not all(_is_number(replica) for replica in replicas):
             self._refuse(f"replicas {_show(fields['replicas'])} is not a list of numbers")
@@ -259,6 +269,13 @@ class _Reader:
                 path=path, timestamp=begun.timestamp if timestamp is None else timestamp,
             )
         )  # fmt: skip
+
+    def _again(self, f: str, name: str, fields: Mapping[str, object]) -> Hashable:
+        """A field of the invocation, said once more; an input in its canonical form."""
+        value = self._frozen(fields, name)
+        if name != "input" or self._model.input_problem(f, value) is not None:
+            return value
+        return self._model.canonical_input(f, value)
 
     def _optional_number(self, fields: Mapping[str, object], name: str) -> int | None:
         value = fields.get(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
-from checker.models.base import Blur, Call, Model, State, Study
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
 class Prefix:
@@ -57,7 +57,7 @@ class Prefix:
         return True
 
 
-def elements_of(call: Call) -> tuple[Hashable, ...]:
+def elements_of(call: Action) -> tuple[Hashable, ...]:
     """The list a completed read returned."""
     return cast(tuple[Hashable, ...], call.output)
 
@@ -70,12 +70,12 @@ class AppendList(Model):
 
     def __init__(self, name: str, initial: Hashable = None) -> None:
         root = Prefix(None, None)
-        super().__init__(name, root.path(cast(tuple[Hashable, ...], initial or ())))
+        super().__init__(name, root.path(cast(tuple[Hashable, ...], _canonical(initial or ()))))
         self._root = root
 
-    def step(self, state: State, call: Call) -> tuple[bool, State]:
+    def step(self, state: State, call: Action) -> tuple[bool, State]:
         node = cast(Prefix, state)
-        if call.f == "append":
+        if self.functions[call.f] == "append":
             return True, node.then(call.input)
         return (not call.known or node.equals(elements_of(call))), node
 
@@ -106,17 +106,39 @@ class AppendList(Model):
     def show(self, state: State) -> object:
         return list(cast(Prefix, state).elements())
 
+    @classmethod
+    def initial_problem(cls, initial: Hashable) -> str | None:
+        return None if _is_list(initial) else _LIST
+
     def input_problem(self, f: str, value: object) -> str | None:
         if self.functions[f] == "append":
-            return None if isinstance(value, str) else "a string"
+            return None if is_scalar(value) else SCALAR
         return None if value is None else "null"
 
     def output_problem(self, f: str, value: object) -> str | None:
         if self.functions[f] == "append":
             return None if value is None else "null"
-        if isinstance(value, tuple) and all(isinstance(element, str) for element in value):
-            return None
-        return "a list of strings"
+        return None if _is_list(value) else _LIST
+
+    def canonical_input(self, f: str, value: Hashable) -> Hashable:
+        return boxed(value)
+
+    def canonical_output(self, f: str, value: Hashable) -> Hashable:
+        return _canonical(value)
+
+
+_LIST = f"a list, each element {SCALAR}"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, tuple) and all(type(element) is str or is_scalar(element) for element in value)
+
+
+def _canonical(value: Hashable) -> Hashable:
+    """The same tuple if, as nearly always, nothing in it is a boolean."""
+    if isinstance(value, tuple) and any(type(element) is bool for element in value):
+        return tuple(boxed(element) for element in value)
+    return value
 
 
 def _seen(calls: Sequence[Call]) -> set[Hashable]:
@@ -132,7 +154,7 @@ class AppendStudy(Study):
     """
 
     def __init__(self, root: Prefix, calls: Sequence[Call]) -> None:
-        self._calls = calls
+        super().__init__(calls)
         self._seen = _seen(calls)
         self.useless = frozenset(
             i

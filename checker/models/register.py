@@ -1,7 +1,10 @@
-"""A register that may be absent: read, write, compare-and-set, delete. Serves `register` and `kv`.
+"""A register that may be absent: read, write, compare-and-set, delete (`register`, `kv`, `cas-register`).
 
-A compare-and-set says whether it swapped and what was there before, so every completed call but a write
-and a delete *requires* one exact value. An absent register (None) matches no compare-and-set.
+A compare-and-set says whether it swapped and what was there before: `(swapped, actual)`. Then every
+completed call but a write and a delete *requires* one exact value. Or it only says whether it swapped. Then
+one that did requires what it expected, and one that did not *excludes* that: it may be legal only because of
+a write that nobody read. An absent register (None) matches no compare-and-set, except in `cas-register`,
+where null is a value like any other.
 """
 
 from __future__ import annotations
@@ -10,35 +13,51 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
-from checker.models.base import Blur, Call, Model, State, Study
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
-def required(call: Call) -> tuple[Hashable, ...]:
+def cas_of(call: Action) -> tuple[Hashable, Hashable]:
+    """(expected, new) of a compare-and-set."""
+    return cast(tuple[Hashable, Hashable], call.input)
+
+
+def swapped(call: Action) -> bool:
+    """Whether a completed compare-and-set says that it swapped."""
+    output = call.output
+    return output is True or (type(output) is tuple and output[0] is True)
+
+
+def excludes(call: Action) -> bool:
+    """Whether the call is a compare-and-set that failed without saying what was there."""
+    return call.known and call.output is False and call.f == "cas"
+
+
+def required(call: Action) -> tuple[Hashable, ...]:
     """The value the register must hold for this completed call to be legal, as a tuple of none or one."""
     if not call.known or call.f in ("write", "delete"):
         return ()
     if call.f == "read":
         return (call.output,)
-    _, actual = cast(tuple[bool, Hashable], call.output)
-    return (actual,)
+    if type(call.output) is tuple:
+        return (call.output[1],)
+    return (cas_of(call)[0],) if call.output is True else ()
 
 
-def wanted(call: Call) -> tuple[Hashable, ...]:
+def wanted(call: Action) -> tuple[Hashable, ...]:
     """Values on which what this call does can depend: what it requires, and what a cas compares with."""
     if call.f != "cas":
         return required(call)
-    expected, _ = cast(tuple[Hashable, Hashable], call.input)
-    return (*required(call), expected)
+    return (*required(call), cas_of(call)[0])
 
 
-def produced(call: Call) -> tuple[Hashable, ...]:
+def produced(call: Action) -> tuple[Hashable, ...]:
     """The value this call may leave behind, as a tuple of none or one."""
     if call.f == "write":
         return (call.input,)
     if call.f == "delete":
         return (None,)
-    if call.f == "cas" and (not call.known or cast(tuple[bool, Hashable], call.output)[0]):
-        return (cast(tuple[Hashable, Hashable], call.input)[1],)
+    if call.f == "cas" and (not call.known or swapped(call)):
+        return (cas_of(call)[1],)
     return ()
 
 
@@ -54,17 +73,24 @@ class Register(Model):
         "cas": "cas",
         "delete": "delete",
     }
+    null_matches: ClassVar[bool] = False
+    """Whether a compare-and-set that expects null swaps in an absent register."""
 
-    def step(self, state: State, call: Call) -> tuple[bool, State]:
-        if call.f == "read":
+    def __init__(self, name: str, initial: Hashable = None) -> None:
+        super().__init__(name, boxed(initial))
+
+    def step(self, state: State, call: Action) -> tuple[bool, State]:
+        f = self.functions[call.f]
+        if f == "read":
             return (not call.known or call.output == state), state
-        if call.f == "write":
+        if f == "write":
             return True, call.input
-        if call.f == "delete":
+        if f == "delete":
             return True, None
         expected, new = cast(tuple[Hashable, Hashable], call.input)
-        swaps = state is not None and state == expected
-        legal = not call.known or call.output == (swaps, state)
+        swaps = state == expected and (state is not None or self.null_matches)
+        output = call.output
+        legal = not call.known or output is swaps or output == (swaps, state)
         return legal, new if swaps else state
 
     def is_observer(self, call: Call) -> bool:
@@ -79,7 +105,11 @@ class Register(Model):
         Take an explaining order and such a call m, leaving v. Nothing between m and the next call that
         changes the register can depend on v, and that next call is then a blind one: without m it is as
         legal as before. Pending compare-and-sets that did nothing there may be left out of the order.
+        A call that excludes a value could have been legal only because of v: while there is one, only
+        observers are removable.
         """
+        if any(excludes(call) for call in calls):
+            return frozenset(i for i, call in enumerate(calls) if not produced(call))
         demand = Counter(value for call in calls for value in set(wanted(call)))
 
         def unneeded(call: Call) -> bool:
@@ -88,42 +118,83 @@ class Register(Model):
 
         return frozenset(i for i, call in enumerate(calls) if unneeded(call))
 
+    def weaken(self, call: Call) -> Call | None:
+        """A compare-and-set to b that swapped as a blind write of b: where the one is legal, so is the other,
+        and both leave b. A pending one likewise, left out of the order where it did not swap.
+        One that found a value and did not swap as a read of that value."""
+        if call.f != "cas":
+            return None
+        if not call.known or swapped(call):
+            return Call("write", cas_of(call)[1], None, call.known)
+        if type(call.output) is tuple:
+            return Call("read", None, call.output[1], True)
+        return None
+
     def show(self, state: State) -> object:
-        return state
+        return None if isinstance(state, Blur) else state
+
+    @classmethod
+    def initial_problem(cls, initial: Hashable) -> str | None:
+        return None if is_scalar(initial) else SCALAR
 
     def input_problem(self, f: str, value: object) -> str | None:
         name = self.functions[f]
         if name == "write":
-            return None if isinstance(value, str) else "a string"
+            return None if is_scalar(value) else SCALAR
         if name == "cas":
-            if isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, str) for v in value):
+            if isinstance(value, tuple) and len(value) == 2 and is_scalar(value[0]) and is_scalar(value[1]):
                 return None
-            return "[expected, new], two strings"
+            return f"[expected, new], each {SCALAR}"
         return None if value is None else "null"
 
     def output_problem(self, f: str, value: object) -> str | None:
         name = self.functions[f]
         if name == "read":
-            return None if value is None or isinstance(value, str) else "a string, or null when absent"
+            return None if is_scalar(value) else f"{SCALAR} (null when absent)"
         if name == "cas":
-            match value:
-                case (bool(), None | str()) if isinstance(value, tuple):
-                    return None
-            return "[swapped, actual], a boolean and a string or null"
+            if type(value) is bool:
+                return None
+            if (
+                isinstance(value, tuple)
+                and len(value) == 2
+                and type(value[0]) is bool
+                and is_scalar(value[1])
+            ):
+                return None
+            return f"[swapped, actual], a boolean and {SCALAR}; or only the boolean"
         return None if value is None else "null"
+
+    def canonical_input(self, f: str, value: Hashable) -> Hashable:
+        if isinstance(value, tuple) and len(value) == 2:
+            return boxed(value[0]), boxed(value[1])
+        return boxed(value)
+
+    def canonical_output(self, f: str, value: Hashable) -> Hashable:
+        if self.functions[f] != "cas":
+            return boxed(value)
+        return (value[0], boxed(value[1])) if isinstance(value, tuple) else value
+
+
+class CasRegister(Register):
+    """A register in which null is a value like any other."""
+
+    kind: ClassVar[str] = "cas-register"
+    null_matches: ClassVar[bool] = True
 
 
 class RegisterStudy(Study):
     """Advice for one key.
 
     useless: pending reads, and pending mutators of a value nobody needs, where a value is needed if a
-    completed call requires it or a kept pending cas expects it (`Register.removable` has the argument).
-    label: values that nothing depends on are one value.
+    completed call requires it or a kept pending cas expects it (`Register.removable` has the argument). Where
+    a call excludes a value, a pending mutator may be there to remove it: only reads are useless then.
+    label: values that nothing depends on are one value. No call expects it either, so any of them is as good
+    for a call that excludes a value.
     lost: a value with one source that has been left cannot come back, so calls that require it are lost.
     """
 
     def __init__(self, initial: State, calls: Sequence[Call]) -> None:
-        self._calls = calls
+        super().__init__(calls)
         self.useless = frozenset(_useless(calls))
         kept = [call for i, call in enumerate(calls) if i not in self.useless]
         self._seen = {value for call in kept for value in wanted(call)} | {None}
@@ -140,8 +211,7 @@ class RegisterStudy(Study):
         if all(value in self._seen for value in produced(call)):
             return call
         if call.f == "cas":
-            expected, _ = cast(tuple[Hashable, Hashable], call.input)
-            return Call(call.f, (expected, Blur.UNSEEN), call.output, call.known)
+            return Call(call.f, (cas_of(call)[0], Blur.UNSEEN), call.output, call.known)
         return Call(call.f, Blur.UNSEEN, call.output, call.known)
 
     def lost(self, before: State, after: State) -> int:
@@ -150,6 +220,8 @@ class RegisterStudy(Study):
 
 def _useless(calls: Sequence[Call]) -> set[int]:
     pending = [i for i, call in enumerate(calls) if not call.known]
+    if any(excludes(call) for call in calls):
+        return {i for i in pending if not produced(calls[i])}
     needed = {value for call in calls for value in required(call)}
     kept: set[int] = set()
     grew = True

@@ -46,7 +46,7 @@ MALFORMED = {
     "time of a wrong type": ([HEADER, invoke(0, time="soon")], 2, "time_ns"),
     "true is no number": ([HEADER, invoke(True)], 2, "index"),
     "process of a wrong type": ([HEADER, invoke(0, process=-1)], 2, "process"),
-    "input of a wrong type": ([HEADER, invoke(0, f="put", input=3)], 2, "input of put"),
+    "input of a wrong type": ([HEADER, invoke(0, f="put", input=3.5)], 2, "input of put"),
     "output of a wrong type": ([HEADER, invoke(0), ended(1, output=["a"])], 3, "output of get"),
     "cas output too short": (
         [HEADER, invoke(0, f="cas", input=["a", "b"]), ended(1, output=[True])],
@@ -64,7 +64,7 @@ MALFORMED = {
     "no header": ([invoke(0)], 1, "not a header"),
     "another schema": (['{"schema": "traitor/history/9"}'], 1, "traitor/history/9"),
     "unknown model": (['{"schema": "traitor/history/1", "model": "chess"}'], 1, "chess"),
-    "wrong initial": (['{"schema": "traitor/history/1", "model": "kv", "initial": 3}'], 1, "initial"),
+    "wrong initial": (['{"schema": "traitor/history/1", "model": "kv", "initial": 3.5}'], 1, "initial"),
 }
 
 
