@@ -15,6 +15,7 @@ VENV := .venv
 READY := $(VENV)/.set-up
 PACKAGES := pbft_node checker workloads nemesis harness reports
 ARGS ?=
+WORKERS ?= 2
 
 help:  ## this list
 	@echo 'make run     set up, then a 30-second run: four real replicas, partition + kill + pause, judged, with a report'
@@ -94,7 +95,7 @@ run: $(READY) tools  ## the main job
 	@$(VENV)/bin/traitor run $(ARGS)
 
 test: $(READY) tools-maybe lint
-	@$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 bench-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/bench_node.py $(ARGS)

@@ -3,6 +3,9 @@
 ``sandbox`` tests need private namespaces with iptables and iproute2; ``browser`` tests need a Chromium. Where
 the machine has none, they are reported as skipped with what is missing (``-ra`` prints it), never left out.
 Set ``TRAITOR_REQUIRE=sandbox,browser`` to turn such a skip into a failure, on machines meant to have them.
+
+``make test`` runs two workers (pytest-xdist). What needs the machine for itself, so to speak (clusters of real
+processes, browsers), stays together in one of them, first; the other tests are shared out by file.
 """
 
 from __future__ import annotations
@@ -55,6 +58,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite", action="store_true", help="tests/paper/scripts: write what happens now into the files"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not hasattr(config, "workerinput"):
+        return
+    items.sort(key=lambda item: not _needs_the_machine(item))
+    for item in items:
+        group = "machine" if _needs_the_machine(item) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _needs_the_machine(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(marker) for marker in NEEDS)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
