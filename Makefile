@@ -95,7 +95,7 @@ run: $(READY) tools  ## the main job
 	@$(VENV)/bin/traitor run $(ARGS)
 
 test: $(READY) tools-maybe lint
-	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@$(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 bench-node: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/bench_node.py $(ARGS)

@@ -4,8 +4,8 @@
 the machine has none, they are reported as skipped with what is missing (``-ra`` prints it), never left out.
 Set ``TRAITOR_REQUIRE=sandbox,browser`` to turn such a skip into a failure, on machines meant to have them.
 
-``make test`` runs two workers (pytest-xdist). What needs the machine for itself, so to speak (clusters of real
-processes, browsers), stays together in one of them, first; the other tests are shared out by file.
+``make test`` runs two workers (pytest-xdist). What needs the machine more or less for itself (real clusters,
+browsers) stays together in one of them, first; the other tests are shared out by file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import functools
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -61,16 +62,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: not _needs_the_machine(item))
-    for item in items:
-        group = "machine" if _needs_the_machine(item) else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not _needs_the_machine(str(item.path)))
 
 
-def _needs_the_machine(item: pytest.Item) -> bool:
-    return any(item.get_closest_marker(marker) for marker in NEEDS)
+@functools.cache
+def _needs_the_machine(file: str) -> bool:
+    """Whether tests of this file are marked sandbox or browser, in its own words."""
+    text = Path(file).read_text(encoding="utf-8")
+    return any(f"pytest.mark.{marker}" in text for marker in NEEDS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """By file, and all files that need the machine as if they were one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            return "the machine" if _needs_the_machine(str(config.rootpath / file)) else file
+
+    return ByFile(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
