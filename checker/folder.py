@@ -49,6 +49,8 @@ class PlanFacts:
     """None: the plan does not tell them."""
     network_excuse: str | None = None
     """Why slowness accuses nobody in the plan's virtual network, if so."""
+    window: int | None = None
+    """L: how far the high water mark is above the low one. None: the plan does not tell."""
 
     def retry(self, operation: Operation) -> bool:
         """Whether the operation's logical client retransmits.
@@ -227,6 +229,7 @@ def _plan(fields: Fields) -> PlanFacts:
         nodes=nodes,
         timers=timers,
         network_excuse=virtual_pace.excuse(fields.raw("virtual"), timers, nodes),
+        window=cluster.number("window") if cluster.has("window") else None,
     )
 
 

@@ -23,7 +23,9 @@ from checker.judges import (
     linearizability,
     liveness,
     outside,
+    promises,
     recovery,
+    view_churn,
     witness,
 )
 from checker.judges.linearizability import Finding
@@ -38,13 +40,15 @@ JUDGES: Mapping[str, Judge] = {
     "agreement": agreement.judge,
     "exactly-once": exactly_once.judge,
     "durability": durability.judge,
+    "promises": promises.judge,
     "liveness": liveness.judge,
+    "view-churn": view_churn.judge,
     "accountability": accountability.judge,
     "recovery": recovery.judge,
     "coverage": coverage.judge,
     "harness": harness.judge,
 }
-_SAFETY = frozenset({"linearizability", "witness", "agreement", "exactly-once", "durability"})
+_SAFETY = frozenset({"linearizability", "witness", "agreement", "exactly-once", "durability", "promises"})
 
 
 def judge_run(

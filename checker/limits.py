@@ -26,3 +26,6 @@ class Limits:
     the machine: that they were slow says nothing about the protocol."""
     least_ok: int = 50
     """Completed operations below which a run has tested nothing."""
+    churn_views: int = 8
+    churn_ns: int = 5 * SECOND_NS
+    """Churn: more views than this entered while nothing was wrong, on average one in less than this time."""

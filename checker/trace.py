@@ -40,6 +40,8 @@ class Voted:
     view: int
     seq: int
     digest: str
+    role: str = ""
+    """Of a `pre-prepare`: "primary" or "backup"; "" where the trace does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Checkpointed:
     seq: int
     digest: str
     stable: bool
+    high: int | None = None
+    """Of a stable one: the high water mark from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,27 @@ class NewView:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedView:
+    """A VIEW-CHANGE was sent: the replica votes in no lower view, and in this one when it is entered."""
+
+    line: int
+    t_ns: int
+    view: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Its log was lost: it votes on nothing before view `bound`, which may not be known yet. `over`: it has
+    recovered, and is a replica like any other."""
+
+    line: int
+    t_ns: int
+    view: int
+    bound: int | None
+    over: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Alarm:
     """The replica saw its own state contradict a quorum."""
 
@@ -105,7 +130,7 @@ class Alarm:
     reason: str
 
 
-Record = Voted | Committed | Executed | Checkpointed | Transferred | NewView | Alarm
+Record = Voted | Committed | Executed | Checkpointed | Transferred | NewView | AskedView | Silent | Alarm
 
 
 @dataclass(slots=True)
@@ -118,6 +143,11 @@ class Life:
     log_records: int
     """What it read from its log."""
     records: list[Record] = field(default_factory=list)
+    view: int | None = None
+    """None: it did not say."""
+    active: bool = True
+    """It was in the view, and not on its way there."""
+    stable: int = 0
 
     def position(self) -> int:
         """The last sequence number whose effects its state holds."""
@@ -222,7 +252,7 @@ def _take(number: int, fields: Mapping[str, object], lives: list[Life], replica:
             raise _Bad(f"schema {fields.get('schema')!r:.60} is not {SCHEMA}")
         if fields.get("replica") != replica:
             raise _Bad(f"it says it is of replica {fields.get('replica')!r:.20}")
-        lives.append(Life(number, t_ns, _number(fields, "executed"), _number(fields, "records")))
+        lives.append(_life(number, t_ns, fields))
         return
     if not isinstance(kind, str):
         raise _Bad("field 'e' is missing or no string")
@@ -234,12 +264,24 @@ def _take(number: int, fields: Mapping[str, object], lives: list[Life], replica:
     lives[-1].records.append(record)
 
 
+def _life(number: int, t_ns: int, fields: Mapping[str, object]) -> Life:
+    life = Life(number, t_ns, _number(fields, "executed"), _number(fields, "records"))
+    if "view" in fields:
+        life.view = _number(fields, "view")
+    life.active = fields.get("active") is not False
+    if "stable" in fields:
+        life.stable = _number(fields, "stable")
+    return life
+
+
 def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> Record | None:
     """The record, or None for kinds no judge uses."""
     match kind:
         case "pre-prepare" | "prepared":
             view, seq = _number(fields, "view"), _number(fields, "seq")
-            return Voted(number, t_ns, kind, view, seq, _text(fields, "digest"))
+            role = fields.get("role")
+            digest = _text(fields, "digest")
+            return Voted(number, t_ns, kind, view, seq, digest, role if isinstance(role, str) else "")
         case "committed":
             view, seq = _number(fields, "view"), _number(fields, "seq")
             return Committed(number, t_ns, view, seq, _text(fields, "digest"))
@@ -248,7 +290,8 @@ def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> 
             return Executed(number, t_ns, seq, digest, _requests(fields.get("requests")))
         case "checkpoint" | "stable":
             seq, digest = _number(fields, "seq"), _text(fields, "digest")
-            return Checkpointed(number, t_ns, seq, digest, kind == "stable")
+            high = _number(fields, "high") if "high" in fields else None
+            return Checkpointed(number, t_ns, seq, digest, kind == "stable", high)
         case "state-transfer":
             return (
                 Transferred(number, t_ns, _number(fields, "seq"))
@@ -258,6 +301,11 @@ def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> 
         case "new-view":
             limits = _number(fields, "min_s"), _number(fields, "max_s")
             return NewView(number, t_ns, _number(fields, "view"), _number(fields, "primary"), *limits)
+        case "view-change":
+            return AskedView(number, t_ns, _number(fields, "view"))
+        case "silent" | "recovered":
+            bound = None if fields.get("bound") is None else _number(fields, "bound")
+            return Silent(number, t_ns, _number(fields, "view"), bound, kind == "recovered")
         case "alarm":
             return Alarm(number, t_ns, _text(fields, "reason"))
     return None

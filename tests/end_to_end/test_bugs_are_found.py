@@ -27,7 +27,9 @@ JUDGED = {
     "agreement",
     "exactly-once",
     "durability",
+    "promises",
     "liveness",
+    "view-churn",
     "recovery",
     "coverage",
     "harness",
@@ -125,6 +127,7 @@ CASES = [
             "linearizability": "",
             "agreement": "committed",
             "durability": "at the end only 0 correct replicas still held it",
+            "promises": "after it had accepted",
         },
         may=frozenset({"exactly-once"}),  # a request under way at the kill is sent to the new-born again
     ),

@@ -1,0 +1,166 @@
+"""View churn: how often views changed, and for how long there was none in which a quorum agreed.
+
+A view is *stable* at a moment when as many correct replicas as a quorum takes (less the Byzantine, which
+leave no evidence) are in it by their own traces. Both numbers are counted over the load and what follows, and
+again over the *calm* part of it: no fault in force, nobody bad, and not for as long as settling takes
+(`checker.patience`). Faults, liars and slow machines change views, so only churn in the calm is a violation:
+more than `Limits.churn_views` views entered, and one in less than `Limits.churn_ns` on average. There a view
+ends only when its primary was too slow, which in most runs never happens. It rests on time: a harness that
+lagged, a starved machine or a slow virtual network voids it (`slowness`). That nothing completes while no
+view is stable is for liveness to say.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from checker.folder import FaultStep, Ledger, RunFolder
+from checker.judges.slowness import void_if_slow
+from checker.limits import SECOND_NS, Limits
+from checker.numbers import counted
+from checker.patience import Patience, patience
+from checker.trace import AskedView, NewView, ReplicaTrace, Silent
+from checker.verdict import Line, invalid, unknown, valid
+
+NAME = "view-churn"
+Stretch = tuple[int, int]
+"""From, to (ns)."""
+
+
+def judge(folder: RunFolder, limits: Limits) -> Line:
+    """Count, and compare the calm with the limits."""
+    if folder.ledger is None or folder.plan is None or folder.run is None or folder.faults is None:
+        return unknown(NAME, "the ledger, the plan, run.json or faults.jsonl is missing")
+    ledger, traces = folder.ledger, folder.correct_traces()
+    if len(traces) < len(ledger.correct()) or any(trace.flaws for trace in traces):
+        return unknown(NAME, "a correct replica's trace is missing or has lines that cannot be read")
+    load = [phase for phase in folder.run.phases if phase.name == "load"]
+    if not load or not traces:
+        return unknown(NAME, "there was no load phase, or no correct replica")
+    whole = (load[0].start_ns, max(phase.end_ns for phase in folder.run.phases))
+    bounds = patience(folder.plan.timers, ledger.f, folder.run.lag_max_ns, limits)
+    calm = list(_calm(whole, ledger, folder.faults, bounds))
+    entered, unstable = _entered(traces), list(_unstable(traces, ledger, whole[1]))
+    views, calm_views = _within(entered, [whole]), _within(entered, calm)
+    calm_ns = sum(end - start for start, end in calm)
+    numbers = {
+        "views": views,
+        "views_per_minute": round(60 * SECOND_NS * views / max(1, whole[1] - whole[0]), 1),
+        "longest_unstable_ns": _longest(unstable, [whole]),
+        "calm_ns": calm_ns,
+        "calm_views": calm_views,
+        "calm_longest_unstable_ns": _longest(unstable, calm),
+    }
+    told = (
+        f"{counted(views, 'view')} entered in {(whole[1] - whole[0]) / SECOND_NS:.1f} s, at most "
+        f"{_longest(unstable, [whole]) / SECOND_NS:.1f} s without one that a quorum was in; "
+        f"{calm_views} of them in the {calm_ns / SECOND_NS:.1f} s in which nothing was wrong"
+    )
+    if calm_views > limits.churn_views and calm_views * limits.churn_ns > calm_ns:
+        reason = f"{told}: a cluster in peace stays in its view"
+        found = invalid(NAME, reason, kind="views change in the calm", **numbers)
+        return void_if_slow(found, folder.run, folder.plan, limits)
+    return valid(NAME, told, **numbers)
+
+
+def _calm(whole: Stretch, ledger: Ledger, faults: Sequence[FaultStep], bounds: Patience) -> Iterator[Stretch]:
+    """Parts of the run in which nothing was wrong, and had not been for long enough."""
+    if ledger.byzantine:
+        return
+    troubles = [*_troubles(ledger), *((start, end, False) for start, end in _in_force(faults, whole[1]))]
+    since, settle_ns = whole[0], 0
+    end, outage_ns = whole[0], 0
+    for start, stop, outage in sorted(troubles):
+        if start > end:  # a gap
+            if start > since + settle_ns:
+                yield since + settle_ns, min(start, whole[1])
+            outage_ns = 0
+        outage_ns += stop - start if outage else 0
+        end = max(end, stop)
+        since, settle_ns = max(end, whole[0]), bounds.settle_ns(outage_ns)
+    if whole[1] > since + settle_ns:
+        yield since + settle_ns, whole[1]
+
+
+def _troubles(ledger: Ledger) -> Iterator[tuple[int, int, bool]]:
+    """Windows in which somebody was bad; whether there was no quorum."""
+    for window in ledger.windows:
+        if window.bad or not window.within_liveness_budget:
+            yield window.from_ns, window.to_ns, not window.within_liveness_budget
+
+
+def _in_force(faults: Sequence[FaultStep], until_ns: int) -> Iterator[Stretch]:
+    """From when a fault was asked for until it was proved undone, also of kinds that make nobody bad."""
+    since: dict[str, int] = {}
+    for step in faults:
+        if step.step == "undone":
+            if step.fault in since:
+                yield since.pop(step.fault), step.time_ns
+        else:
+            since.setdefault(step.fault, step.time_ns)
+    for start in since.values():
+        yield start, max(start, until_ns)
+
+
+def _entered(traces: Iterable[ReplicaTrace]) -> list[int]:
+    """When each view was entered first."""
+    first: dict[int, int] = {}
+    for trace in traces:
+        for record in trace.records():
+            if isinstance(record, NewView):
+                first[record.view] = min(record.t_ns, first.get(record.view, record.t_ns))
+    return sorted(first.values())
+
+
+def _unstable(traces: Sequence[ReplicaTrace], ledger: Ledger, until_ns: int) -> Iterator[Stretch]:
+    """Stretches in which no view has a quorum in it."""
+    need = (ledger.n + ledger.f) // 2 + 1 - len(ledger.byzantine)
+    inside: Counter[int] = Counter()
+    where: dict[int, int | None] = {}
+    since: int | None = 0
+    for t_ns, replica, view in sorted(_moves(traces), key=lambda move: move[:2]):
+        before = where.get(replica)
+        if before is not None:
+            inside[before] -= 1
+            if not inside[before]:
+                del inside[before]
+        where[replica] = view
+        if view is not None:
+            inside[view] += 1
+        stable = any(count >= need for count in inside.values())
+        if stable and since is not None:
+            if t_ns > since:
+                yield since, t_ns
+            since = None
+        elif not stable and since is None:
+            since = t_ns
+    if since is not None and until_ns > since:
+        yield since, until_ns
+
+
+def _moves(traces: Iterable[ReplicaTrace]) -> Iterator[tuple[int, int, int | None]]:
+    """When which replica began to be in which view; None: in none, or silent."""
+    for trace in traces:
+        for life in trace.lives:
+            silent = False
+            yield life.t_ns, trace.replica, (life.view or 0) if life.active else None
+            for record in life.records:
+                match record:
+                    case Silent(over=over):
+                        silent = not over
+                        yield record.t_ns, trace.replica, None if silent else record.view
+                    case AskedView():
+                        yield record.t_ns, trace.replica, None
+                    case NewView(view=view) if not silent:
+                        yield record.t_ns, trace.replica, view
+
+
+def _within(moments: Iterable[int], stretches: Sequence[Stretch]) -> int:
+    return sum(any(start <= t <= end for start, end in stretches) for t in moments)
+
+
+def _longest(unstable: Sequence[Stretch], stretches: Sequence[Stretch]) -> int:
+    """Of the unstable stretches, cut to these."""
+    parts = (min(end, b) - max(start, a) for start, end in unstable for a, b in stretches)
+    return max((part for part in parts if part > 0), default=0)

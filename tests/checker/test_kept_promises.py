@@ -1,0 +1,326 @@
+"""What each correct replica said against what it said before, and how often views changed in peace."""
+
+from __future__ import annotations
+
+import pytest
+from run_folder_builder import MS, RunFolderBuilder, S, digest
+
+from checker.judge import judge_run
+
+
+@pytest.fixture
+def run():
+    return RunFolderBuilder()
+
+
+def line_of(run, tmp_path, name="promises"):
+    return judge_run(run.write(tmp_path / "run")).line(name)
+
+
+def find(run, replica, kind, seq):
+    return next(line for line in run.traces[replica] if line["e"] == kind and line.get("seq") == seq)
+
+
+def put(run, replica, before_seq, *lines):
+    """Lines into a trace, ahead of what it says first about a number."""
+    at = run.traces[replica].index(find(run, replica, "pre-prepare", before_seq))
+    run.traces[replica][at:at] = [{"t_ns": 1000 * before_seq, **line} for line in lines]
+
+
+def asked(view):
+    return {"e": "view-change", "view": view, "reason": "request timeout", "failed_views": 0}
+
+
+def entered(view):
+    return {"e": "new-view", "view": view, "primary": view % 4, "min_s": 0, "max_s": 0}
+
+
+def silent(bound, view=0):
+    return {"e": "silent", "view": view, "answers": [], "needed": 3, "bound": bound}
+
+
+def recovered(bound, view):
+    return {"e": "recovered", "view": view, "bound": bound, "executed": 0}
+
+
+def in_view(run, replica, view, from_seq, to_seq=1000):
+    """It says that it voted in that view."""
+    for line in run.traces[replica]:
+        if "view" in line and from_seq <= line.get("seq", 0) <= to_seq:
+            line["view"] = view
+
+
+def start(run, replica, nth):
+    return [line for line in run.traces[replica] if line["e"] == "started"][nth]
+
+
+def everybody_changes_views(run, at_seq=15, view=1):
+    for replica in range(4):
+        put(run, replica, at_seq, asked(view), entered(view))
+        in_view(run, replica, view, at_seq)
+    start(run, 2, 1)["view"] = view
+
+
+def test_a_view_change_breaks_no_promise(run, tmp_path):
+    everybody_changes_views(run)
+    line = line_of(run, tmp_path)
+    assert line.verdict == "valid", line.reason
+    assert line.details == {"votes": 488, "lives": 5}
+
+
+def test_what_a_killed_life_did_last_may_be_in_its_log_only(run, tmp_path):
+    """It comes back in a view of which its trace has no line."""
+    start(run, 2, 1).update(view=3, active=True)
+    in_view(run, 2, 3, 21)
+    assert line_of(run, tmp_path).verdict == "valid"
+
+
+def test_a_log_that_is_lost_takes_the_views_with_it(run, tmp_path):
+    everybody_changes_views(run)
+    start(run, 2, 1).update(view=0, executed=0, stable=0, records=0)
+    put(run, 2, 21, silent(None), silent(2))
+    back = run.traces[2].index(start(run, 2, 1))
+    said = [line for line in run.traces[2][back:] if line["e"] == "silent"]
+    for line in said:
+        run.traces[2].remove(line)
+    run.traces[2][back + 1 : back + 1] = [{**line, "t_ns": 21_000} for line in said]
+    put(run, 2, 30, entered(2), recovered(2, 2))
+    in_view(run, 2, 2, 30)
+    for seq in range(21, 30):  # so long it follows and votes on nothing
+        for kind in ("pre-prepare", "prepared"):
+            run.traces[2].remove(find(run, 2, kind, seq))
+    line = line_of(run, tmp_path)
+    assert line.verdict == "valid", line.reason
+
+
+# ------------------------------------------------------------------ broken
+
+
+def _accept_two(run):
+    run.traces[1].append({**find(run, 1, "pre-prepare", 9), "digest": digest(77)})
+
+
+def _prepare_another_than_accepted(run):
+    find(run, 1, "prepared", 9)["digest"] = digest(77)
+
+
+def _accept_another_after_a_restart(run):
+    run.traces[2].append({**find(run, 2, "pre-prepare", 9), "digest": digest(77)})
+
+
+def _commit_two(run):
+    run.traces[1].append({**find(run, 1, "committed", 9), "digest": digest(77)})
+
+
+def _vote_where_it_left(run):
+    everybody_changes_views(run)
+    in_view(run, 3, 0, 20, 20)
+
+
+def _vote_before_it_enters(run):
+    put(run, 3, 15, asked(1))
+    in_view(run, 3, 1, 15)
+
+
+def _vote_ahead(run):
+    in_view(run, 3, 5, 15)
+
+
+def _enter_an_earlier_view(run):
+    everybody_changes_views(run, view=3)
+    put(run, 1, 30, entered(2))
+
+
+def _enter_twice(run):
+    everybody_changes_views(run)
+    put(run, 1, 30, entered(1))
+
+
+def _ask_for_an_earlier_view(run):
+    everybody_changes_views(run, view=3)
+    put(run, 1, 30, asked(2))
+
+
+def _come_back_in_an_earlier_view(run):
+    everybody_changes_views(run)
+    start(run, 2, 1)["view"] = 0
+
+
+def _come_back_as_if_it_had_entered(run):
+    put(run, 2, 20, asked(1))
+    in_view(run, 2, 0, 20, 20)
+    for kind in ("pre-prepare", "prepared"):
+        run.traces[2].remove(find(run, 2, kind, 20))
+    start(run, 2, 1).update(view=1, active=True)
+    in_view(run, 2, 1, 21)
+
+
+def _vote_below(run):
+    put(run, 0, 15, {"e": "stable", "seq": 15, "digest": digest(515), "high": 79})
+
+
+def _vote_above(run):
+    put(run, 0, 15, {"e": "stable", "seq": 10, "digest": digest(510), "high": 14})
+
+
+def _vote_above_what_the_plan_says(run):
+    run.plan["cluster"]["window"] = 16
+
+
+def _vote_while_silent(run):
+    put(run, 1, 15, silent(None))
+
+
+def _vote_below_its_bound(run):
+    put(run, 1, 15, silent(3))
+
+
+def _leave_while_silent(run):
+    put(run, 1, 60, silent(3), asked(1))
+
+
+def _propose_for_another(run):
+    find(run, 1, "pre-prepare", 15)["role"] = "primary"
+
+
+def _begin_in_the_middle(run):
+    start(run, 0, 0)["executed"] = 7
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind", "says"),
+    [
+        (_accept_two, "two digests in one view", "replica 1 accepted 000000000000000"),
+        (
+            _prepare_another_than_accepted,
+            "two digests in one view",
+            "view 0, number 9, after it had accepted",
+        ),
+        (_accept_another_after_a_restart, "two digests in one view", "replica 2"),
+        (_commit_two, "two digests in one view", "replica 1 committed"),
+        (_vote_where_it_left, "voted in a view it had left", "replica 3 accepted number 20 in view 0"),
+        (_vote_before_it_enters, "voted in a view not entered", "number 15 in view 1, which it had not"),
+        (_vote_ahead, "voted in a view not entered", "number 15 in view 5"),
+        (_enter_an_earlier_view, "went back to an earlier view", "entered view 2, after"),
+        (_enter_twice, "went back to an earlier view", "entered view 1, after"),
+        (_ask_for_an_earlier_view, "went back to an earlier view", "asked for view 2, after"),
+        (_come_back_in_an_earlier_view, "went back to an earlier view", "came back in view 0, after"),
+        (_come_back_as_if_it_had_entered, "went back to an earlier view", "it had only asked for it"),
+        (_vote_below, "outside the water marks", "number 15 in view 0 with h = 15, H = 79"),
+        (_vote_above, "outside the water marks", "with h = 10, H = 14"),
+        (_vote_above_what_the_plan_says, "outside the water marks", "number 17 in view 0 with h = 0, H = 16"),
+        (_vote_while_silent, "acted while silent", "it knew of no view it may vote in"),
+        (_vote_below_its_bound, "acted while silent", "it may from 3 on"),
+        (_leave_while_silent, "acted while silent", "asked for view 1 before it had recovered"),
+        (_propose_for_another, "proposed in another's view", "replica 1 proposed number 15"),
+        (_begin_in_the_middle, "began with what it never executed", "with 7 sequence numbers executed"),
+    ],
+)
+def test_a_broken_promise_is_found(run, tmp_path, spoil, kind, says):
+    spoil(run)
+    line = line_of(run, tmp_path)
+    assert (line.verdict, line.details["kind"]) == ("invalid", kind), line.reason
+    assert says in line.reason
+
+
+def test_a_liar_breaks_no_promise_of_ours(run, tmp_path):
+    _accept_two(run)
+    run.ledger["byzantine"] = [1]
+    assert line_of(run, tmp_path).verdict == "valid"
+
+
+def test_behind_a_line_that_cannot_be_read_only_digests_count(run, tmp_path):
+    put(run, 3, 15, {"e": "new-view", "view": "one"})
+    in_view(run, 3, 1, 15)
+    line = line_of(run, tmp_path)
+    assert (line.verdict, line.reason) == ("unknown", "the trace of replica 3 has lines that cannot be read")
+    run.traces[3].append({**find(run, 3, "pre-prepare", 9), "digest": digest(77)})
+    assert line_of(run, tmp_path).verdict == "invalid"
+
+
+# ------------------------------------------------------------------ view churn
+
+
+def change_views(run, count, from_ns, every_ns):
+    """All replicas go through views in step, at the end of their traces."""
+    for view in range(1, count + 1):
+        for replica in range(4):
+            t_ns = from_ns + view * every_ns
+            run.traces[replica].append({**asked(view), "t_ns": t_ns})
+            run.traces[replica].append({**entered(view), "t_ns": t_ns + 10 * MS})
+
+
+def test_churn_in_peace_is_found(run, tmp_path):
+    change_views(run, 20, 20 * S, S)
+    line = line_of(run, tmp_path, "view-churn")
+    assert (line.verdict, line.details["kind"]) == ("invalid", "views change in the calm"), line.reason
+    assert line.details["calm_views"] == 20
+    assert line.details["longest_unstable_ns"] == 10 * MS
+    assert "a cluster in peace stays in its view" in line.reason
+
+
+def _few(run):
+    change_views(run, 8, 20 * S, S)
+
+
+def _rare(run):
+    run.ledger["windows"][-1]["to_ns"] = 600 * S
+    run.run["phases"][-1]["end_ns"] = 600 * S
+    change_views(run, 50, 20 * S, 11 * S)
+
+
+def _under_a_fault(run):
+    run.ledger["windows"][-1]["bad"] = [3]
+    change_views(run, 20, 20 * S, S)
+
+
+def _under_a_fault_that_makes_nobody_bad(run):
+    for line in run.faults[3:]:
+        line["time_ns"] = 50 * S
+    change_views(run, 20, 20 * S, S)
+
+
+def _while_it_settles(run):
+    change_views(run, 20, 3 * S, 200 * MS)
+
+
+def _with_a_liar(run):
+    run.ledger["byzantine"] = [3]
+    change_views(run, 20, 20 * S, S)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_few, _rare, _under_a_fault, _under_a_fault_that_makes_nobody_bad, _while_it_settles, _with_a_liar],
+)
+def test_churn_that_something_excuses(run, tmp_path, spoil):
+    spoil(run)
+    line = line_of(run, tmp_path, "view-churn")
+    assert line.verdict == "valid", line.reason
+    assert line.details["views"] >= 8
+
+
+def test_churn_accuses_nobody_on_a_slow_machine(run, tmp_path):
+    change_views(run, 40, 10 * S, S)
+    run.run["lag"]["max_ns"] = 3 * S
+    run.plan["cluster"].update(client_retry_max_ns=300 * MS)
+    line = line_of(run, tmp_path, "view-churn")
+    assert line.verdict == "unknown", line.reason
+    assert line.reason.startswith("void, because the harness lagged")
+
+
+def test_time_without_a_stable_view_is_counted(run, tmp_path):
+    for replica in (0, 1):
+        run.traces[replica].append({**asked(1), "t_ns": 30 * S})
+        run.traces[replica].append({**entered(1), "t_ns": 34 * S})
+    line = line_of(run, tmp_path, "view-churn")
+    assert line.verdict == "valid"
+    assert line.details["calm_longest_unstable_ns"] == 30 * S, "two in each view: no quorum to the end"
+
+
+def test_churn_needs_the_record(run, tmp_path):
+    folder = run.write(tmp_path / "run")
+    (folder / "replicas" / "3" / "trace.jsonl").unlink()
+    assert judge_run(folder).line("view-churn").verdict == "unknown"
+    (folder / "plan.json").unlink()
+    assert judge_run(folder).line("view-churn").verdict == "unknown"
