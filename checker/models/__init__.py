@@ -14,8 +14,12 @@ from checker.models.base import Model
 _MODELS: Mapping[str, tuple[str, str]] = {
     "append": ("append", "AppendList"),
     "cas-register": ("register", "CasRegister"),
+    "counter": ("counters", "Counter"),
+    "grow-only-set": ("sets", "GrowOnlySet"),
     "kv": ("register", "Register"),
+    "queue": ("queues", "Queue"),
     "register": ("register", "Register"),
+    "set": ("sets", "Set"),
 }
 
 MODEL_NAMES = tuple(sorted(_MODELS))

@@ -91,9 +91,11 @@ class AppendList(Model):
         return frozenset(i for i, call in enumerate(calls) if call.f == "read" or call.input not in seen)
 
     def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
-        """Elements. Filtering elements out of every list keeps an explaining order explaining."""
+        """Elements not there at first. Filtered out of every list, an explaining order still explains."""
         appended = [call.input for call in calls if call.f == "append"]
-        return tuple(dict.fromkeys([*appended, *sorted(_seen(calls), key=str)]))
+        there = set(cast(Prefix, self.initial).elements())
+        named = dict.fromkeys([*appended, *sorted(_seen(calls), key=str)])
+        return tuple(element for element in named if element not in there)
 
     def project(self, call: Call, gone: frozenset[Hashable]) -> Call | None:
         if call.f == "append":

@@ -1,0 +1,233 @@
+"""The models once more, as plainly as can be, with makers of random histories. For `brute_force` only.
+
+An object says what an operation answers and leaves behind (`apply`), whether an answer that a client was
+told fits that (`fits`), what clients ask (`ask`; `number` is unique or not), how the answer is told (`tell`),
+and how to make it wrong, perhaps (`spoil`).
+"""
+
+from __future__ import annotations
+
+
+class Thing:
+    initial: object = None
+
+    def apply(self, state, f, given):
+        """(answer, state afterwards)."""
+        raise NotImplementedError
+
+    def fits(self, f, told, true):
+        return type(told) is type(true) and told == true
+
+    def ask(self, rng, number):
+        raise NotImplementedError
+
+    def tell(self, rng, f, output):
+        return output
+
+    def spoil(self, rng, f, given, output, others):
+        raise NotImplementedError
+
+
+def _mangled(rng, others):
+    """One of some lists, with a place lost, doubled or moved."""
+    wrong = list(rng.choice(others))
+    change = rng.randrange(4)
+    if change == 0 and wrong:
+        wrong.pop(rng.randrange(len(wrong)))
+    elif change == 1:
+        rng.shuffle(wrong)
+    elif change == 2 and wrong:
+        wrong.append(rng.choice(wrong))
+    return tuple(wrong)
+
+
+class Register(Thing):
+    null_matches = False
+    values = (None, "v0", "v1", "v2", "v3")
+    bare = 0.0
+
+    def apply(self, state, f, given):
+        if f in ("read", "get"):
+            return state, state
+        if f in ("write", "put"):
+            return None, given
+        if f == "delete":
+            return None, None
+        swapped = state == given[0] and (self.null_matches or state is not None)
+        return (swapped, state), (given[1] if swapped else state)
+
+    def fits(self, f, told, true):
+        if f == "cas" and isinstance(told, bool):
+            return told == true[0]
+        return told == true
+
+    def ask(self, rng, number):
+        f = rng.choices(("read", "write", "cas", "delete"), (5, 4, 4, 1))[0]
+        if f == "write":
+            return f, f"v{number}"
+        if f == "cas":
+            return f, (f"v{rng.randrange(max(1, number + 1))}", f"v{number}")
+        return f, None
+
+    def tell(self, rng, f, output):
+        return output[0] if f == "cas" and rng.random() < self.bare else output
+
+    def spoil(self, rng, f, given, output, others):
+        value = rng.choice(self.values)
+        if f == "cas":
+            wrong = rng.random() < 0.5
+            return wrong if isinstance(output, bool) else (wrong, value)
+        return value if f == "read" else output
+
+
+class BareRegister(Register):
+    """Most compare-and-sets only say whether they swapped."""
+
+    bare = 0.9
+
+
+class CasRegister(BareRegister):
+    null_matches = True
+    values = (None, 0, (True,), "0", 1)
+
+    def ask(self, rng, number):
+        f = rng.choices(("read", "write", "cas"), (4, 3, 5))[0]
+        if f == "write":
+            return f, self.values[number % 5]
+        if f == "cas":
+            return f, (rng.choice(self.values[: number + 1]), self.values[number % 5])
+        return f, None
+
+
+class Append(Thing):
+    initial = ()
+
+    def apply(self, state, f, given):
+        return (None, (*state, given)) if f == "append" else (state, state)
+
+    def ask(self, rng, number):
+        return ("append", f"e{number}") if rng.random() < 0.5 else ("read", None)
+
+    def spoil(self, rng, f, given, output, others):
+        return output if f == "append" else _mangled(rng, others)
+
+
+class Counter(Thing):
+    initial = 0
+    deltas = (1, 1, 1, 2)
+
+    def apply(self, state, f, given):
+        return (state + given, state + given) if f == "add" else (state, state)
+
+    def fits(self, f, told, true):
+        return told == true or (f == "add" and told is None)
+
+    def ask(self, rng, number):
+        return ("add", rng.choice(self.deltas)) if rng.random() < 0.6 else ("read", None)
+
+    def tell(self, rng, f, output):
+        return None if f == "add" and rng.random() < 0.5 else output
+
+    def spoil(self, rng, f, given, output, others):
+        return output if output is None else output + rng.choice((-1, 1, 2))
+
+
+class SignedCounter(Counter):
+    deltas = (-2, -1, 0, 1, 3)
+
+
+class FallingCounter(Counter):
+    deltas = (-2, -1, -1, 0)
+
+
+class Set(Thing):
+    initial = frozenset()
+    functions = ("add", "add", "remove", "contains", "read", "read")
+
+    def apply(self, state, f, given):
+        if f == "add":
+            return None, state | {given}
+        if f == "remove":
+            return None, state - {given}
+        if f == "contains":
+            return given in state, state
+        return tuple(sorted(state)), state
+
+    def fits(self, f, told, true):
+        return told == true if f != "read" else sorted(told) == list(true)
+
+    def ask(self, rng, number):
+        f = rng.choice(self.functions)
+        return (
+            (f, None) if f == "read" else (f, f"e{rng.randrange(number + 1)}" if f != "add" else f"e{number}")
+        )
+
+    def tell(self, rng, f, output):
+        return tuple(rng.sample(output, len(output))) if f == "read" else output
+
+    def spoil(self, rng, f, given, output, others):
+        if f == "contains":
+            return rng.random() < 0.5
+        return _mangled(rng, others) if f == "read" else output
+
+
+class GrowOnlySet(Set):
+    functions = ("add", "add", "contains", "read", "read")
+
+
+class Queue(Thing):
+    initial = ()
+    functions = ("enqueue", "enqueue", "dequeue", "dequeue", "peek", "read")
+
+    def apply(self, state, f, given):
+        if f == "enqueue":
+            return None, (*state, given)
+        if f == "dequeue":
+            return (state[0], state[1:]) if state else (None, state)
+        if f == "peek":
+            return (state[0] if state else None), state
+        return (len(state) if f == "length" else state), state
+
+    def ask(self, rng, number):
+        f = rng.choice(self.functions)
+        return f, f"i{number}" if f == "enqueue" else None
+
+    def spoil(self, rng, f, given, output, others):
+        if f == "length":
+            return max(0, output + rng.choice((-1, 1)))
+        if f == "read":
+            return _mangled(rng, others)
+        return output if f == "enqueue" else rng.choice([*others, None, "i0", "i1"])
+
+
+class MeasuredQueue(Queue):
+    functions = (*Queue.functions, "length")
+
+
+OBJECTS: dict[str, Thing] = {
+    "register": Register(),
+    "kv": Register(),
+    "bare register": BareRegister(),
+    "cas-register": CasRegister(),
+    "append": Append(),
+    "counter": Counter(),
+    "signed counter": SignedCounter(),
+    "falling counter": FallingCounter(),
+    "set": Set(),
+    "grow-only-set": GrowOnlySet(),
+    "queue": Queue(),
+    "measured queue": MeasuredQueue(),
+}
+"""By model, or by a word for a kind of history of that model: see `MODEL_OF`."""
+
+MODEL_OF = {
+    "bare register": "register",
+    "signed counter": "counter",
+    "falling counter": "counter",
+    "measured queue": "queue",
+}
+
+
+def model_of(name: str) -> str:
+    """The name of the model that judges histories of `name`."""
+    return MODEL_OF.get(name, name)
