@@ -1,29 +1,34 @@
-"""Wing and Gong's search with Lowe's memory, on the window key of `problem`, without recursion.
+"""Wing and Gong's search with Lowe's memory, on the window key of `problem`: what both orders share.
 
-A point is (r, window mask, pending mask, state). From a point, every open mutator is tried next; what
+A point is (r, mask, used, state): see `problem`. From a point, every open mutator is tried next; what
 follows is why it is enough to try fewer:
 
 - observers that are legal now are taken at once: they change nothing, and every operation that must come
   before them is in, so any explaining order from here can be rearranged to have them now;
-- of open completed mutators with equal labels only the one that returns first is tried, of pending ones the
-  one called first: exchange the two in any order that has the other first;
+- of open completed mutators of one class only the one that returns first is tried, of pending ones the one
+  called first: exchange the two in any order that has the other first;
 - a pending operation that would change nothing is not tried: it may as well not have happened;
 - a point from which a completed operation is *lost* for ever (`Study.lost`) leads nowhere;
 - a point that differs from a known one only by more pending operations used has fewer options: dropped.
 
-Depth first finds an order fast if there is one; breadth first (least r, then fewest pending used) meets the
-minimal sets of pending operations first and so refutes fast. Both visit the same graph, both are complete.
+`depth` finds an order fast if there is one; `breadth` meets the minimal sets of pending operations first and
+so refutes fast. Both visit the same graph, both are complete.
 """
 
 from __future__ import annotations
 
-import heapq
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Protocol
 
 from checker.engines.problem import ILLEGAL, Problem
 
-_ANTICHAIN_LIMIT = 64
+MOST_RIVALS = 64
+"""Sets of pending operations remembered of points that are else equal: comparing with more costs more."""
+
+Trail = tuple["Trail", int] | None
+"""The moves to a point, last first: what two ways have in common is shared, and forgotten with the last."""
+Move = tuple[int, int]
+"""(operation, state after it)."""
 
 
 class Status(Enum):
@@ -35,130 +40,135 @@ class Status(Enum):
 
 
 class Point(NamedTuple):
-    """Where a search stands: see the module's text."""
+    """Where a search stands, and how it came there."""
 
     r: int
     mask: int
-    pending: int
+    used: int
     state: int
+    trail: Trail
 
 
-class Search:
-    """A search that can be run a slice at a time."""
+class Search(Protocol):
+    """A search that is run a slice at a time."""
 
-    def __init__(self, problem: Problem, order: Literal["depth", "breadth"]) -> None:
-        self._problem = problem
-        self._depth_first = order == "depth"
-        self._stack: list[Point] = []
-        self._heap: list[tuple[int, int, int, Point]] = []
-        self._known: dict[tuple[int, int, int], list[int]] = {}
-        self._came_from: dict[Point, tuple[Point | None, tuple[int, ...]]] = {}
-        self._goal: Point | None = None
-        self.nodes = 0
-        self.furthest = Point(0, 0, 0, problem.initial)
-        self._visit(None, 0, 0, 0, problem.initial, ())
+    status: Status
+    nodes: int
+    furthest: Point
+    """The first point it met of those with the largest r."""
 
-    @property
-    def status(self) -> Status:
-        """RUNNING while there is something left to try."""
-        if self._goal is not None:
-            return Status.EXPLAINED
-        return Status.RUNNING if self._stack or self._heap else Status.REFUTED
+    def run(self, nodes: int, deadline: float) -> Status:
+        """Visit up to about `nodes` more points, or stop at the deadline (of the monotonic clock)."""
 
-    def run(self, nodes: int) -> Status:
-        """Expand up to `nodes` more points."""
-        stop = self.nodes + nodes
-        while self.nodes < stop and self.status is Status.RUNNING:
-            point = self._stack.pop() if self._depth_first else heapq.heappop(self._heap)[3]
-            self.nodes += 1
-            found = self._successors(point)
-            for successor in reversed(found) if self._depth_first else found:
-                self._visit(point, *successor)
-        return self.status
+    def frontier(self) -> int:
+        """Points known but not yet expanded."""
 
-    def order(self) -> tuple[int, ...]:
-        """Invocation indexes of an explaining order, once EXPLAINED."""
-        assert self._goal is not None
-        return self._path(self._goal)
+    def bytes(self) -> int:
+        """About what it keeps."""
 
-    def longest(self) -> tuple[int, ...]:
-        """Invocation indexes of the order that got furthest."""
-        return self._path(self.furthest)
 
-    def _path(self, point: Point) -> tuple[int, ...]:
-        backwards: list[int] = []
-        at: Point | None = point
-        while at is not None:
-            at, taken = self._came_from[at]
-            backwards.extend(reversed(taken))
-        return tuple(self._problem.operations[i].index for i in reversed(backwards))
-
-    def _successors(self, point: Point) -> list[tuple[int, int, int, int, tuple[int, ...]]]:
-        """(r, mask, pending, state, operations taken) for every mutator worth trying, best first."""
-        problem = self._problem
-        r, mask, pending, state = point
-        found: list[tuple[int, int, int, int, tuple[int, ...]]] = []
-        tried: set[int] = set()
-        for i in problem.mutators[r]:
-            label = problem.label[i]
-            if mask >> (i - r) & 1 or label in tried:
-                continue
-            tried.add(label)
-            after, lost = problem.advance(state, label)
-            with_i = mask | 1 << (i - r)
-            if after != ILLEGAL and not (lost and lost >> r & ~with_i):
-                found.append((r, with_i, pending, after, (i,)))
-        tried.clear()
-        for j in range(problem.open_pending[r]):
-            label = problem.label[problem.completed + j]
-            if pending >> j & 1 or label in tried:
-                continue
-            tried.add(label)
-            after, lost = problem.advance(state, label)
-            if after not in (ILLEGAL, state) and not (lost and lost >> r & ~mask):
-                found.append((r, mask, pending | 1 << j, after, (problem.completed + j,)))
-        return found
-
-    def _visit(
-        self, parent: Point | None, r: int, mask: int, pending: int, state: int, taken: tuple[int, ...]
-    ) -> None:
-        """Take legal observers, slide the window, and note the point unless it is known or dominated."""
-        problem = self._problem
-        end, observers = problem.completed, list(taken)
-        while True:
-            while mask & 1:
-                mask >>= 1
-                r += 1
-            if r == end:
-                break
-            before = mask
-            for i in problem.observers[r]:
-                if not mask >> (i - r) & 1 and problem.advance(state, problem.label[i])[0] != ILLEGAL:
-                    mask |= 1 << (i - r)
-                    observers.append(i)
-            if mask == before or not mask & 1:
-                break
-        point = Point(r, mask, pending, state)
-        if self._dominated(point):
-            return
-        self._came_from[point] = (parent, tuple(observers))
-        if (r, mask.bit_count()) > (self.furthest.r, self.furthest.mask.bit_count()) or parent is None:
-            self.furthest = point
+def settle(
+    problem: Problem, r: int, mask: int, state: int, taken: list[int] | None = None
+) -> tuple[int, int]:
+    """Take legal observers, and slide the window past what is in. `taken` gets the observers."""
+    bit, class_of, table, end = problem.bit, problem.class_of, problem.table, problem.completed
+    base = state * problem.classes
+    while True:
+        while r < end and mask & bit[r]:
+            mask ^= bit[r]
+            r += 1
         if r == end:
-            self._goal = point
-        elif self._depth_first:
-            self._stack.append(point)
-        else:
-            heapq.heappush(self._heap, (r, pending.bit_count(), len(self._came_from), point))
+            return r, mask
+        observers = problem.observers[r]
+        if observers and observers[0] < 0:
+            problem.open_level(r)
+            observers = problem.observers[r]
+        for i in observers:
+            if mask & bit[i]:
+                continue
+            after = table.get(base + class_of[i])
+            if after is None:
+                after = problem.advance(state, class_of[i])
+            if after >= 0:
+                mask |= bit[i]
+                if taken is not None:
+                    taken.append(i)
+        if not mask & bit[r]:
+            return r, mask
 
-    def _dominated(self, point: Point) -> bool:
-        if point in self._came_from:
-            return True
-        if not self._problem.pending:
+
+def moves(problem: Problem, r: int, mask: int, state: int) -> list[Move]:
+    """The completed mutators worth trying next, the one that returns first at the front."""
+    bit, class_of, table, losses = problem.bit, problem.class_of, problem.table, problem.losses
+    base = state * problem.classes
+    candidates = problem.mutators[r]
+    if candidates and candidates[0] < 0:
+        problem.open_level(r)
+        candidates = problem.mutators[r]
+    found: list[Move] = []
+    tried: set[int] = set()
+    for i in candidates:
+        if mask & bit[i]:
+            continue
+        label = class_of[i]
+        if label in tried:
+            continue
+        tried.add(label)
+        after = table.get(base + label)
+        if after is None:
+            after = problem.advance(state, label)
+        if after == ILLEGAL:
+            continue
+        if losses and (lost := losses.get(base + label)) and _any_left(problem, lost, r, mask | bit[i]):
+            continue
+        found.append((i, after))
+    return found
+
+
+def pending_moves(problem: Problem, r: int, mask: int, used: int, state: int) -> list[Move]:
+    """The pending operations worth trying next, one of each class."""
+    table, losses, count = problem.table, problem.losses, problem.completed
+    base = state * problem.classes
+    free = problem.open_pending[r] & ~used
+    found: list[Move] = []
+    for label, bits in problem.pending_classes:
+        first = bits & free
+        if not first:
+            continue
+        after = table.get(base + label)
+        if after is None:
+            after = problem.advance(state, label)
+        if after in (ILLEGAL, state):
+            continue
+        if losses and (lost := losses.get(base + label)) and _any_left(problem, lost, r, mask):
+            continue
+        found.append((count + (first & -first).bit_length() - 1, after))
+    return found
+
+
+def _any_left(problem: Problem, lost: tuple[int, ...], r: int, mask: int) -> bool:
+    """Whether any of these completed operations is not in."""
+    for i in reversed(lost):
+        if i < r:
             return False
-        chain = self._known.setdefault((point.r, point.mask, point.state), [])
-        if any(used & point.pending == used for used in chain):
+        # A bit of the mask is of this operation only once it is open.
+        if problem.enters[i] > r or not mask & problem.bit[i]:
+            problem.lost_until = max(problem.lost_until, i)
             return True
-        if len(chain) < _ANTICHAIN_LIMIT:
-            chain.append(point.pending)
-        return False
+    return False
+
+
+def order_of(problem: Problem, trail: Trail) -> tuple[int, ...]:
+    """Invocation indexes of all that is in after these moves from the start."""
+    backwards: list[int] = []
+    while trail is not None:
+        trail, i = trail
+        backwards.append(i)
+    taken: list[int] = []
+    state = problem.initial
+    r, mask = settle(problem, 0, 0, state, taken)
+    for i in reversed(backwards):
+        state = problem.table[state * problem.classes + problem.class_of[i]]
+        taken.append(i)
+        r, mask = settle(problem, r, mask | problem.bit[i] if i < problem.completed else mask, state, taken)
+    return tuple(problem.operations[i].index for i in taken)

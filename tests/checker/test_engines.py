@@ -11,9 +11,11 @@ from brute_force import linearizable, random_history
 from recorded_histories import recorded
 
 from checker.audit import audit_order, audit_refutation
+from checker.engines.breadth import BreadthFirst
 from checker.engines.contest import Budget, decide, decide_key
+from checker.engines.depth import DepthFirst
 from checker.engines.problem import Problem
-from checker.engines.search import Search, Status
+from checker.engines.search import Status
 from checker.history import Operation, by_key
 from checker.models import model_named
 from checker.models.append import AppendList, AppendStudy
@@ -33,8 +35,8 @@ def status(model, operations):
 
 
 def searched(model, operations, order):
-    search = Search(Problem(model, operations), order)
-    while search.run(3) is Status.RUNNING:
+    search = (DepthFirst if order == "depth" else BreadthFirst)(Problem(model, operations))
+    while search.run(3, float("inf")) is Status.RUNNING:
         pass
     return search.status is Status.EXPLAINED
 
@@ -226,7 +228,7 @@ def _hopeless(key, width=26):
 
 
 def test_running_out_of_time_or_nodes_is_undecided():
-    for budget, limit in ((Budget(seconds=0.05), "time"), (Budget(seconds=60, nodes=3_000), "memory")):
+    for budget, limit in ((Budget(seconds=0.05), "time"), (Budget(seconds=60, nodes=3_000), "nodes")):
         result = decide(model_named("register"), {"k": _hopeless("k")}, budget)
         assert result.limit is not None
         assert limit in result.limit
