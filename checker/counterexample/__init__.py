@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from checker.history import Operation
+from checker.moves import Move
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Counterexample:
     stuck_on: int
     reasons: tuple[str, ...]
     left_out: tuple[str, ...]
+    moves: tuple[Move, ...] = ()
+    """From all operations of the key to these."""
 
     def to_json(self) -> dict[str, object]:
         """As `counterexample.json` has it."""
@@ -50,4 +53,5 @@ class Counterexample:
             "stuck_on": self.stuck_on,
             "reasons": list(self.reasons),
             "left_out": list(self.left_out),
+            "moves": [[name, list(values)] for name, values in self.moves],
         }

@@ -16,18 +16,19 @@ from checker.engines.contest import KeyResult
 from checker.history import Operation
 from checker.models.append import AppendList
 from checker.models.base import Model
+from checker.moves import weaker
 
-_AUDIT_TRIES = 200_000
+_MOST_STEPS = 200_000
 _MOST_EXPLAINED = 300
 """Operations among which patterns are looked for: the search is quadratic and partly recursive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`audited`: True if every order was tried in vain, None if there are too many, False if one explains."""
+    """`objection`: why the auditor does not accept the counterexample, or None if it does."""
 
     counterexample: Counterexample
-    audited: bool | None
+    objection: str | None
 
 
 def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seconds: float) -> Found:
@@ -45,8 +46,18 @@ def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seco
         stuck_on=reached.stuck_on,
         reasons=explanation.reasons,
         left_out=tuple(str(atom) for atom in shrunk.left_out),
+        moves=shrunk.moves,
     )
-    return Found(counterexample, audit_refutation(model, shrunk.operations, _AUDIT_TRIES))
+    return Found(counterexample, _audit(model, everything, counterexample))
+
+
+def _audit(model: Model, everything: Sequence[Operation], counterexample: Counterexample) -> str | None:
+    left = weaker(model, everything, counterexample.moves)
+    if isinstance(left, str):
+        return left
+    if tuple(left) != counterexample.operations:
+        return "the moves leave other operations than those shown"
+    return audit_refutation(model, left, _MOST_STEPS, None)
 
 
 def _furthest(model: Model, shrunk: Shrunk) -> Longest:

@@ -120,9 +120,9 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
         details = {"key": key.key, "stuck_on": key.stuck_on}
         return Finding(invalid(NAME, reason, kind="no counterexample", **details))
     counterexample = found.counterexample
-    if found.audited is False:
+    if found.objection is not None:
         reason = (
-            f"the engine refutes key {quote(key.key)} but the auditor finds an order for its counterexample"
+            f"the {key.engine} engine refutes key {quote(key.key)} but the auditor objects: {found.objection}"
         )
         return Finding(unknown(NAME, reason, key=key.key))
     reason = f"key {quote(key.key)}: {counterexample.anomaly}: {counterexample.reasons[0]}"
@@ -133,7 +133,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
         key=key.key,
         anomaly=counterexample.anomaly,
         operations=len(counterexample.operations),
-        audited=found.audited is True,
+        audited=True,
     )
     return Finding(line, counterexample=counterexample)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
+from checker.history import Operation
 from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
@@ -89,6 +90,15 @@ class AppendList(Model):
         """Reads, and appends of elements in no completed read: those come after every read, or never."""
         seen = _seen(calls)
         return frozenset(i for i, call in enumerate(calls) if call.f == "read" or call.input not in seen)
+
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """Appends of what a kept read returned. All other appends come after every kept read, or never."""
+        seen = _seen([self.call(operations[i]) for i in sorted(kept)])
+        return [
+            i
+            for i, op in enumerate(operations)
+            if i not in kept and op.input in seen and self.functions[op.f] == "append"
+        ]
 
     def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
         """Elements not there at first. Filtered out of every list, an explaining order still explains."""

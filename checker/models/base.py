@@ -1,8 +1,8 @@
 """What a model is: a small sequential object, plus what engines and the shrinker may know about it.
 
-`step` alone defines right and wrong. The auditor also rests on `removable`, `weaken` and `project`, by which
-a refutation of a few operations refutes all of them. Everything in a `Study` is advice for engines, computed
-for one key's calls at once. All rules must be sound, i.e. never turn an explainable history into an
+`step` alone defines right and wrong. The auditor also rests on `removable`, `needed`, `weaken` and `project`,
+by which a refutation of a few operations refutes all of them. Everything in a `Study` is advice for engines,
+computed for one key's calls at once. All rules must be sound, i.e. never turn an explainable history into an
 unexplainable one (nor back, for a `Study`); each says why. A state is immutable and hashable.
 
 A model of one's own is a subclass with `step`: every other hook has a sound default here. One hook that is
@@ -120,6 +120,20 @@ class Model(ABC):
     def removable(self, calls: Sequence[Call]) -> frozenset[int]:
         """Calls (of any kind) whose removal, alone or together, keeps an explainable history explainable."""
         return frozenset(i for i, call in enumerate(calls) if self.is_observer(call))
+
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """Positions outside `kept` that may not be left out together with all others outside it.
+
+        If there are none, and an order explains all, then one explains the kept ones. Here: what is left when
+        `removable` was asked again and again. A model that can tell at once does so in one pass.
+        """
+        left = list(range(len(operations)))
+        while True:
+            calls = [self.call(operations[i]) for i in left]
+            gone = {left[i] for i in self.removable(calls)} - kept
+            if not gone:
+                return [i for i in left if i not in kept]
+            left = [i for i in left if i not in gone]
 
     def weaken(self, call: Call) -> Call | None:
         """A call that says less: if an order explains a history, then one explains it with this call in the

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
+from checker.history import Operation
 from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
@@ -117,6 +118,30 @@ class Register(Model):
             return all(demand[value] - (value in own) == 0 for value in produced(call))
 
         return frozenset(i for i, call in enumerate(calls) if unneeded(call))
+
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """Calls that may leave a value on which a kept call depends. All others can go at once.
+
+        Take an explaining order and a kept call that needs value v there. The last call ahead of it that set
+        the register left v, so it is a kept one (or there is none, and v is the initial value), and is still
+        the last when the others are gone. A pending compare-and-set that did nothing is left out, too.
+        What a call excludes may be there once the others are gone: then all that may leave a value stay.
+        """
+        calls = [self.call(operations[i]) for i in sorted(kept)]
+        depends = {value for call in calls for value in (required if call.known else wanted)(call)}
+        anything = any(excludes(call) for call in calls)
+        needed: list[int] = []
+        if not depends and not anything:
+            return needed
+        functions = self.functions
+        for i, op in enumerate(operations):
+            f = functions[op.f]
+            if f == "read" or i in kept:
+                continue
+            left = (op.input,) if f == "write" else produced(self.call(op))
+            if left and (anything or left[0] in depends):
+                needed.append(i)
+        return needed
 
     def weaken(self, call: Call) -> Call | None:
         """A compare-and-set to b that swapped as a blind write of b: where the one is legal, so is the other,

@@ -15,7 +15,8 @@ MODEL = model_named("register")
 WRITE = Operation(0, 0, "write", "k", "a", None, "ok", 0, 5)
 READ = Operation(1, 1, "read", "k", None, "a", "ok", 6, 8)
 PENDING = Operation(2, 2, "write", "k", "b", None, "info", 1, None)
-ALL = (WRITE, READ, PENDING)
+FAILED = Operation(9, 9, "write", "k", "c", None, "fail", 3, None)
+ALL = (WRITE, READ, PENDING, FAILED)
 
 
 def test_accepts_right_orders():
@@ -32,9 +33,12 @@ def test_accepts_right_orders():
         ((0,), (2,), "neither in the order nor dropped"),
         ((0, 1), (), "neither in the order nor dropped"),
         ((0, 0, 1), (2,), "twice"),
-        ((0, 1, 2), (2,), "twice"),
-        ((0,), (1, 2), "completed, so it cannot be dropped"),
-        ((0, 1, 7), (2,), "not of this key"),
+        ((0, 1, 2), (2,), "is in the order"),
+        ((0,), (1, 2), "operation 1 is dropped, but it completed"),
+        ((0, 1), (2, 2), "operation 2 is dropped, but"),
+        ((0, 1, 7), (2,), "did not happen to this key"),
+        ((0, 1, 9), (2,), "did not happen to this key"),
+        ((0, 1), (2, 9), "operation 9 is dropped, but"),
     ],
 )
 def test_rejects_wrong_orders(order, dropped, why):
@@ -54,9 +58,11 @@ def test_rejects_an_order_against_real_time():
 
 def test_refutation_is_audited_by_trying_everything():
     stale = Operation(3, 3, "read", "k", None, None, "ok", 9, 10)
-    assert audit_refutation(MODEL, (WRITE, READ, stale), 1_000) is True
-    assert audit_refutation(MODEL, ALL, 1_000) is False
-    assert audit_refutation(MODEL, (WRITE, READ, stale), 1) is None
+    assert audit_refutation(MODEL, (WRITE, READ, stale), 1_000, None) is None
+    assert audit_refutation(MODEL, ALL, 1_000, None) == "an order explains them"
+    assert audit_refutation(MODEL, (PENDING,), 1_000, None) == "an order explains them"
+    objection = audit_refutation(MODEL, (WRITE, READ, stale), 1, None)
+    assert objection == "more than 1 steps are needed to try every order"
 
 
 def test_the_auditor_is_short_and_knows_no_engine():
