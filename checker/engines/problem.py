@@ -53,11 +53,11 @@ class Problem:
         self._state_of: list[State] = []
         self.table: dict[int, int] = {}
         """From state * `classes` + class to the state after, or ILLEGAL. See `advance`."""
-        self.losses: dict[int, tuple[int, ...]] = {}
+        self.losses: dict[int, Sequence[int]] = {}
         """As `table`: completed operations that can never again be legal after this transition, ascending."""
         self.lost_until = 0
         """The last completed operation whose loss was a reason to turn back."""
-        self.initial = self._intern(model.initial)
+        self.initial = self._intern(self._study.blurred(model.initial))
 
     def _classify(self, everything: list[Operation]) -> list[Operation]:
         """Number the classes; the operations that are not useless."""
@@ -161,8 +161,8 @@ class Problem:
             if type(answer) is not tuple or len(answer) != 2 or type(answer[0]) is not bool:
                 raise TypeError(f"it returned {answer!r:.200} instead of (legal: bool, state)")
             legal, after = answer
-            number = self._intern(after) if legal else ILLEGAL
-            lost = _positions(self._study.lost(before, after)) if legal else ()
+            number = self._intern(self._study.blurred(after)) if legal else ILLEGAL
+            lost = self._study.lost(before, after) if legal else ()
         except Exception as error:
             raise _fault(f"step for {self._labels[label]!r:.300} at state {before!r:.200}", error) from error
         key = state * self.classes + label
@@ -209,15 +209,6 @@ _UNLISTED: tuple[int, ...] = (-1,)
 
 def _fault(where: str, error: Exception) -> ModelFault:
     return ModelFault(f"the model failed in its {where}: {type(error).__name__}: {error!s:.300}")
-
-
-def _positions(bits: int) -> tuple[int, ...]:
-    found = []
-    while bits:
-        low = bits & -bits
-        found.append(low.bit_length() - 1)
-        bits ^= low
-    return tuple(found)
 
 
 def _by_return(operation: Operation) -> tuple[int, int, int]:

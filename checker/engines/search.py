@@ -17,6 +17,7 @@ so refutes fast. Both visit the same graph, both are complete.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -146,7 +147,7 @@ def pending_moves(problem: Problem, r: int, mask: int, used: int, state: int) ->
     return found
 
 
-def _any_left(problem: Problem, lost: tuple[int, ...], r: int, mask: int) -> bool:
+def _any_left(problem: Problem, lost: Sequence[int], r: int, mask: int) -> bool:
     """Whether any of these completed operations is not in."""
     for i in reversed(lost):
         if i < r:

@@ -163,6 +163,7 @@ class AppendStudy(Study):
     useless: pending reads, and pending appends of elements in no completed read.
     label: elements in no completed read are one element (no read is legal once one of them is in).
     lost: a list only grows, so a read is lost once the list is no prefix of what it returned.
+    blurred: lists that are no prefix of any read are one, for the same reason.
     """
 
     def __init__(self, root: Prefix, calls: Sequence[Call]) -> None:
@@ -173,7 +174,9 @@ class AppendStudy(Study):
             for i, call in enumerate(calls)
             if not call.known and (call.f == "read" or call.input not in self._seen)
         )
-        self._below = _reads_below(root, calls)
+        self._dead = root.then(Blur.UNSEEN)
+        self._reads = _reads_of(root, calls)
+        self._next, self._last = _above(self._reads)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -181,25 +184,42 @@ class AppendStudy(Study):
             return Call(call.f, Blur.UNSEEN, call.output, call.known)
         return call
 
-    def lost(self, before: State, after: State) -> int:
+    def blurred(self, state: State) -> State:
+        return state if state in self._last else self._dead
+
+    def lost(self, before: State, after: State) -> Sequence[int]:
         if before is after:
-            return 0
-        return self._below.get(cast(Prefix, before), 0) & ~self._below.get(cast(Prefix, after), 0)
+            return ()
+        # Of the reads behind other elements than this one the last will do.
+        others = [self._last[node] for node in self._next.get(cast(Prefix, before), ()) if node is not after]
+        here = self._reads.get(cast(Prefix, before), [])
+        last = max(others, default=-1)
+        return (*here, last) if last > (here[-1] if here else -1) else here
 
 
-def _reads_below(root: Prefix, calls: Sequence[Call]) -> dict[Prefix, int]:
-    """For every prefix of a completed read, the bit set of reads that return it or more."""
-    below: dict[Prefix, int] = {}
+def _reads_of(root: Prefix, calls: Sequence[Call]) -> dict[Prefix, list[int]]:
+    """The completed reads of each list that was read."""
+    reads: dict[Prefix, list[int]] = {}
     for i, call in enumerate(calls):
         if call.f == "read" and call.known:
-            end = root.path(elements_of(call))
-            below[end] = below.get(end, 0) | (1 << i)
-    nodes = list(below)
-    for node in nodes:
-        while node.parent is not None and node.parent not in below:
+            reads.setdefault(root.path(elements_of(call)), []).append(i)
+    return reads
+
+
+def _above(reads: Mapping[Prefix, list[int]]) -> tuple[dict[Prefix, list[Prefix]], dict[Prefix, int]]:
+    """Of every prefix of a list that was read: those one element longer, and the last read of it or more."""
+    following: dict[Prefix, list[Prefix]] = {}
+    last: dict[Prefix, int] = {}
+    for end, positions in reads.items():
+        node = end
+        known = node in last
+        last[node] = max(last.get(node, -1), positions[-1])
+        while node.parent is not None and not known:
+            known = node.parent in last
+            following.setdefault(node.parent, []).append(node)
+            last.setdefault(node.parent, -1)
             node = node.parent
-            below[node] = 0
-    for node in sorted(below, key=lambda node: -node.length):
+    for node in sorted(last, key=lambda node: -node.length):
         if node.parent is not None:
-            below[node.parent] |= below[node]
-    return below
+            last[node.parent] = max(last[node.parent], last[node])
+    return following, last

@@ -63,9 +63,16 @@ class Study:
         """The call with indistinguishable values made equal, so that more calls count as the same."""
         return self._calls[position]
 
-    def lost(self, before: State, after: State) -> int:
-        """Bit set of completed calls that can never again be legal once `before` became `after`."""
-        return 0
+    def lost(self, before: State, after: State) -> Sequence[int]:
+        """Positions, ascending, of completed calls never legal again once `before` became `after`.
+
+        They need not be all: the last one counts most.
+        """
+        return ()
+
+    def blurred(self, state: State) -> State:
+        """The state, or one that stands for all that nothing in the history can tell from it."""
+        return state
 
 
 class AnyName(dict[str, str]):

@@ -125,21 +125,18 @@ class CounterStudy(Study):
                 or (self._sign != 0 and _beyond(self._sign, initial, call, farthest))
             )
         )
-        self._at: dict[int, int] = {}
+        self._at: dict[int, list[int]] = {}
         for need, i in needs:
-            self._at[need] = self._at.get(need, 0) | (1 << i)
+            self._at.setdefault(need, []).append(i)
 
-    def lost(self, before: State, after: State) -> int:
+    def lost(self, before: State, after: State) -> Sequence[int]:
         low, high = cast(int, before), cast(int, after)
         if low == high or self._sign == 0:
-            return 0
+            return ()
         # All needs behind `before` were lost already; a step passes those from `before` to short of `after`.
-        gone = 0
         if abs(high - low) < len(self._at):
-            for value in range(low, high, self._sign):
-                gone |= self._at.get(value, 0)
-            return gone
-        for value, bits in self._at.items():
-            if self._sign * low <= self._sign * value < self._sign * high:
-                gone |= bits
-        return gone
+            passed = (self._at.get(value, ()) for value in range(low, high, self._sign))
+        else:
+            sign, all_needs = self._sign, self._at.items()
+            passed = (needs for value, needs in all_needs if sign * low <= sign * value < sign * high)
+        return sorted(i for needs in passed for i in needs)

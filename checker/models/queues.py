@@ -222,11 +222,11 @@ class QueueStudy(Study):
         if all(count <= taken[item] for item, count in sources.items()):
             dropped.update(i for i, call in enumerate(calls) if not call.known and call.f == "dequeue")
         self.useless = frozenset(dropped)
-        self._users: dict[Hashable, int] = {}
+        self._users: dict[Hashable, list[int]] = {}
         for i, call in enumerate(calls):
             for item in _told(call):
                 if sources[item] == 1:
-                    self._users[item] = self._users.get(item, 0) | (1 << i)
+                    self._users.setdefault(item, []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -234,6 +234,6 @@ class QueueStudy(Study):
             return call._replace(input=Blur.UNSEEN)
         return call
 
-    def lost(self, before: State, after: State) -> int:
+    def lost(self, before: State, after: State) -> Sequence[int]:
         line = cast(Line, before)
-        return self._users.get(line.first(), 0) if len(cast(Line, after)) < len(line) else 0
+        return self._users.get(line.first(), ()) if len(cast(Line, after)) < len(line) else ()

@@ -225,11 +225,11 @@ class RegisterStudy(Study):
         self._seen = {value for call in kept for value in wanted(call)} | {None}
         sources = Counter(value for call in kept for value in produced(call))
         sources[initial] += 1
-        self._users: dict[State, int] = {}
+        self._users: dict[State, list[int]] = {}
         for i, call in enumerate(calls):
             for value in required(call):
                 if sources[value] == 1:
-                    self._users[value] = self._users.get(value, 0) | (1 << i)
+                    self._users.setdefault(value, []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -239,8 +239,8 @@ class RegisterStudy(Study):
             return Call(call.f, (cas_of(call)[0], Blur.UNSEEN), call.output, call.known)
         return Call(call.f, Blur.UNSEEN, call.output, call.known)
 
-    def lost(self, before: State, after: State) -> int:
-        return 0 if before == after else self._users.get(before, 0)
+    def lost(self, before: State, after: State) -> Sequence[int]:
+        return () if before == after else self._users.get(before, ())
 
 
 def _useless(calls: Sequence[Call]) -> set[int]:

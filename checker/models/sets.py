@@ -240,17 +240,17 @@ class SetStudy(Study):
         asked = {call.input for call in kept if call.f == "contains"}
         self._plain = self._added - self._removed - asked - initial
         self._plain = {element for element in self._plain if not looks.up(element)}
-        self._reads = 0
-        self._in_reads: dict[Hashable, int] = {}
-        self._said: dict[tuple[Hashable, bool], int] = {}
+        self._reads: list[int] = []
+        self._in_reads: dict[Hashable, list[int]] = {}
+        self._said: dict[tuple[Hashable, bool], list[int]] = {}
         for i, call in enumerate(calls):
             if call.known and call.f == "read":
-                self._reads |= 1 << i
-                for element in cast(tuple[Hashable, ...], call.output):
-                    self._in_reads[element] = self._in_reads.get(element, 0) | 1 << i
+                self._reads.append(i)
+                for element in dict.fromkeys(cast(tuple[Hashable, ...], call.output)):
+                    self._in_reads.setdefault(element, []).append(i)
             elif call.known and call.f == "contains":
                 said = call.input, call.output is True
-                self._said[said] = self._said.get(said, 0) | 1 << i
+                self._said.setdefault(said, []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -258,15 +258,25 @@ class SetStudy(Study):
             return call._replace(input=Blur.UNSEEN)
         return call
 
-    def lost(self, before: State, after: State) -> int:
+    def lost(self, before: State, after: State) -> Sequence[int]:
         if before is after:
-            return 0
+            return ()
         old, new = cast(Members, before).frozen(), cast(Members, after).frozen()
-        gone = 0
+        gone: list[int] = []
         for element in new - old:
             if element not in self._removed:
-                gone |= self._reads & ~self._in_reads.get(element, 0) | self._said.get((element, False), 0)
+                gone.extend(self._last_without(element))
+                gone.extend(self._said.get((element, False), ()))
         for element in old - new:
             if element not in self._added:
-                gone |= self._in_reads.get(element, 0) | self._said.get((element, True), 0)
-        return gone
+                gone.extend(self._in_reads.get(element, ()))
+                gone.extend(self._said.get((element, True), ()))
+        return sorted(gone)
+
+    def _last_without(self, element: Hashable) -> Sequence[int]:
+        """The last read that has not seen it, if there is one."""
+        seen = self._in_reads.get(element, [])
+        for back, i in enumerate(reversed(self._reads), 1):
+            if back > len(seen) or seen[-back] != i:
+                return (i,)
+        return ()

@@ -73,7 +73,7 @@ def _lost_though_two_sources(study, before, after):
         for i, call in enumerate(study._calls)
         if call.known and call.f in ("read", "cas")
     ]
-    return 0 if before == after else sum(1 << i for i, value in required if value == before)
+    return () if before == after else [i for i, value in required if value == before]
 
 
 def _all_values_unseen(study, position):
@@ -82,7 +82,7 @@ def _all_values_unseen(study, position):
 
 
 def _prefix_off_by_one(study, before, after):
-    return _append_lost(study, before, after) or study._below.get(before, 0)
+    return (*_append_lost(study, before, after), *study._reads.get(after, ()))
 
 
 _register_init = RegisterStudy.__init__
