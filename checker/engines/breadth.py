@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 
 from checker.engines.problem import Problem
-from checker.engines.search import MOST_RIVALS, Point, Status, moves, pending_moves, settle
+from checker.engines.search import MOST_RIVALS, Point, Status, Walk
 
 _CLOCK_NODES = 256
 _STATE_BITS = 40
@@ -21,6 +21,7 @@ class BreadthFirst:
 
     def __init__(self, problem: Problem, starts: Iterable[Point] | None = None) -> None:
         self._problem = problem
+        self._walk = Walk(problem)
         self.nodes = 0
         self._ahead: dict[int, list[Point]] = {}
         """Points of later levels, as they were met."""
@@ -32,15 +33,15 @@ class BreadthFirst:
         """Points met when there were too many rivals."""
         self._held = 0
         self.status = Status.RUNNING
-        self.furthest = begin = Point(0, 0, 0, problem.initial, None)
-        for point in (begin,) if starts is None else starts:
-            r, mask = settle(problem, point.r, point.mask, point.state)
-            self._meet(Point(r, mask, point.used, point.state, None))
+        self.furthest: Point = (0, 0, 0, problem.initial, None)
+        for r, mask, used, state, _ in (self.furthest,) if starts is None else starts:
+            r, mask = self._walk.settle(r, mask, state)
+            self._meet((r, mask, used, state, None))
 
     def _meet(self, point: Point) -> None:
         """A point of a later level."""
-        r = point.r
-        if r >= self.furthest.r:
+        r = point[0]
+        if r >= self.furthest[0]:
             self.furthest = point
             if r == self._problem.completed:
                 self.status = Status.EXPLAINED
@@ -86,7 +87,7 @@ class BreadthFirst:
         if not self._problem.pending:
             self._level = [points]
             return True
-        sizes = [point.used.bit_count() for point in points]
+        sizes = [used.bit_count() for _, _, used, _, _ in points]
         self._level = [[] for _ in range(max(sizes) + 1)]
         for size, point in zip(sizes, points):
             self._level[size].append(point)
@@ -94,8 +95,8 @@ class BreadthFirst:
 
     def _is_new(self, point: Point) -> bool:
         """Whether the point is neither known nor dominated. It is known from now on."""
-        used = point.used
-        key = point.mask << _STATE_BITS | point.state
+        _, mask, used, state, _ = point
+        key = mask << _STATE_BITS | state
         rivals = self._rivals.get(key)
         if rivals is None:
             self._rivals[key] = [used]
@@ -111,22 +112,21 @@ class BreadthFirst:
         return len(self._known) > before
 
     def _expand(self, point: Point) -> None:
-        problem = self._problem
+        settle, here = self._walk.settle, self._level[self._size]
         r, mask, used, state, trail = point
-        bit = problem.bit
-        for i, after in moves(problem, r, mask, state):
-            to_r, to_mask = settle(problem, r, mask | bit[i], after)
-            reached = Point(to_r, to_mask, used, after, (trail, i))
+        for i, own, after in self._walk.moves(r, mask, state):
+            to_r, to_mask = settle(r, mask | own, after)
+            reached = (to_r, to_mask, used, after, (trail, i))
             if to_r == r:
-                self._level[self._size].append(reached)
+                here.append(reached)
                 self._held += 1
             else:
                 self._meet(reached)
-        if not problem.pending:
+        if not self._problem.pending:
             return
-        for i, after in pending_moves(problem, r, mask, used, state):
-            to_r, to_mask = settle(problem, r, mask, after)
-            reached = Point(to_r, to_mask, used | 1 << (i - problem.completed), after, (trail, i))
+        for i, own, after in self._walk.pending_moves(r, mask, used, state):
+            to_r, to_mask = settle(r, mask, after)
+            reached = (to_r, to_mask, used | own, after, (trail, i))
             if to_r > r:
                 self._meet(reached)
                 continue

@@ -25,7 +25,7 @@ from checker.history import Operation
 from checker.models.base import Model
 
 SLICE_NODES = 1_000
-_PATIENCE = 100
+_PATIENCE = 40
 """Nodes without getting further after which depth first is stuck for now."""
 _SHORT = 200
 """Completed operations that are not worth a cut."""
@@ -118,8 +118,8 @@ class _Contestant:
 
     def _breadth(self, nodes: int, deadline: float) -> None:
         """A slice breadth first: from a cut, while there is hope in cuts, else from the beginning."""
-        if self._stuck_at != self._depth.furthest.r:
-            self._stuck_at = self._depth.furthest.r
+        if self._stuck_at != self._depth.furthest[0]:
+            self._stuck_at = self._depth.furthest[0]
             self._cut, self._cut_distance = None, _FIRST_CUT
         if self._cut is None and self.problem.completed > _SHORT:
             self._next_cut()
@@ -133,7 +133,7 @@ class _Contestant:
         self._cut_nodes += self._cut.nodes - before + 1
         if status is Status.REFUTED:
             self.status, self._refuter = status, self._cut
-        elif self._cut.furthest.r > self._stuck_at or self._cut.nodes >= _CUT_NODES:
+        elif self._cut.furthest[0] > self._stuck_at or self._cut.nodes >= _CUT_NODES:
             self._cut = None
             self._cut_distance *= _CUT_FACTOR
 
@@ -150,18 +150,18 @@ class _Contestant:
     def result(self, why: str = "") -> KeyResult:
         problem, operations, best = self.problem, self.problem.operations, self._depth.furthest
         if self._whole is not None and (
-            self._whole.furthest.r > best.r or self._whole.status is Status.EXPLAINED
+            self._whole.furthest[0] > best[0] or self._whole.status is Status.EXPLAINED
         ):
             best = self._whole.furthest
-        order = order_of(problem, best.trail)
-        stuck = operations[best.r].index if best.r < problem.completed else None
+        order = order_of(problem, best[4])
+        stuck = operations[best[0]].index if best[0] < problem.completed else None
         prefix_end, frontier = None, 0
         status: Literal["explained", "refuted", "undecided"] = "undecided"
         if self.status is Status.EXPLAINED:
             status = "explained"
         elif self.status is Status.REFUTED:
             status = "refuted"
-            prefix_end = operations[max(self._refuter.furthest.r, problem.lost_until)].index
+            prefix_end = operations[max(self._refuter.furthest[0], problem.lost_until)].index
         else:
             frontier = (self._whole or self._depth).frontier()
         used = set(order)
@@ -173,7 +173,7 @@ class _Contestant:
             order,
             dropped,
             stuck,
-            best.r,
+            best[0],
             problem.completed,
             self.nodes,
             kind="no order" if status == "refuted" else "",

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 
 from checker.engines.problem import Problem
 from checker.engines.search import Point
@@ -38,32 +39,26 @@ def cut(problem: Problem, r: int) -> list[Point] | None:
     if _count(problem, best) * len(states) > _MOST_STARTS:
         return None
     masks = list(_masks(problem, best))
-    return [Point(best, mask, 0, state, None) for state in states for mask in masks]
-
-
-def _open_at(problem: Problem, r: int, candidates: list[tuple[int, ...]]) -> list[int]:
-    """Those of the operations that were open when r - 1 returned, and return later."""
-    if candidates[r - 1] and candidates[r - 1][0] < 0:
-        problem.open_level(r - 1)
-    return [i for i in candidates[r - 1] if i >= r]
+    return [(best, mask, 0, state, None) for state in states for mask in masks]
 
 
 def _classes(problem: Problem, r: int) -> list[list[int]]:
+    """Bits of the mutators that were open when r - 1 returned, and return later, by class."""
+    if problem.mutators[r - 1] is None:
+        problem.open_level(r - 1)
     classes: dict[int, list[int]] = {}
-    for i in _open_at(problem, r, problem.mutators):
-        classes.setdefault(problem.class_of[i], []).append(problem.bit[i])
+    for i, own, label in problem.mutators[r - 1] or ():
+        if i >= r:
+            classes.setdefault(label, []).append(own)
     return list(classes.values())
 
 
 def _count(problem: Problem, r: int) -> int:
-    count = 1
-    for bits in _classes(problem, r):
-        count *= len(bits) + 1
-    return count
+    return prod(len(bits) + 1 for bits in _classes(problem, r))
 
 
 def _masks(problem: Problem, r: int) -> Iterator[int]:
-    observers = sum(problem.bit[i] for i in _open_at(problem, r, problem.observers))
-    for numbers in product(*(range(len(bits) + 1) for bits in _classes(problem, r))):
-        chosen = (sum(bits[:number]) for number, bits in zip(numbers, _classes(problem, r)))
-        yield observers + sum(chosen)
+    classes = _classes(problem, r)
+    watched = sum(own for i, own, _ in problem.observers[r - 1] or () if i >= r)
+    for numbers in product(*(range(len(bits) + 1) for bits in classes)):
+        yield watched + sum(sum(bits[:number]) for number, bits in zip(numbers, classes))

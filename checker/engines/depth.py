@@ -6,7 +6,7 @@ import sys
 import time
 
 from checker.engines.problem import Problem
-from checker.engines.search import MOST_RIVALS, Move, Point, Status, moves, pending_moves, settle
+from checker.engines.search import MOST_RIVALS, Move, Point, Status, Walk
 
 _CLOCK_NODES = 256
 _STATE_BITS = 40
@@ -17,6 +17,7 @@ class DepthFirst:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
+        self._walk = Walk(problem)
         self.nodes = 0
         self.progress_at = 0
         """`nodes` when `furthest` was met."""
@@ -24,82 +25,73 @@ class DepthFirst:
         self._rivals: dict[int, tuple[int, ...]] = {}
         """Of points equal but for `used`: the minimal sets used."""
         self._stack: list[tuple[Point, list[Move], bool]] = []
-        r, mask = settle(problem, 0, 0, problem.initial)
-        self.furthest = Point(r, mask, 0, problem.initial, None)
+        r, mask = self._walk.settle(0, 0, problem.initial)
+        self.furthest: Point = (r, mask, 0, problem.initial, None)
         self.status = Status.EXPLAINED
         if r < problem.completed:
             self.status = Status.RUNNING
-            self._push(self.furthest)
-
-    def _push(self, point: Point) -> None:
-        found = moves(self._problem, point.r, point.mask, point.state)
-        found.reverse()
-        self._stack.append((point, found, not self._problem.pending))
+            self._stack.append((self.furthest, self._walk.moves(r, mask, problem.initial), False))
 
     def run(self, nodes: int, deadline: float) -> Status:
         if self.status is not Status.RUNNING:
             return self.status
-        problem, stack = self._problem, self._stack
-        bit, count = problem.bit, problem.completed
-        stop, clock = self.nodes + nodes, self.nodes + _CLOCK_NODES
+        stack, is_new, count = self._stack, self._is_new, self._problem.completed
+        settle, moves, pending_moves = self._walk.settle, self._walk.moves, self._walk.pending_moves
+        no_pending = not self._problem.pending
+        visited, furthest = self.nodes, self.furthest[0]
+        stop, clock = visited + nodes, visited + min(nodes, _CLOCK_NODES)
         while stack:
             point, left, all_listed = stack[-1]
             r, mask, used, state, trail = point
             if not left:
                 stack.pop()
                 if not all_listed:
-                    found = pending_moves(problem, r, mask, used, state)
-                    found.reverse()
-                    stack.append((point, found, True))
+                    stack.append((point, pending_moves(r, mask, used, state), True))
                 continue
-            i, after = left.pop()
+            i, own, after = left.pop()
             if i < count:
-                mask |= bit[i]
+                mask |= own
             else:
-                used |= 1 << (i - count)
-            r, mask = settle(problem, r, mask, after)
-            if r < count and not self._is_new(r, mask, used, after):
+                used |= own
+            r, mask = settle(r, mask, after)
+            if r < count and not is_new(r, mask, used, after):
                 continue
-            self.nodes += 1
-            reached = Point(r, mask, used, after, (trail, i))
-            if r > self.furthest.r:
-                self.furthest = reached
-                self.progress_at = self.nodes
+            visited += 1
+            reached = (r, mask, used, after, (trail, i))
+            if r > furthest:
+                self.furthest, self.progress_at, furthest = reached, visited, r
                 if r == count:
-                    self.status = Status.EXPLAINED
+                    self.status, self.nodes = Status.EXPLAINED, visited
                     return self.status
-            self._push(reached)
-            if self.nodes >= clock:
-                if self.nodes >= stop or time.monotonic() >= deadline:
+            stack.append((reached, moves(r, mask, after), no_pending))
+            if visited >= clock:
+                self.nodes = visited
+                if visited >= stop or time.monotonic() >= deadline:
                     return self.status
-                clock = self.nodes + _CLOCK_NODES
-            elif self.nodes >= stop:
-                return self.status
-        self.status = Status.REFUTED
+                clock = min(stop, visited + _CLOCK_NODES)
+        self.status, self.nodes = Status.REFUTED, visited
         return self.status
 
     def _is_new(self, r: int, mask: int, used: int, state: int) -> bool:
         """Whether the point is neither known nor dominated. It is known from now on."""
         problem = self._problem
         key = (r << problem.slots | mask) << _STATE_BITS | state
-        if not problem.pending:
-            before = len(self._known)
-            self._known.add(key)
-            return len(self._known) > before
-        rivals = self._rivals.get(key)
-        if rivals is None:
-            self._rivals[key] = (used,)
-            return True
-        for other in rivals:
-            if other & used == other:
-                return False
-        if len(rivals) < MOST_RIVALS:
-            self._rivals[key] = (*(other for other in rivals if used & other != used), used)
-            return True
-        key = key << problem.pending | used
-        before = len(self._known)
+        if problem.pending:
+            rivals = self._rivals.get(key)
+            if rivals is None:
+                self._rivals[key] = (used,)
+                return True
+            for other in rivals:
+                if other & used == other:
+                    return False
+            if len(rivals) < MOST_RIVALS:
+                self._rivals[key] = (*(other for other in rivals if used & other != used), used)
+                return True
+            key = key << problem.pending | used
+        if key in self._known:
+            return False
         self._known.add(key)
-        return len(self._known) > before
+        return True
 
     def frontier(self) -> int:
         return len(self._stack)

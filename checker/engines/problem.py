@@ -20,6 +20,9 @@ from checker.history import Operation
 from checker.models.base import Call, Model, State
 
 ILLEGAL = -1
+Candidate = tuple[int, int, int]
+"""(operation, its bit, its class)"""
+Candidates = tuple[Candidate, ...]
 _CHUNK = 512
 """Levels whose candidates are listed at once."""
 _MOST_LISTED = 4_000_000
@@ -45,16 +48,17 @@ class Problem:
         self.operations = kept
         self._sweep()
         self._listed = 0
-        self.mutators: list[tuple[int, ...]] = []
-        """Of each level r: completed operations open when r returns, in order of return. See `open_level`."""
-        self.observers: list[tuple[int, ...]] = []
+        self.mutators: list[Candidates | None] = []
+        """Of each level r: completed operations open when r returns, by return; None: see `open_level`."""
+        self.observers: list[Candidates | None] = []
         self._forget_levels()
         self._states: dict[State, int] = {}
         self._state_of: list[State] = []
-        self.table: dict[int, int] = {}
-        """From state * `classes` + class to the state after, or ILLEGAL. See `advance`."""
-        self.losses: dict[int, Sequence[int]] = {}
-        """As `table`: completed operations that can never again be legal after this transition, ascending."""
+        self.table: list[dict[int, int]] = []
+        """Of each state: from class to the state after, or ILLEGAL. See `advance`."""
+        self.losses: dict[tuple[int, int], Sequence[int]] = {}
+        """From (state, class) to completed operations that can never be legal again then, ascending."""
+        self._steps = 0
         self.lost_until = 0
         """The last completed operation whose loss was a reason to turn back."""
         self.initial = self._intern(self._study.blurred(model.initial))
@@ -85,7 +89,7 @@ class Problem:
         calls = [op.call_ns for op in self.operations]
         returns = [_return_of(op) for op in self.operations[:count]]
         by_call = sorted(range(count), key=calls.__getitem__)
-        self.bit = [0] * count
+        self.bit = [0] * (count + 1)
         self.enters = [0] * count
         """The first level at which an operation is open."""
         self._by_entry = by_call
@@ -123,7 +127,7 @@ class Problem:
         """(class, bits of its pending operations), in order of first call."""
 
     def _forget_levels(self) -> None:
-        self.mutators[:] = self.observers[:] = [_UNLISTED] * self.completed
+        self.mutators[:] = self.observers[:] = [None] * self.completed
         self._listed = 0
 
     def open_level(self, r: int) -> None:
@@ -132,26 +136,26 @@ class Problem:
             self._forget_levels()
         opened, open_now = self._chunk_starts[r // _CHUNK]
         observes, class_of, enters, by_entry = self._observes, self.class_of, self.enters, self._by_entry
-        lists: tuple[list[int], list[int]] = ([], [])
+        lists: tuple[list[Candidate], list[Candidate]] = ([], [])
         for i in sorted(open_now):
-            lists[observes[class_of[i]]].append(i)
-        fixed = [tuple(lists[0]), tuple(lists[1])]
+            lists[observes[class_of[i]]].append((i, self.bit[i], class_of[i]))
+        fixed: list[Candidates | None] = [None, None]
         start = r - r % _CHUNK
         for level in range(start, min(start + _CHUNK, self.completed)):
             while opened < self.completed and enters[by_entry[opened]] <= level:
                 i = by_entry[opened]
                 opened += 1
                 side = int(observes[class_of[i]])
-                insort(lists[side], i)
-                fixed[side] = _UNLISTED
+                insort(lists[side], (i, self.bit[i], class_of[i]))
+                fixed[side] = None
             for kind in (0, 1):
-                if fixed[kind] is _UNLISTED:
+                if fixed[kind] is None:
                     fixed[kind] = tuple(lists[kind])
                     self._listed += len(lists[kind])
             self.mutators[level], self.observers[level] = fixed
             side = int(observes[class_of[level]])
             del lists[side][0]  # `level` returns first of all that are open
-            fixed[side] = _UNLISTED
+            fixed[side] = None
 
     def advance(self, state: int, label: int) -> int:
         """The state after a call of class `label` at `state`, or ILLEGAL. Fills `table` and `losses`."""
@@ -165,10 +169,10 @@ class Problem:
             lost = self._study.lost(before, after) if legal else ()
         except Exception as error:
             raise _fault(f"step for {self._labels[label]!r:.300} at state {before!r:.200}", error) from error
-        key = state * self.classes + label
-        self.table[key] = number
+        self.table[state][label] = number
+        self._steps += 1
         if lost:
-            self.losses[key] = lost
+            self.losses[state, label] = lost
         return number
 
     def universe(self, most_states: int, most_steps: int) -> list[int] | None:
@@ -180,9 +184,9 @@ class Problem:
         while at < len(todo):
             if len(todo) > most_states:
                 return None
-            base = todo[at] * self.classes
+            known = self.table[todo[at]]
             for label in range(self.classes):
-                after = self.table.get(base + label)
+                after = known.get(label)
                 if after is None:
                     after = self.advance(todo[at], label)
                 if after != ILLEGAL and after not in found:
@@ -193,18 +197,16 @@ class Problem:
 
     def bytes(self) -> int:
         """About what the problem keeps beyond the operations themselves."""
-        states = 200 * len(self._state_of)
-        return 150 * len(self.operations) + 8 * self._listed + 120 * len(self.table) + states
+        states = 450 * len(self._state_of)
+        return 250 * len(self.operations) + 8 * self._listed + 70 * self._steps + states
 
     def _intern(self, state: State) -> int:
         number = self._states.get(state)
         if number is None:
             number = self._states[state] = len(self._state_of)
             self._state_of.append(state)
+            self.table.append({})
         return number
-
-
-_UNLISTED: tuple[int, ...] = (-1,)
 
 
 def _fault(where: str, error: Exception) -> ModelFault:

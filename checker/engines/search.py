@@ -17,19 +17,21 @@ so refutes fast. Both visit the same graph, both are complete.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from checker.engines.problem import ILLEGAL, Problem
+from checker.engines.problem import Problem
 
 MOST_RIVALS = 64
 """Sets of pending operations remembered of points that are else equal: comparing with more costs more."""
 
 Trail = tuple["Trail", int] | None
 """The moves to a point, last first: what two ways have in common is shared, and forgotten with the last."""
-Move = tuple[int, int]
-"""(operation, state after it)."""
+Move = tuple[int, int, int]
+"""(operation, its bit, state after it)."""
+Point = tuple[int, int, int, int, Trail]
+"""(r, mask, used, state, trail): where a search stands, and how it came there."""
 
 
 class Status(Enum):
@@ -38,16 +40,6 @@ class Status(Enum):
     RUNNING = "running"
     EXPLAINED = "explained"
     REFUTED = "refuted"
-
-
-class Point(NamedTuple):
-    """Where a search stands, and how it came there."""
-
-    r: int
-    mask: int
-    used: int
-    state: int
-    trail: Trail
 
 
 class Search(Protocol):
@@ -68,83 +60,105 @@ class Search(Protocol):
         """About what it keeps."""
 
 
-def settle(
-    problem: Problem, r: int, mask: int, state: int, taken: list[int] | None = None
-) -> tuple[int, int]:
-    """Take legal observers, and slide the window past what is in. `taken` gets the observers."""
-    bit, class_of, table, end = problem.bit, problem.class_of, problem.table, problem.completed
-    base = state * problem.classes
-    while True:
-        while r < end and mask & bit[r]:
-            mask ^= bit[r]
-            r += 1
-        if r == end:
-            return r, mask
-        observers = problem.observers[r]
-        if observers and observers[0] < 0:
-            problem.open_level(r)
-            observers = problem.observers[r]
-        for i in observers:
-            if mask & bit[i]:
+class Walk:
+    """The steps of one problem, as functions that have all they need at hand: they are called most."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.settle = _settler(problem)
+        self.moves = _mover(problem)
+        self.pending_moves = _pending_mover(problem)
+
+
+def _settler(problem: Problem) -> Callable[..., tuple[int, int]]:
+    bit, table, observers, end = problem.bit, problem.table, problem.observers, problem.completed
+    advance, open_level = problem.advance, problem.open_level
+
+    def settle(r: int, mask: int, state: int, taken: list[int] | None = None) -> tuple[int, int]:
+        """Take legal observers, and slide the window past what is in. `taken` gets the observers."""
+        known = table[state]
+        while True:
+            while mask & bit[r]:
+                mask ^= bit[r]
+                r += 1
+            if r == end:
+                return r, mask
+            candidates = observers[r]
+            if candidates is None:
+                open_level(r)
+                candidates = observers[r] or ()
+            for i, own, label in candidates:
+                if mask & own:
+                    continue
+                after = known.get(label)
+                if after is None:
+                    after = advance(state, label)
+                if after >= 0:
+                    mask |= own
+                    if taken is not None:
+                        taken.append(i)
+            if not mask & bit[r]:
+                return r, mask
+
+    return settle
+
+
+def _mover(problem: Problem) -> Callable[[int, int, int], list[Move]]:
+    table, losses, mutators = problem.table, problem.losses, problem.mutators
+    advance, open_level = problem.advance, problem.open_level
+
+    def moves(r: int, mask: int, state: int) -> list[Move]:
+        """The completed mutators worth trying next, the one that returns first at the end."""
+        known = table[state]
+        candidates = mutators[r]
+        if candidates is None:
+            open_level(r)
+            candidates = mutators[r] or ()
+        found: list[Move] = []
+        tried: set[int] = set()
+        for i, own, label in candidates:
+            if mask & own or label in tried:
                 continue
-            after = table.get(base + class_of[i])
+            tried.add(label)
+            after = known.get(label)
             if after is None:
-                after = problem.advance(state, class_of[i])
-            if after >= 0:
-                mask |= bit[i]
-                if taken is not None:
-                    taken.append(i)
-        if not mask & bit[r]:
-            return r, mask
+                after = advance(state, label)
+            if after < 0:
+                continue
+            if losses and (lost := losses.get((state, label))) and _any_left(problem, lost, r, mask | own):
+                continue
+            found.append((i, own, after))
+        found.reverse()
+        return found
+
+    return moves
 
 
-def moves(problem: Problem, r: int, mask: int, state: int) -> list[Move]:
-    """The completed mutators worth trying next, the one that returns first at the front."""
-    bit, class_of, table, losses = problem.bit, problem.class_of, problem.table, problem.losses
-    base = state * problem.classes
-    candidates = problem.mutators[r]
-    if candidates and candidates[0] < 0:
-        problem.open_level(r)
-        candidates = problem.mutators[r]
-    found: list[Move] = []
-    tried: set[int] = set()
-    for i in candidates:
-        if mask & bit[i]:
-            continue
-        label = class_of[i]
-        if label in tried:
-            continue
-        tried.add(label)
-        after = table.get(base + label)
-        if after is None:
-            after = problem.advance(state, label)
-        if after == ILLEGAL:
-            continue
-        if losses and (lost := losses.get(base + label)) and _any_left(problem, lost, r, mask | bit[i]):
-            continue
-        found.append((i, after))
-    return found
+def _pending_mover(problem: Problem) -> Callable[[int, int, int, int], list[Move]]:
+    table, losses, classes = problem.table, problem.losses, problem.pending_classes
+    advance, called, count = problem.advance, problem.open_pending, problem.completed
 
+    def pending_moves(r: int, mask: int, used: int, state: int) -> list[Move]:
+        """The pending operations worth trying next, one of each class. Their bits are those of `used`."""
+        known = table[state]
+        free = called[r] & ~used
+        found: list[Move] = []
+        for label, bits in classes:
+            own = bits & free
+            if not own:
+                continue
+            after = known.get(label)
+            if after is None:
+                after = advance(state, label)
+            if after == state or after < 0:
+                continue
+            if losses and (lost := losses.get((state, label))) and _any_left(problem, lost, r, mask):
+                continue
+            own &= -own
+            found.append((count + own.bit_length() - 1, own, after))
+        found.reverse()
+        return found
 
-def pending_moves(problem: Problem, r: int, mask: int, used: int, state: int) -> list[Move]:
-    """The pending operations worth trying next, one of each class."""
-    table, losses, count = problem.table, problem.losses, problem.completed
-    base = state * problem.classes
-    free = problem.open_pending[r] & ~used
-    found: list[Move] = []
-    for label, bits in problem.pending_classes:
-        first = bits & free
-        if not first:
-            continue
-        after = table.get(base + label)
-        if after is None:
-            after = problem.advance(state, label)
-        if after in (ILLEGAL, state):
-            continue
-        if losses and (lost := losses.get(base + label)) and _any_left(problem, lost, r, mask):
-            continue
-        found.append((count + (first & -first).bit_length() - 1, after))
-    return found
+    return pending_moves
 
 
 def _any_left(problem: Problem, lost: Sequence[int], r: int, mask: int) -> bool:
@@ -167,9 +181,10 @@ def order_of(problem: Problem, trail: Trail) -> tuple[int, ...]:
         backwards.append(i)
     taken: list[int] = []
     state = problem.initial
-    r, mask = settle(problem, 0, 0, state, taken)
+    settle = Walk(problem).settle
+    r, mask = settle(0, 0, state, taken)
     for i in reversed(backwards):
-        state = problem.table[state * problem.classes + problem.class_of[i]]
+        state = problem.table[state][problem.class_of[i]]
         taken.append(i)
-        r, mask = settle(problem, r, mask | problem.bit[i] if i < problem.completed else mask, state, taken)
+        r, mask = settle(r, mask | problem.bit[i] if i < problem.completed else mask, state, taken)
     return tuple(problem.operations[i].index for i in taken)
