@@ -13,10 +13,13 @@ from checker.models.base import Model
 
 _MODELS: Mapping[str, tuple[str, str]] = {
     "append": ("append", "AppendList"),
+    "bank": ("banks", "Bank"),
     "cas-register": ("register", "CasRegister"),
     "counter": ("counters", "Counter"),
     "grow-only-set": ("sets", "GrowOnlySet"),
     "kv": ("register", "Register"),
+    "kv-append": ("texts", "KvAppend"),
+    "multi-register": ("multi_registers", "MultiRegister"),
     "queue": ("queues", "Queue"),
     "register": ("register", "Register"),
     "set": ("sets", "Set"),

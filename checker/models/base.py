@@ -113,7 +113,8 @@ class Model(ABC):
     def step(self, state: State, call: Action) -> tuple[bool, State]:
         """Whether `call` may happen at `state` with that output, and the state after it.
 
-        A call whose output is unknown is always legal; its `output` must not be looked at.
+        A call whose output is unknown is legal wherever it can take effect; its `output` must not be looked
+        at. (It may as well not have happened, so it need not be legal everywhere.)
         """
 
     def is_observer(self, call: Call) -> bool:

@@ -204,6 +204,111 @@ class MeasuredQueue(Queue):
     functions = (*Queue.functions, "length")
 
 
+class KvAppend(Thing):
+    initial = ""
+    functions = ("get", "get", "append", "append", "put")
+    words = ("a", "b", "c", "d", "e", "f", "g")
+
+    def apply(self, state, f, given):
+        if f == "get":
+            return state, state
+        return None, (given if f == "put" else state + given)
+
+    def ask(self, rng, number):
+        f = rng.choice(self.functions)
+        return f, None if f == "get" else self.words[number % 7]
+
+    def spoil(self, rng, f, given, output, others):
+        return "".join(_mangled(rng, others)) if f == "get" else output
+
+
+class KvAppendTokens(KvAppend):
+    """As Porcupine's: no piece is in another one."""
+
+    functions = ("get", "get", "append", "append", "append", "put")
+    words = tuple(f"x{i}y" for i in range(7))
+
+
+class KvAppendTangles(KvAppend):
+    """Pieces that are in, begin and end each other; and the empty one."""
+
+    words = ("a", "aa", "ab", "", "ba", "b", "aba")
+
+
+class Bank(Thing):
+    initial = (3, 2, 0)
+    negative = False
+
+    def apply(self, state, f, given):
+        if f == "read":
+            return state, state
+        if f == "balance":
+            return state[given], state
+        source, target, amount = given
+        if state[source] < amount and not self.negative:
+            return "overdraft", state
+        after = list(state)
+        after[source] -= amount
+        after[target] += amount
+        return "ok", tuple(after)
+
+    def ask(self, rng, number):
+        f = rng.choice(("transfer", "transfer", "transfer", "balance", "balance", "read"))
+        if f == "transfer":
+            return f, (rng.randrange(3), rng.randrange(3), rng.randrange(4))
+        return f, rng.randrange(3) if f == "balance" else None
+
+    def spoil(self, rng, f, given, output, others):
+        if f == "transfer":
+            return rng.choice(("ok", "overdraft"))
+        if f == "balance":
+            return output + rng.choice((-1, 1, 2))
+        return rng.choice([*others, (*output[1:], output[0])])
+
+
+class LendingBank(Bank):
+    negative = True
+
+
+class MultiRegister(Thing):
+    initial = ()
+
+    def apply(self, state, f, given):
+        contents = dict(state)
+        if f == "read":
+            return tuple(contents.get(k) for k in given), state
+        if f == "write":
+            contents.update(given)
+            return None, self._state(contents)
+        answer = []
+        for word, k, v in given:
+            if word == "write":
+                contents[k] = v
+            answer.append((word, k, contents.get(k)))
+        return tuple(answer), self._state(contents)
+
+    def _state(self, contents):
+        return tuple(sorted((k, v) for k, v in contents.items() if v is not None))
+
+    def ask(self, rng, number):
+        f = rng.choice(("txn", "txn", "read", "write"))
+        names = [rng.choice("xyz") for _ in range(rng.randint(1, 3))]
+        if f == "read":
+            return f, tuple(names)
+        if f == "write":
+            return f, tuple((k, f"v{number}") for k in names)
+        return f, tuple(rng.choice((("read", k, None), ("write", k, f"v{number}"))) for k in names)
+
+    def spoil(self, rng, f, given, output, others):
+        value = rng.choice((None, "v0", "v1", "v2"))
+        at = rng.randrange(len(given))
+        if f == "write":
+            return None
+        if f == "read":
+            return (*output[:at], value, *output[at + 1 :])
+        return (*output[:at], (*output[at][:2], value), *output[at + 1 :])
+
+
 OBJECTS: dict[str, Thing] = {
     "register": Register(),
     "kv": Register(),
@@ -217,6 +322,12 @@ OBJECTS: dict[str, Thing] = {
     "grow-only-set": GrowOnlySet(),
     "queue": Queue(),
     "measured queue": MeasuredQueue(),
+    "kv-append": KvAppend(),
+    "kv-append of tokens": KvAppendTokens(),
+    "kv-append of tangles": KvAppendTangles(),
+    "bank": Bank(),
+    "lending bank": LendingBank(),
+    "multi-register": MultiRegister(),
 }
 """By model, or by a word for a kind of history of that model: see `MODEL_OF`."""
 
@@ -225,7 +336,17 @@ MODEL_OF = {
     "signed counter": "counter",
     "falling counter": "counter",
     "measured queue": "queue",
+    "kv-append of tokens": "kv-append",
+    "kv-append of tangles": "kv-append",
+    "lending bank": "bank",
 }
+
+
+MODEL_INITIAL = {
+    "bank": Bank.initial,
+    "lending bank": (("balances", LendingBank.initial), ("negative", True)),
+}
+"""What the model is told to start at, where that is not null."""
 
 
 def model_of(name: str) -> str:
