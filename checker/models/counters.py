@@ -106,6 +106,7 @@ class CounterStudy(Study):
     useless: pending reads, pending adds of 0, and pending adds after which nothing that needs a value can
     come (all of them if nothing needs one).
     label: calls as they are.
+    blurred: values past all that is needed are one, if there is no way back.
     lost: while the value only rises, what needs one that is passed; likewise while it only falls.
     """
 
@@ -125,9 +126,15 @@ class CounterStudy(Study):
                 or (self._sign != 0 and _beyond(self._sign, initial, call, farthest))
             )
         )
+        self._past = farthest[0] + 1 if farthest else None
         self._at: dict[int, list[int]] = {}
         for need, i in needs:
             self._at.setdefault(need, []).append(i)
+
+    def blurred(self, state: State) -> State:
+        if self._sign == 0 or self._past is None or self._sign * cast(int, state) < self._past:
+            return state
+        return self._sign * self._past
 
     def lost(self, before: State, after: State) -> Sequence[int]:
         low, high = cast(int, before), cast(int, after)

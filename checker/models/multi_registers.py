@@ -151,8 +151,10 @@ class MultiRegister(Model):
         return call._replace(input=tuple(given[i] for i in kept), output=told)
 
     def show(self, state: State) -> object:
-        values = self.contents(state)
-        values = {name: None if isinstance(value, Blur) else value for name, value in values.items()}
+        contents = sorted(
+            self.contents(state).items(), key=lambda item: (type(item[0]).__name__, str(item[0]))
+        )
+        values = {name: None if isinstance(value, Blur) else value for name, value in contents}
         if all(isinstance(name, str) for name in values):
             return values
         return [[name, value] for name, value in values.items()]
@@ -253,11 +255,11 @@ class MultiRegisterStudy(Study):
             item for i, one in enumerate(effects) if i not in self.useless for item in one.writes.items()
         )
         start = model.contents(model.initial)
-        self._users: dict[Item, int] = {}
+        self._users: dict[Item, list[int]] = {}
         for i, one in enumerate(effects):
             for name, value in one.reads:
                 if sources[name, value] + (start.get(name) == value) == 1:
-                    self._users[name, value] = self._users.get((name, value), 0) | 1 << i
+                    self._users.setdefault((name, value), []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -279,12 +281,12 @@ class MultiRegisterStudy(Study):
     def _blurred(self, name: Hashable, value: Hashable) -> Hashable:
         return value if value is None or (name, value) in self._plain else Blur.UNSEEN
 
-    def lost(self, before: State, after: State) -> int:
+    def lost(self, before: State, after: State) -> Sequence[int]:
         if before == after:
-            return 0
+            return ()
         old, new = self._model.contents(before), self._model.contents(after)
-        gone = 0
+        gone: set[int] = set()
         for name in old.keys() | new.keys():
             if old.get(name) != new.get(name):
-                gone |= self._users.get((name, old.get(name)), 0)
-        return gone
+                gone.update(self._users.get((name, old.get(name)), ()))
+        return sorted(gone)

@@ -179,6 +179,10 @@ class _Seen:
             known = self._known[piece] = not piece or any(piece in told for told in self._whole)
         return known
 
+    def begins(self, text: str) -> bool:
+        """Whether a string that was got begins with `text`."""
+        return any(told.startswith(text) for told in self._whole)
+
 
 def _solid(pieces: set[str]) -> bool:
     """Whether in any row of pieces each one is found only at its own places: none is inside another, and
@@ -207,6 +211,8 @@ class KvAppendStudy(Study):
     lost: a string grows until it is put anew. So who got one that the state was a beginning of and is not any
     more is lost, unless a put can still bring it back: no put is a beginning of what was got; or one is, and
     the state began with it and no other call can have made that beginning, so that this put is used up.
+    blurred: a string that is no beginning of one that was got will not be got, nor what grows from it: all
+    such are one, until the next put.
     """
 
     def __init__(self, initial: str, calls: Sequence[Call]) -> None:
@@ -221,20 +227,20 @@ class KvAppendStudy(Study):
         puts = [_piece(call) for call in kept if call.f == "put"]
         others = [initial, *(_piece(call) for call in kept if call.f == "append")]
         others = [piece for piece in others if piece]
-        self._got: list[tuple[str, str, int]] = []
+        self._got: list[tuple[str, str, list[int]]] = []
         """(string got, beginning that the state must have had, who got it)."""
-        bits: dict[str, int] = {}
+        who_got: dict[str, list[int]] = {}
         for i, call in enumerate(calls):
             if call.f == "get" and call.known:
-                told = cast(str, call.output)
-                bits[told] = bits.get(told, 0) | 1 << i
-        for told, who in bits.items():
+                who_got.setdefault(cast(str, call.output), []).append(i)
+        for told, who in who_got.items():
             sources = [put for put in puts if told.startswith(put)]
             if not sources:
                 self._got.append((told, "", who))
             elif len(sources) == 1 and sources[0] and not _can_make(others, sources[0]):
                 self._got.append((told, sources[0], who))
-        self._below: dict[str, int] = {}
+        self._possible: dict[str, frozenset[int]] = {}
+        self._live: dict[str, bool] = {}
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -242,21 +248,33 @@ class KvAppendStudy(Study):
             return call._replace(input=Blur.UNSEEN)
         return call
 
-    def lost(self, before: State, after: State) -> int:
-        if before is after or not isinstance(before, Text):
-            return 0
-        left = self._possible(after.text()) if isinstance(after, Text) else 0
-        return self._possible(before.text()) & ~left
+    def blurred(self, state: State) -> State:
+        if not isinstance(state, Text):
+            return state
+        text = state.text()
+        live = self._live.get(text)
+        if live is None:
+            live = self._live[text] = self._seen.begins(text)
+        return state if live else Blur.UNSEEN
 
-    def _possible(self, text: str) -> int:
+    def lost(self, before: State, after: State) -> Sequence[int]:
+        if before is after or not isinstance(before, Text):
+            return ()
+        gone = self._can_get(before.text())
+        if gone and isinstance(after, Text):
+            gone -= self._can_get(after.text())
+        return sorted(gone)
+
+    def _can_get(self, text: str) -> frozenset[int]:
         """Who may still get what grows from `text`, and nothing that a put brings back."""
-        known = self._below.get(text)
+        known = self._possible.get(text)
         if known is None:
-            known = 0
-            for told, source, who in self._got:
-                if told.startswith(text) and text.startswith(source):
-                    known |= who
-            self._below[text] = known
+            known = self._possible[text] = frozenset(
+                i
+                for told, source, who in self._got
+                if told.startswith(text) and text.startswith(source)
+                for i in who
+            )
         return known
 
 
