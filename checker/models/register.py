@@ -52,13 +52,15 @@ def wanted(call: Action) -> tuple[Hashable, ...]:
 
 
 def produced(call: Action) -> tuple[Hashable, ...]:
-    """The value this call may leave behind, as a tuple of none or one."""
+    """The value this call may leave behind, as a tuple of none or one. A swap of a value for itself is an
+    observer."""
     if call.f == "write":
         return (call.input,)
     if call.f == "delete":
         return (None,)
     if call.f == "cas" and (not call.known or swapped(call)):
-        return (cas_of(call)[1],)
+        expected, new = cas_of(call)
+        return () if expected == new else (new,)
     return ()
 
 

@@ -137,11 +137,11 @@ def test_running_out_of_time_is_unknown(tmp_path, capsys):
     with path.open("wb") as out:
         writer = HistoryWriter(out.write, "register")
         for i in range(24):
-            writer.invoke(0, i, "write", "k", f"v{i}")
+            writer.invoke(0, i, "write", "k", f"v{i // 2}")
             writer.invoke(0, 100 + i, "read", "k", None)
         for i in range(24):
             writer.ok(10, i, None)
-            writer.ok(10, 100 + i, f"v{i}")
+            writer.ok(10, 100 + i, f"v{i // 2}")
         for time, i in ((20, 1), (30, 2)):
             writer.invoke(time, i, "read", "k", None)
             writer.ok(time + 1, i, f"v{i}")

@@ -13,7 +13,7 @@ from typing import cast
 from checker.engines.answers import Engine
 from checker.models.base import Model
 
-MODULES: Mapping[str, str] = {}
+MODULES: Mapping[str, str] = {"cas-register": "registers", "register": "registers"}
 """`Model.kind` -> the module here that has `decide`."""
 
 

@@ -1,0 +1,151 @@
+"""``make fuzz-checker``: engines against brute force on random small histories, as many as asked for.
+
+    make fuzz-checker ARGS="--engine registers --histories 100000 --seed 7"
+
+Each engine's row says how to make a history and how to decide it. What is explained is audited, what is
+refuted must be wrong, and a core must refute by itself after the weakenings the models allow. Ends at the
+first disagreement, with what makes it again. Exit codes: 0 no disagreement · 1 one · 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from brute_force import linearizable
+from register_histories import Case, is_unique, register_case
+
+from checker.audit import audit_order
+from checker.engines.answers import Answer, Engine, Explained, Refuted, Undecided
+from checker.engines.polynomial import registers
+from checker.history import Operation
+from checker.models import model_named
+from checker.models.base import Model
+
+
+def always(case: Case) -> bool:
+    """The engine must decide every history."""
+    return True
+
+
+@dataclass(frozen=True)
+class Row:
+    """`must_decide`: of which cases Undecided is a disagreement. `self_refuting`: cores are tried, too."""
+
+    case: Callable[[random.Random], Case]
+    decide: Engine
+    must_decide: Callable[[Case], bool] = always
+    self_refuting: bool = True
+
+
+ENGINES: Mapping[str, Row] = {
+    "registers": Row(register_case, registers.decide, is_unique),
+}
+
+
+def disagreement(row: Row, case: Case, counts: Counter[str] | None = None) -> str | None:
+    """What the engine gets wrong about `case`."""
+    model = model_named(case.model, case.initial)
+    answer = row.decide(model, case.operations)
+    truth = linearizable(case.model, case.operations, case.initial)
+    if counts is not None:
+        counts[_word(answer)] += 1
+        if row.must_decide(case):
+            counts["decidable"] += 1
+    if isinstance(answer, Undecided):
+        return f"undecided: {answer.why}" if row.must_decide(case) else None
+    if isinstance(answer, Explained):
+        if not truth:
+            return f"explained by {list(answer.order)}, which brute force refutes"
+        objection = audit_order(model, case.operations, answer.order, answer.dropped)
+        return objection and f"explained by {list(answer.order)}, but: {objection}"
+    if truth:
+        return f"refuted ({answer.kind} {list(answer.core)}), but brute force explains it"
+    if answer.kind == "impossible":
+        return _possible(model, case, answer.core)
+    if answer.core and row.self_refuting and not core_refutes(model, case, answer.core):
+        return f"the core of {answer.kind} {list(answer.core)} is explained by itself"
+    return None
+
+
+def _word(answer: Answer) -> str:
+    return answer.kind if isinstance(answer, Refuted) else type(answer).__name__.lower()
+
+
+def _possible(model: Model, case: Case, core: Sequence[int]) -> str | None:
+    (call,) = (model.call(op) for op in case.operations if op.index in core)
+    states = {
+        case.initial,
+        None,
+        *(_made(op) for op in case.operations),
+        *(call.output if isinstance(call.output, tuple) else ()),
+    }
+    legal = [state for state in states if model.step(state, call)[0]]
+    return f"{call} is not impossible: at {legal}" if legal else None
+
+
+def core_refutes(model: Model, case: Case, core: Sequence[int]) -> bool:
+    """Whether all others can be removed soundly, and the core has no order.
+
+    First, in the core, what expects a value made outside the core is weakened (a swap to a blind write, a
+    failed one to a read): all of that, or only what expects a value made nowhere else.
+    """
+    makers = [op for op in case.operations if not model.is_observer(model.call(op))]
+    inside = {_made(op) for op in makers if op.index in core} | {case.initial}
+    outside = {_made(op) for op in makers if op.index not in core}
+    return any(_refutes(model, case, core, weak) for weak in (outside - inside, outside))
+
+
+def _refutes(model: Model, case: Case, core: Sequence[int], weak: set[object]) -> bool:
+    everything = {op.input[0] for op in case.operations if op.f == "cas"}
+    kept = [_weakened(model, op, weak if op.index in core else everything) for op in case.operations]
+    while any(op.index not in core for op in kept):
+        removable = model.removable([model.call(op) for op in kept])
+        left = [op for i, op in enumerate(kept) if i not in removable or op.index in core]
+        if len(left) == len(kept):
+            return False
+        kept = left
+    return not linearizable(case.model, kept, case.initial)
+
+
+def _made(op: Operation) -> object:
+    return op.input[1] if op.f == "cas" else op.input
+
+
+def _weakened(model: Model, op: Operation, outside: set[object]) -> Operation:
+    call = model.call(op)
+    weaker = model.weaken(call) if op.f == "cas" and op.input[0] in outside else None
+    if weaker is None or (weaker.f == "write" and model.is_observer(call)):
+        return op
+    return replace(op, f=weaker.f, input=weaker.input, output=weaker.output)
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="fuzz-checker", description="Engines against brute force.")
+    parser.add_argument("--engine", choices=sorted(ENGINES), action="append", help="all unless told")
+    parser.add_argument("--histories", type=int, default=20_000, help="of each engine")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    for name in options.engine or sorted(ENGINES):
+        rng, counts = random.Random(f"{name} {options.seed}"), Counter[str]()
+        for number in range(options.histories):
+            case = ENGINES[name].case(rng)
+            wrong = disagreement(ENGINES[name], case, counts)
+            if wrong is not None:
+                print(f"{name}: seed {options.seed}, history {number}: {wrong}", file=sys.stderr)
+                print(f"  model {case.model}, initial {case.initial!r}", file=sys.stderr)
+                for op in case.operations:
+                    print(f"  {op}", file=sys.stderr)
+                return 1
+        told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
+        print(f"{name}: {options.histories} histories, no disagreement: {told}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
