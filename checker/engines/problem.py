@@ -75,7 +75,7 @@ class Problem:
             label = study.label
             self.class_of = [numbers.setdefault(label(i), len(numbers)) for i in kept]
             self._labels = list(numbers)
-            self._observes = [model.is_observer(call) for call in self._labels]
+            self._observes = [1 if model.is_observer(call) else 0 for call in self._labels]
         except Exception as error:
             raise _fault("advice on the history's calls", error) from error
         assert all(i >= count for i in useless), "a model called a completed operation useless"
@@ -119,6 +119,7 @@ class Problem:
             free.append(self.bit[r])
             del open_now[r]
         self.slots = slots
+        self._candidates = list(zip(range(count), self.bit, self.class_of))
         of_class: dict[int, int] = {}
         for j in range(everything - count):
             of = self.class_of[count + j]
@@ -136,24 +137,27 @@ class Problem:
             self._forget_levels()
         opened, open_now = self._chunk_starts[r // _CHUNK]
         observes, class_of, enters, by_entry = self._observes, self.class_of, self.enters, self._by_entry
+        candidates = self._candidates
         lists: tuple[list[Candidate], list[Candidate]] = ([], [])
         for i in sorted(open_now):
-            lists[observes[class_of[i]]].append((i, self.bit[i], class_of[i]))
+            lists[observes[class_of[i]]].append(candidates[i])
         fixed: list[Candidates | None] = [None, None]
         start = r - r % _CHUNK
         for level in range(start, min(start + _CHUNK, self.completed)):
             while opened < self.completed and enters[by_entry[opened]] <= level:
                 i = by_entry[opened]
                 opened += 1
-                side = int(observes[class_of[i]])
-                insort(lists[side], (i, self.bit[i], class_of[i]))
+                side = observes[class_of[i]]
+                insort(lists[side], candidates[i])
                 fixed[side] = None
-            for kind in (0, 1):
-                if fixed[kind] is None:
-                    fixed[kind] = tuple(lists[kind])
-                    self._listed += len(lists[kind])
+            if fixed[0] is None:
+                fixed[0] = tuple(lists[0])
+                self._listed += len(lists[0])
+            if fixed[1] is None:
+                fixed[1] = tuple(lists[1])
+                self._listed += len(lists[1])
             self.mutators[level], self.observers[level] = fixed
-            side = int(observes[class_of[level]])
+            side = observes[class_of[level]]
             del lists[side][0]  # `level` returns first of all that are open
             fixed[side] = None
 

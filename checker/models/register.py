@@ -222,41 +222,56 @@ class RegisterStudy(Study):
 
     def __init__(self, initial: State, calls: Sequence[Call]) -> None:
         super().__init__(calls)
-        self.useless = frozenset(_useless(calls))
-        kept = [call for i, call in enumerate(calls) if i not in self.useless]
-        self._seen = {value for call in kept for value in wanted(call)} | {None}
-        sources = Counter(value for call in kept for value in produced(call))
-        sources[initial] += 1
+        # Few calls of a register are different ones.
+        counts = Counter(calls)
+        useless = _useless(list(counts))
+        if useless:
+            self.useless = frozenset(i for i, call in enumerate(calls) if call in useless)
+        needs = {call: required(call) for call in counts}
+        kept = [call for call in counts if call not in useless]
+        seen = {value for call in kept for value in wanted(call)} | {None}
+        sources = Counter[State]((initial,))
+        self._labels: dict[Call, Call] = {}
+        for call in kept:
+            for value in produced(call):
+                sources[value] += counts[call]
+                if value not in seen:
+                    self._labels[call] = _unseen(call)
         self._users: dict[State, list[int]] = {}
-        for i, call in enumerate(calls):
-            for value in required(call):
-                if sources[value] == 1:
-                    self._users.setdefault(value, []).append(i)
+        lone = {value for call in counts for value in needs[call] if sources[value] == 1}
+        if lone:
+            for i, call in enumerate(calls):
+                for value in needs[call]:
+                    if value in lone:
+                        self._users.setdefault(value, []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
-        if all(value in self._seen for value in produced(call)):
-            return call
-        if call.f == "cas":
-            return Call(call.f, (cas_of(call)[0], Blur.UNSEEN), call.output, call.known)
-        return Call(call.f, Blur.UNSEEN, call.output, call.known)
+        return self._labels.get(call, call)
 
     def lost(self, before: State, after: State) -> Sequence[int]:
         return () if before == after else self._users.get(before, ())
 
 
-def _useless(calls: Sequence[Call]) -> set[int]:
-    pending = [i for i, call in enumerate(calls) if not call.known]
+def _unseen(call: Call) -> Call:
+    """The call with a value that nothing depends on in the place of the one it leaves."""
+    if call.f == "cas":
+        return Call(call.f, (cas_of(call)[0], Blur.UNSEEN), call.output, call.known)
+    return Call(call.f, Blur.UNSEEN, call.output, call.known)
+
+
+def _useless(calls: Sequence[Call]) -> frozenset[Call]:
+    pending = [call for call in calls if not call.known]
     if any(excludes(call) for call in calls):
-        return {i for i in pending if not produced(calls[i])}
+        return frozenset(call for call in pending if not produced(call))
     needed = {value for call in calls for value in required(call)}
-    kept: set[int] = set()
-    grew = True
-    while grew:
-        grew = False
-        for i in pending:
-            if i not in kept and any(value in needed for value in produced(calls[i])):
-                kept.add(i)
-                needed.update(wanted(calls[i]))
-                grew = True
-    return set(pending) - kept
+    left, before = pending, -1
+    while len(left) != before:
+        before, waiting = len(left), left
+        left = []
+        for call in waiting:
+            if any(value in needed for value in produced(call)):
+                needed.update(wanted(call))
+            else:
+                left.append(call)
+    return frozenset(left)
