@@ -47,6 +47,19 @@ class Operation:
         """Whether its output is: it completed."""
         return self.type == "ok"
 
+    def to_json(self) -> dict[str, object]:
+        """As certificates show it."""
+        return {
+            "index": self.index,
+            "process": self.process,
+            "f": self.f,
+            "input": self.input,
+            "output": self.output,
+            "type": self.type,
+            "call_ns": self.call_ns,
+            "return_ns": self.return_ns,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class NemesisEvent:

@@ -1,4 +1,4 @@
-"""Writes a verdict and its certificates: `verdict.json`, `witness.jsonl`, `counterexample.json`.
+"""Writes a verdict and its certificates: `witness.jsonl` or `counterexample.json`, and `recheck.py`.
 
 Each file appears whole or not at all (written beside, then renamed). A certificate that this verdict does not
 have is removed, so that none of an earlier judgement is taken for its own; the verdict is written last.
@@ -18,8 +18,8 @@ def write_results(verdict: Verdict, folder: Path) -> None:
     """Write into `folder`, which exists. OSError if the disk will not take it."""
     witness = "".join(_witness_lines(verdict)) if verdict.witness else None
     _replace(folder / "witness.jsonl", witness)
-    counterexample = verdict.counterexample
-    _replace(folder / "counterexample.json", _pretty(counterexample.to_json()) if counterexample else None)
+    _replace(folder / "counterexample.json", _counterexample(verdict))
+    _replace(folder / "recheck.py", _program(verdict))
     _replace(folder / "verdict.json", _pretty(verdict.to_json()))
 
 
@@ -32,6 +32,26 @@ def _witness_lines(verdict: Verdict) -> Iterator[str]:
     yield json.dumps(header) + "\n"
     for key in verdict.witness:
         yield json.dumps({"key": key.key, "order": key.order, "dropped": key.dropped}) + "\n"
+
+
+def _counterexample(verdict: Verdict) -> str | None:
+    found = verdict.counterexample
+    if found is None:
+        return None
+    said = found.to_json()
+    return _pretty({"schema": said.pop("schema"), "history_sha256": verdict.history_sha256, **said})
+
+
+def _program(verdict: Verdict) -> str | None:
+    """What verifies the certificate again; None without one, or if the model's source cannot stand alone."""
+    if verdict.model is None or (not verdict.witness and verdict.counterexample is None):
+        return None
+    from checker.recheck import NotCarried, assemble
+
+    try:
+        return assemble(verdict.model)
+    except NotCarried:
+        return None
 
 
 def _pretty(value: object) -> str:

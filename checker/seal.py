@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from checker.fields import Unreadable, parse_object
 from checker.files import read_regular
 
-JUDGEMENT = frozenset({"verdict.json", "witness.jsonl", "counterexample.json"})
+JUDGEMENT = frozenset({"verdict.json", "witness.jsonl", "counterexample.json", "recheck.py"})
 _SCHEMA = "traitor/manifest/1"
 
 

@@ -35,19 +35,7 @@ class Counterexample:
             "key": self.key,
             "model": self.model,
             "anomaly": self.anomaly,
-            "operations": [
-                {
-                    "index": op.index,
-                    "process": op.process,
-                    "f": op.f,
-                    "input": op.input,
-                    "output": op.output,
-                    "type": op.type,
-                    "call_ns": op.call_ns,
-                    "return_ns": op.return_ns,
-                }
-                for op in self.operations
-            ],
+            "operations": [operation.to_json() for operation in self.operations],
             "longest_prefix": list(self.longest_prefix),
             "state_then": self.state_then,
             "stuck_on": self.stuck_on,
