@@ -51,6 +51,8 @@ class PlanFacts:
     """Why slowness accuses nobody in the plan's virtual network, if so."""
     window: int | None = None
     """L: how far the high water mark is above the low one. None: the plan does not tell."""
+    signer: str = "ed25519"
+    """Or "keyed-hash", which a virtual run may have in the place of signatures."""
 
     def retry(self, operation: Operation) -> bool:
         """Whether the operation's logical client retransmits.
@@ -143,6 +145,8 @@ class RunReport:
 class RunFolder:
     """Everything the judges may look at. None: missing or unreadable, and then a problem says why."""
 
+    path: Path
+    """For what is too large to be held, such as journals."""
     history: History | None
     plan: PlanFacts | None
     ledger: Ledger | None
@@ -175,7 +179,7 @@ def read_folder(path: Path, model: str | None = None) -> RunFolder:
     traces = {r: read_trace(path / "replicas" / str(r) / "trace.jsonl", r) for r in replicas}
     problems += [trace.missing for trace in traces.values() if trace.missing]
     problems += broken_seals(path)
-    return RunFolder(history, plan, ledger, faults, run, traces, tuple(problems))
+    return RunFolder(path, history, plan, ledger, faults, run, traces, tuple(problems))
 
 
 def _replicas_in(path: Path) -> list[int]:
@@ -230,7 +234,13 @@ def _plan(fields: Fields) -> PlanFacts:
         timers=timers,
         network_excuse=virtual_pace.excuse(fields.raw("virtual"), timers, nodes),
         window=cluster.number("window") if cluster.has("window") else None,
+        signer=_signer(fields.raw("virtual")),
     )
+
+
+def _signer(virtual: object) -> str:
+    signer = virtual.get("signer") if isinstance(virtual, dict) else None
+    return signer if isinstance(signer, str) else "ed25519"
 
 
 def _ledger(fields: Fields) -> Ledger:

@@ -25,6 +25,7 @@ from checker.judges import (
     outside,
     promises,
     recovery,
+    validity,
     view_churn,
     witness,
 )
@@ -40,6 +41,7 @@ JUDGES: Mapping[str, Judge] = {
     "agreement": agreement.judge,
     "exactly-once": exactly_once.judge,
     "durability": durability.judge,
+    "validity": validity.judge,
     "promises": promises.judge,
     "liveness": liveness.judge,
     "view-churn": view_churn.judge,
@@ -48,7 +50,9 @@ JUDGES: Mapping[str, Judge] = {
     "coverage": coverage.judge,
     "harness": harness.judge,
 }
-_SAFETY = frozenset({"linearizability", "witness", "agreement", "exactly-once", "durability", "promises"})
+_SAFETY = frozenset(
+    {"linearizability", "witness", "agreement", "exactly-once", "durability", "validity", "promises"}
+)
 
 
 def judge_run(

@@ -24,6 +24,8 @@ class Limits:
     starved_share: float = 0.9
     """Replicas that waited for a processor for this share of the time they could have run were too many for
     the machine: that they were slow says nothing about the protocol."""
+    signatures: int = 200_000
+    """To verify, about 0.13 ms each."""
     least_ok: int = 50
     """Completed operations below which a run has tested nothing."""
     churn_views: int = 8

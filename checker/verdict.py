@@ -22,6 +22,7 @@ NAMES = (
     "agreement",
     "exactly-once",
     "durability",
+    "validity",
     "promises",
     "liveness",
     "view-churn",

@@ -23,7 +23,8 @@ def line_of(run, tmp_path, name):
 def test_a_run_that_went_well_is_valid_in_every_judged_line(run, tmp_path):
     verdict = judge_run(run.write(tmp_path / "run"))
     assert verdict.exit_code == 0, verdict.text()
-    assert [line.name for line in verdict.lines if not line.judged] == ["accountability"]
+    assert [line.name for line in verdict.lines if not line.judged] == ["validity", "accountability"]
+    assert "kept no journals" in verdict.line("validity").reason
     assert verdict.line("accountability").reason == "not yet judged"
     assert verdict.line("accountability").verdict == "unknown"
 

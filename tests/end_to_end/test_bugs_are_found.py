@@ -27,6 +27,7 @@ JUDGED = {
     "agreement",
     "exactly-once",
     "durability",
+    "validity",
     "promises",
     "liveness",
     "view-churn",
@@ -130,6 +131,13 @@ CASES = [
             "promises": "after it had accepted",
         },
         may=frozenset({"exactly-once"}),  # a request under way at the kill is sent to the new-born again
+    ),
+    # Reads of a client that is not there: nothing else ever notices.
+    Planted(
+        "forged requests",
+        ALL,
+        {"time": 2, "faults": "none", "world": "sim"},
+        {"validity": "of client 1500, which that client did not sign"},
     ),
     Planted(
         "dies",

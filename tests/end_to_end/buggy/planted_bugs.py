@@ -3,8 +3,8 @@ knows of them.
 
 A run is given a `sitecustomize.py` on its PYTHONPATH that calls `plant`. It puts itself in the place of
 `pbft_node.assembly.make_replica`, where every driver and every world makes its replicas, and gives the chosen
-ids another class. A bug overrides one rule, i.e. one method, of `pbft_node.core.replica.Replica`, and says so
-in the replica's `stderr.log`.
+ids another class. A bug overrides a rule or two, i.e. methods, of `pbft_node.core.replica.Replica`, and says
+so in the replica's `stderr.log`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def plant(bug: str, replicas: Collection[int] | None) -> None:
     from pbft_node import assembly
     from pbft_node.core.replica import Replica
 
-    name, broken = BUGS[bug]
-    kind = type("Planted", (Replica,), {name: broken(getattr(Replica, name))})
+    rules = {name: broken(getattr(Replica, name)) for name, broken in BUGS[bug].items()}
+    kind = type("Planted", (Replica,), rules)
     correct = assembly.make_replica
 
     def make_replica(config: Any, report: Callable[[str], None]) -> Replica:
         if replicas is not None and config.replica not in replicas:
             return correct(config, report)
-        report(f"{PLANTED}: {bug}: {name} of replica {config.replica}")
+        report(f"{PLANTED}: {bug}: {', '.join(rules)} of replica {config.replica}")
         return correct(config, report, kind)
 
     assembly.make_replica = make_replica
@@ -121,6 +121,34 @@ def _nothing_persisted(correct: Rule) -> Rule:
     return take_effects
 
 
+def _forged_requests(correct: Rule) -> Rule:
+    """The primary adds reads that nobody asked for, in the name of a client that never spoke."""
+
+    def next_batch(self: Any) -> Any:
+        from pbft_node.core.codec import decode
+        from pbft_node.core.frames import HEADER
+
+        batch = correct(self)
+        if not batch.requests or _function(batch.requests[0]) != "get":
+            return batch
+        raw = bytearray(batch.requests[0].raw)
+        magic, version, kind, auth, flags, _, view, _, length = HEADER.unpack_from(raw)
+        HEADER.pack_into(raw, 0, magic, version, kind, auth, flags, 1500, view, self.next_seq, length)
+        forged, _ = decode(bytes(raw))
+        return replace(batch, requests=(*batch.requests, forged))
+
+    return next_batch
+
+
+def _believes_anything(correct: Rule) -> Rule:
+    """No signature of a request is wrong."""
+
+    def is_authentic(self: Any, request: Any) -> bool:
+        return True
+
+    return is_authentic
+
+
 def _dies(correct: Rule) -> Rule:
     """The process ends by itself at number 60."""
 
@@ -139,14 +167,15 @@ def _function(request: Any) -> str:
     return bytes(fields[0]).decode("ascii", "replace")
 
 
-BUGS: Mapping[str, tuple[str, Callable[[Rule], Rule]]] = {
-    "no client table": ("execute_request", _no_client_table),
-    "unordered reads": ("on_request", _unordered_reads),
-    "drops batches": ("execute", _drops_batches),
-    "wrong effect": ("execute_request", _wrong_effect),
-    "hasty commit": ("check_committed", _hasty_commit),
-    "no request timer": ("watch_oldest", _no_request_timer),
-    "nothing persisted": ("take_effects", _nothing_persisted),
-    "dies": ("execute", _dies),
+BUGS: Mapping[str, Mapping[str, Callable[[Rule], Rule]]] = {
+    "no client table": {"execute_request": _no_client_table},
+    "unordered reads": {"on_request": _unordered_reads},
+    "drops batches": {"execute": _drops_batches},
+    "wrong effect": {"execute_request": _wrong_effect},
+    "hasty commit": {"check_committed": _hasty_commit},
+    "no request timer": {"watch_oldest": _no_request_timer},
+    "nothing persisted": {"take_effects": _nothing_persisted},
+    "forged requests": {"next_batch": _forged_requests, "is_authentic": _believes_anything},
+    "dies": {"execute": _dies},
 }
-"""Name -> the rule it overrides, and how."""
+"""Name -> the rules it overrides, and how."""

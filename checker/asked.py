@@ -1,0 +1,93 @@
+"""Did a client ask for that? An executed request held against the history, field by field.
+
+An operation on the wire is a list of texts: its function, its key, its input (ARCHITECTURE.md, "Services").
+Of a model whose operations are not written so nothing is said. A fast read that was ordered after all went
+under the timestamp after the one it was invoked with. Clients whom the history does not know are the health
+probes, which only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from checker.history import History, Operation
+from checker.wire import Frame, operation_fields
+
+WIRE = {"read": ("read", "get"), "write": ("write", "put")}
+"""Functions that a service may call otherwise: `register` is served by `kv`."""
+READS = frozenset({"get", "read", "contains", "peek", "length", "balance"})
+_KNOWN = frozenset({"register", "cas-register", "kv", "append", "set", "counter", "queue", "bank"})
+
+
+class Asked:
+    """What clients asked for, by client and timestamp."""
+
+    def __init__(self, history: History) -> None:
+        self._comparable = history.model in _KNOWN
+        self._torn = history.torn_line is not None
+        self._operations = {
+            (op.client, op.timestamp): op
+            for op in history.operations
+            if op.client is not None and op.timestamp is not None
+        }
+        self._clients = {client for client, _ in self._operations}
+        self.compared = 0
+        """Executed requests that are the history's, byte for byte."""
+        self.probes = 0
+        """Executed requests of clients that are not in the history."""
+
+    def operation(self, client: int, timestamp: int) -> Operation | None:
+        """The history's operation of that request, also of a fast read that was ordered after all."""
+        found = self._operations.get((client, timestamp))
+        if found is None:
+            before = self._operations.get((client, timestamp - 1))
+            found = before if before is not None and before.f in READS else None
+        return found
+
+    def problem(self, request: Frame) -> str | None:
+        """Why nobody asked for this, or None."""
+        fields = operation_fields(request.body)
+        if request.sender not in self._clients:
+            self.probes += 1
+            if fields is not None and fields[:1] and _text(fields[0]) in READS:
+                return None
+            return f"it does {_shown(fields)}, and the history knows no such client"
+        op = self.operation(request.sender, request.seq)
+        if op is None:
+            if self._torn:  # it may have stood in the half line
+                return None
+            return f"it does {_shown(fields)}, which that client never asked for"
+        expected = _expected(op) if self._comparable else None
+        if expected is None:
+            return None
+        self.compared += 1
+        said = tuple(map(_text, fields or ()))
+        if said[:1] and said[0] in WIRE.get(op.f, (op.f,)) and said[1:] == expected:
+            return None
+        asked = " ".join((op.f, *expected))
+        return f"it does {_shown(fields)}, and operation {op.index} asked for {asked!a:.120}"
+
+
+def _expected(op: Operation) -> tuple[str, ...] | None:
+    """Key and input as texts; None: not of a kind that is written so."""
+    texts = [op.key]
+    given: list[Hashable] = [op.input]
+    while given:
+        value = given.pop(0)
+        if isinstance(value, tuple) and len(value) <= 8:
+            given[:0] = value
+        elif isinstance(value, str | int) and not isinstance(value, bool):
+            texts.append(str(value))
+        elif value is not None:
+            return None
+    return tuple(texts)
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", "backslashreplace")
+
+
+def _shown(fields: tuple[bytes, ...] | None) -> str:
+    if fields is None:
+        return "what is no operation"
+    return f"{' '.join(map(_text, fields[:5]))!a:.120}"
