@@ -140,6 +140,10 @@ class FallingCounter(Counter):
     deltas = (-2, -1, -1, 0)
 
 
+class UnitCounter(Counter):
+    deltas = (1,)
+
+
 class Set(Thing):
     initial = frozenset()
     functions = ("add", "add", "remove", "contains", "read", "read")
@@ -175,6 +179,12 @@ class GrowOnlySet(Set):
     functions = ("add", "add", "contains", "read", "read")
 
 
+class Flags(Set):
+    """A set that nobody reads as a whole."""
+
+    functions = ("add", "remove", "contains", "contains")
+
+
 class Queue(Thing):
     initial = ()
     functions = ("enqueue", "enqueue", "dequeue", "dequeue", "peek", "read")
@@ -198,6 +208,10 @@ class Queue(Thing):
         if f == "read":
             return _mangled(rng, others)
         return output if f == "enqueue" else rng.choice([*others, None, "i0", "i1"])
+
+
+class PlainQueue(Queue):
+    functions = ("enqueue", "dequeue")
 
 
 class MeasuredQueue(Queue):
@@ -227,6 +241,12 @@ class KvAppendTokens(KvAppend):
 
     functions = ("get", "get", "append", "append", "append", "put")
     words = tuple(f"x{i}y" for i in range(7))
+
+
+class GrowingText(KvAppendTokens):
+    """Nothing is put."""
+
+    functions = ("get", "append")
 
 
 class KvAppendTangles(KvAppend):
@@ -325,9 +345,13 @@ OBJECTS: dict[str, Thing] = {
     "kv-append": KvAppend(),
     "kv-append of tokens": KvAppendTokens(),
     "kv-append of tangles": KvAppendTangles(),
+    "growing text": GrowingText(),
     "bank": Bank(),
     "lending bank": LendingBank(),
     "multi-register": MultiRegister(),
+    "plain queue": PlainQueue(),
+    "flags": Flags(),
+    "unit counter": UnitCounter(),
 }
 """By model, or by a word for a kind of history of that model: see `MODEL_OF`."""
 
@@ -338,7 +362,11 @@ MODEL_OF = {
     "measured queue": "queue",
     "kv-append of tokens": "kv-append",
     "kv-append of tangles": "kv-append",
+    "growing text": "kv-append",
     "lending bank": "bank",
+    "plain queue": "queue",
+    "flags": "set",
+    "unit counter": "counter",
 }
 
 

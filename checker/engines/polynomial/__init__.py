@@ -13,7 +13,16 @@ from typing import cast
 from checker.engines.answers import Engine
 from checker.models.base import Model
 
-MODULES: Mapping[str, str] = {"cas-register": "registers", "register": "registers"}
+MODULES: Mapping[str, str] = {
+    "append": "lists",
+    "cas-register": "registers",
+    "counter": "counters",
+    "grow-only set": "grow_sets",
+    "kv-append": "lists",
+    "queue": "queues",
+    "register": "registers",
+    "set": "sets",
+}
 """`Model.kind` -> the module here that has `decide`."""
 
 
