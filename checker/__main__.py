@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from checker.check import EXPORTS, Question, check
+from checker.formats.reading import FAIL_POLICIES, FORMATS, Options
 from checker.history import HistoryError
 from checker.limits import Limits
 from checker.models import MODEL_NAMES
-from checker.results import write_results
-from checker.verdict import Verdict
 
 WRONG_USE = 2
 MACHINE = 4
@@ -27,19 +27,18 @@ _MODELS = f"{', '.join(MODEL_NAMES)}, or your own as package.module:Class"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print, write; returns the exit code."""
-    options = _parser().parse_args(arguments)
-    target: Path | None = options.out or (options.path if options.path.is_dir() else None)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.export is None) is not (options.to is None):
+        parser.error("--export and --to go together: a format, and the file it is written to")
     try:
-        verdict = _judge(options.path, Limits(seconds=options.time_limit), options.model)
-        if target is not None:
-            target.mkdir(parents=True, exist_ok=True)
-            write_results(verdict, target)
+        verdict = check(question(options))
     except HistoryError as error:
         _say(_printable(str(error)) + "\n", sys.stderr)
         return WRONG_USE
     except OSError as error:
-        advice = "The verdict cannot be written; free some space, or name a place with --out DIR"
-        reason = f"{error.filename or target}: {error.strerror}. {advice}"
+        advice = "It cannot be written; free some space, or name another place with --out DIR or --to FILE"
+        reason = f"{error.filename or options.out or options.path}: {error.strerror}. {advice}"
         _say(_printable(reason) + "\n", sys.stderr)
         return MACHINE if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else WRONG_USE
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
@@ -47,19 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return verdict.exit_code
 
 
-def _judge(path: Path, limits: Limits, model: str | None) -> Verdict:
-    if not path.is_dir():
-        from checker.bare import judge_history
-
-        return judge_history(path, limits, model=model)
-    # A bare history is judged without what only run folders need.
-    from checker.folder import is_run_folder
-    from checker.judge import judge_run
-
-    if not is_run_folder(path):
-        reason = "is a folder without run.json, plan.json or history.jsonl"
-        raise HistoryError(str(path), 0, reason, "Give a run folder or a history file")
-    return judge_run(path, limits, model=model)
+def question(options: argparse.Namespace) -> Question:
+    """What was typed (see `add_arguments`)."""
+    reading = Options(options.model, options.fail, options.forgive_torn_tail)
+    limits = Limits(seconds=options.time_limit)
+    return Question(options.path, options.format, reading, limits, options.out, options.export, options.to)
 
 
 def _printable(text: str) -> str:
@@ -89,16 +80,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m checker", description="Judge a run folder or a history file."
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="run folder or history.jsonl")
-    parser.add_argument(
-        "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
-    )
+    add_arguments(parser)
     parser.add_argument(
         "--time-limit", type=_seconds, default=60.0, metavar="S", help="seconds of search (60)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write verdict and certificates there")
     parser.add_argument("--json", action="store_true", help="print verdict.json instead of text")
     return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What history, and how to read it."""
+    parser.add_argument("path", type=Path, metavar="FILE|RUN", help="a history file or a run folder")
+    parser.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="of the file (auto)")
+    parser.add_argument(
+        "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
+    )
+    parser.add_argument(
+        "--fail",
+        choices=FAIL_POLICIES,
+        help="what a failed compare-and-set was (as in the format)",
+    )
+    parser.add_argument(
+        "--forgive-torn-tail", action="store_true", help="leave out a half line at the end of the file"
+    )
+    parser.add_argument("--export", choices=EXPORTS, help="write the history, too, for other checkers")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="where the export goes")
 
 
 if __name__ == "__main__":

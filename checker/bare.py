@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from checker.formats import traitor
-from checker.history import History, HistoryError
+from checker.formats.detect import read_history
+from checker.formats.reading import Options, Reading
+from checker.history import History
 from checker.judges import coverage, linearizability
 from checker.judges.linearizability import Finding
 from checker.limits import Limits
@@ -17,22 +18,19 @@ from checker.verdict import NAMES, Line, Verdict, count_operations, not_judged, 
 
 def judge_history(path: Path, limits: Limits | None = None, *, model: str | None = None) -> Verdict:
     """Judge a history file by itself. Raises HistoryError if it is malformed or has no operations."""
-    return judge_bare(traitor.read(path, model), limits or Limits())
+    return judge_reading(read_history(path, options=Options(model=model)), limits or Limits())
 
 
-def judge_bare(history: History, limits: Limits) -> Verdict:
-    """Judge a history that was read. Raises HistoryError if it has no operations."""
-    if not history.operations:
-        raise HistoryError(
-            history.source, 0, "the history has no operations", "There is nothing to judge; record one"
-        )
+def judge_reading(reading: Reading, limits: Limits) -> Verdict:
+    """Judge a history that was read."""
+    history = reading.history
     try:
         found = linearizability.judge(history, limits)
     except Exception as error:
         found = Finding(thrown(linearizability.NAME, error))
     lines = {name: not_judged(name, "a bare history does not show it") for name in NAMES}
     lines["linearizability"] = found.line
-    lines["coverage"] = coverage.judge_bare(history)
+    lines["coverage"] = coverage.judge_bare(reading)
     return verdict_of(tuple(lines[name] for name in NAMES), history, found)
 
 

@@ -138,10 +138,19 @@ class Verdict:
             rows.append(f"{line.name:<16} {line.verdict:<8} {line.reason}")
             if line.name == "linearizability" and self.counterexample is not None:
                 rows += [f"{'':<25} {reason}" for reason in self.counterexample.reasons[1:]]
+            if line.name == "coverage":
+                rows += [f"{'':<25} {note}" for note in _notes(line)]
         rows.append(f"{'verdict':<16} {self.verdict:<8} exit code {self.exit_code}")
         return "".join(
             "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in row) + "\n" for row in rows
         )
+
+
+def _notes(line: Line) -> list[str]:
+    """What the reader of a bare history has to say of it."""
+    read = line.details.get("read")
+    notes = read.get("notes") if isinstance(read, dict) else None
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def count_operations(operations: Iterable[Operation]) -> dict[str, object]:

@@ -14,6 +14,7 @@ from checker.verdict import Line, unknown, valid
 
 if TYPE_CHECKING:
     from checker.folder import RunFolder
+    from checker.formats.reading import Reading
 
 NAME = "coverage"
 _READS = ("read", "get")
@@ -59,11 +60,13 @@ def _of_the_load(history: History | None) -> tuple[Operation, ...]:
     return tuple(op for op in history.operations if op.phase != "final") if history else ()
 
 
-def judge_bare(history: History) -> Line:
+def judge_bare(reading: Reading) -> Line:
     """Of a history without a run folder."""
-    done = sum(op.type == "ok" for op in history.operations)
-    read = f"{counted(len(history.operations), 'operation')} read, {done} completed"
-    return valid(NAME, read, ok=done) if done else unknown(NAME, f"{read}: nothing to judge", ok=done)
+    done = sum(op.type == "ok" for op in reading.history.operations)
+    sentence, details = reading.sentence(), {"ok": done, "read": reading.to_json()}
+    if not done:
+        return unknown(NAME, f"{sentence}: nothing to judge", **details)
+    return valid(NAME, sentence, **details)
 
 
 def contended_keys(operations: tuple[Operation, ...]) -> int:

@@ -67,9 +67,10 @@ def test_a_bare_history_writes_nothing_unless_told(tmp_path, capsys):
     assert main([str(BAD)]) == 1
     assert sorted(BAD.parent.iterdir()) == before
     assert main([str(BAD), "--out", str(tmp_path / "new")]) == 1
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["counterexample.json", "verdict.json"]
+    kept = ["counterexample.json", "history.jsonl", "recheck.py", "verdict.json"]
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == kept
     said = capsys.readouterr().out
-    assert "9 operations read" in said
+    assert "read 9 operations" in said
 
 
 def test_json_is_one_object_on_standard_output(capsys):

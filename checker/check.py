@@ -1,0 +1,118 @@
+"""One question to the judge: which history, read how, and where verdict, certificates and exports go.
+
+`python -m checker` and `traitor check` are both this.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from checker.formats.reading import Options, Reading
+from checker.history import HistoryError
+from checker.limits import Limits
+from checker.results import write_results
+from checker.verdict import Verdict
+
+EXPORTS = ("edn", "jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked. `out`: a folder for verdict and certificates; a run folder is its own."""
+
+    path: Path
+    format: str = "auto"
+    options: Options = field(default_factory=Options)
+    limits: Limits = field(default_factory=Limits)
+    out: Path | None = None
+    export: Literal["edn", "jsonl"] | None = None
+    to: Path | None = None
+    """Where the export goes."""
+
+
+def check(question: Question) -> Verdict:
+    """Judge and write. Raises HistoryError, and OSError where something cannot be written."""
+    if question.path.is_dir():
+        return _run(question)
+    from checker.bare import judge_reading
+    from checker.formats.detect import read_history
+
+    reading = read_history(question.path, question.format, question.options)
+    _export(question, reading)
+    if question.out is not None:
+        question.out.mkdir(parents=True, exist_ok=True)
+        reading = _keep(question, reading, question.out)
+    verdict = judge_reading(reading, question.limits)
+    if question.out is not None:
+        write_results(verdict, question.out)
+    return verdict
+
+
+def _run(question: Question) -> Verdict:
+    # A bare history is judged without what only run folders need.
+    from checker.folder import is_run_folder
+    from checker.judge import judge_run
+
+    path, options = question.path, question.options
+    if not is_run_folder(path):
+        reason = "is a folder without run.json, plan.json or history.jsonl"
+        raise HistoryError(str(path), 0, reason, "Give a run folder or a history file")
+    if question.format not in ("auto", "traitor") or options.fail or options.forgive_torn_tail:
+        reason = "is a run folder, whose history is read strictly: no other --format, --fail or torn tail"
+        raise HistoryError(str(path), 0, reason, "Name its history.jsonl itself to read it in another way")
+    if question.export is not None:
+        from checker.formats.detect import read_history
+
+        _export(question, read_history(path / "history.jsonl", "traitor", options))
+    verdict = judge_run(path, question.limits, model=options.model)
+    out = question.out or path
+    out.mkdir(parents=True, exist_ok=True)
+    write_results(verdict, out)
+    return verdict
+
+
+def _export(question: Question, reading: Reading) -> None:
+    if question.export is None or question.to is None:
+        return
+    from checker.formats.export import WRITERS
+
+    to = question.to
+    if to.exists() and (not to.is_file() or to.samefile(question.path)):
+        raise HistoryError(str(to), 0, "is no place for an export", "Name a new file with --to")
+    _write(to, WRITERS[question.export](reading.history))
+
+
+def _keep(question: Question, reading: Reading, out: Path) -> Reading:
+    """The history goes beside its verdict in our own format, which everything else here reads."""
+    from checker.files import read_regular
+
+    target = out / "history.jsonl"
+    if target.exists() and target.samefile(question.path):
+        return reading
+    if reading.format == "traitor":
+        _write(target, iter([read_regular(question.path)]))
+        return reading
+    from checker.formats.export import to_jsonl
+
+    sha256 = _write(target, to_jsonl(reading.history))
+    return replace(reading, history=replace(reading.history, sha256=sha256))
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> str:
+    """The whole file or none; its sha256."""
+    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}")
+    digest = hashlib.sha256()
+    try:
+        with beside.open("wb") as file:
+            for piece in pieces:
+                digest.update(piece)
+                file.write(piece)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return digest.hexdigest()

@@ -1,0 +1,170 @@
+"""Writes a history that was read for other checkers to judge: as Jepsen's EDN, or as our `history.jsonl`.
+
+Reading it again gives the same operations, with the same indexes and times, and so the same verdict. To
+Knossos and Elle the EDN says exactly what the operations said: a compare-and-set that failed and told what it
+found is a `:read` of that, one that told nothing a `:fail`, a delete a `:write` of nil. What they cannot know
+is beside it, under `:traitor/…` and in a comment, for our own reader.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from operator import attrgetter
+
+from checker.formats.edn import Atom, EdnMap, Form, write
+from checker.formats.foreign import ONLY_KEY
+from checker.formats.scalars import form
+from checker.formats.traitor import SCHEMA
+from checker.history import History, Operation
+
+_JEPSEN = {"get": "read", "put": "write", "delete": "write"}
+_LOOKS = frozenset({"read", "get", "dequeue", "peek", "length"})
+_Begin = tuple[int, bool, Operation]
+
+
+def to_jsonl(history: History) -> Iterator[bytes]:
+    """The lines of a `history.jsonl`."""
+    header = {"schema": SCHEMA, "model": history.model, "initial": plain(history.initial)}
+    yield _line(header)
+    for index, begins, op in _events(history):
+        more: dict[str, object]
+        if begins:
+            kind, time_ns, more = "invoke", op.call_ns, {"phase": op.phase}
+            more |= _given(client=op.client, timestamp=op.timestamp)
+        else:
+            kind, time_ns = op.type, _end_ns(op)
+            if kind == "ok":
+                told = _given(path=op.path, timestamp=op.timestamp, view=op.view)
+                more = {"output": plain(op.output), **told, "replicas": list(op.replicas)}
+            else:
+                more = _given(error=op.error)
+        what = {"f": op.f, "key": op.key, "input": plain(op.input)}
+        yield _line({"index": index, "time_ns": time_ns, "process": op.process, "type": kind, **what, **more})
+
+
+def to_edn(history: History) -> Iterator[bytes]:
+    """A map a line, in a vector."""
+    keyed = any(op.key != ONLY_KEY for op in history.operations)
+    about = {"model": history.model, "initial": form(history.initial)} | ({"independent": 1} if keyed else {})
+    yield f";; traitor {write(_map(about))}\n[".encode()
+    for index, begins, op in _events(history):
+        fields = _invoked(op) if begins else _ended(op)
+        if keyed:
+            fields["value"] = (op.key, fields["value"])
+        kind = "invoke" if begins else fields.pop("type", op.type)
+        assert isinstance(kind, str)
+        time_ns = op.call_ns if begins else _end_ns(op)
+        when: dict[str, Form] = {"index": index, "time": time_ns, "process": op.process}
+        text = write(_map({**when, "type": _keyword(kind), **fields}))
+        yield f"{text}\n".encode()
+    yield b"]\n"
+
+
+WRITERS: Mapping[str, Callable[[History], Iterator[bytes]]] = {"edn": to_edn, "jsonl": to_jsonl}
+
+
+def plain(value: Hashable) -> object:
+    """A value as JSON: tuples are lists, and a boolean has left the box the models keep it in."""
+    if not isinstance(value, tuple):
+        return value
+    if len(value) == 1 and isinstance(value[0], bool):
+        return value[0]
+    return [plain(element) for element in value]
+
+
+def _events(history: History) -> Iterator[_Begin]:
+    """Each call and each end, in order, as (index, whether it begins, operation).
+
+    Where times are equal, what begins comes first (it overlapped), unless its process has to end something
+    before. A call keeps its index; an end takes the first free one, of which there is one for each.
+    """
+    ends = sorted(
+        (op for op in history.operations if op.type == "ok" or op.gave_up_ns is not None),
+        key=lambda op: (_end_ns(op), op.index),
+    )
+    open_ends: dict[int, Operation] = {}
+    done: set[int] = set()
+    last, place = -1, 0
+
+    def ended(op: Operation) -> _Begin:
+        nonlocal last
+        last += 1
+        done.add(op.index)
+        return last, False, op
+
+    for op in sorted(history.operations, key=attrgetter("index")):
+        while place < len(ends) and _end_ns(ends[place]) < op.call_ns:
+            if ends[place].index not in done:
+                yield ended(ends[place])
+            place += 1
+        before = open_ends.get(op.process)
+        if before is not None and before.index not in done:
+            yield ended(before)
+        assert op.index > last, f"operation {op.index} leaves no room for what ended before it"
+        last = op.index
+        open_ends[op.process] = op
+        yield op.index, True, op
+    for op in ends[place:]:
+        if op.index not in done:
+            yield ended(op)
+
+
+def _end_ns(op: Operation) -> int:
+    time_ns = op.return_ns if op.type == "ok" else op.gave_up_ns
+    assert time_ns is not None
+    return time_ns
+
+
+def _invoked(op: Operation) -> dict[str, Form]:
+    """`f` and `value` of a call in Jepsen's words, and what they do not say."""
+    told = _told(op)
+    f = "read" if told else _JEPSEN.get(op.f, op.f)
+    fields: dict[str, Form] = {"f": _keyword(f), "value": None if told else form(op.input)}
+    if _needs_more(op):
+        fields |= {"traitor/f": op.f, "traitor/input": form(op.input)}
+    return fields | ({"traitor/phase": op.phase} if op.phase != "load" else {})
+
+
+def _ended(op: Operation) -> dict[str, Form]:
+    """As `_invoked`, of how it ended."""
+    fields = _invoked(op)
+    fields.pop("traitor/phase", None)
+    if op.type != "ok":
+        return fields | _given(error=op.error)
+    if _told(op):
+        assert isinstance(op.output, tuple)
+        fields["value"] = form(op.output[1])
+    elif op.output is False and op.f == "cas":
+        fields["type"] = "fail"
+    elif op.f in _LOOKS:
+        fields["value"] = form(op.output)
+    return fields | ({"traitor/output": form(op.output)} if _needs_more(op) else {})
+
+
+def _needs_more(op: Operation) -> bool:
+    """Whether Jepsen's words do not say it all: another name, or an output that they have no place for."""
+    if op.f in _LOOKS or op.type != "ok":
+        return op.f in _JEPSEN
+    return op.f in _JEPSEN or op.output not in (None, True) or (op.output is True and op.f != "cas")
+
+
+def _told(op: Operation) -> bool:
+    """Whether it is a compare-and-set that did not swap and told what it found."""
+    return op.f == "cas" and isinstance(op.output, tuple) and op.output[0] is False
+
+
+def _keyword(name: str) -> Form:
+    return Atom("keyword", f":{name}")
+
+
+def _map(fields: Mapping[str, Form]) -> EdnMap:
+    return EdnMap({_keyword(name): value for name, value in fields.items()})
+
+
+def _given(**fields: Hashable) -> dict[str, Hashable]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _line(fields: Mapping[str, object]) -> bytes:
+    return json.dumps(fields, separators=(", ", ": ")).encode() + b"\n"
