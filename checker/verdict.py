@@ -138,6 +138,8 @@ class Verdict:
             rows.append(f"{line.name:<16} {line.verdict:<8} {line.reason}")
             if line.name == "linearizability" and self.counterexample is not None:
                 rows += [f"{'':<25} {reason}" for reason in self.counterexample.reasons[1:]]
+            elif isinstance(more := line.details.get("reasons"), list):
+                rows += [f"{'':<25} {reason}" for reason in more]
             if line.name == "coverage":
                 rows += [f"{'':<25} {note}" for note in _notes(line)]
         rows.append(f"{'verdict':<16} {self.verdict:<8} exit code {self.exit_code}")

@@ -53,6 +53,8 @@ def judge(
     if history is None or not history.operations:
         return Finding(unknown(NAME, "there is no operation to judge"))
     model = model_named(history.model, history.initial)
+    if model.kind == "list-append":
+        return _transactions(model, history, limits)
     keys = by_key(history.operations)
     told, witnessed = _witnesses(model, keys, executed)
     rest = {key: operations for key, operations in keys.items() if key not in told}
@@ -70,6 +72,16 @@ def judge(
         told[key.key] = KeyWitness(key.key, key.order, key.dropped)
     line = _explained(result, tuple(told.values()), len(witnessed.accepted))
     return Finding(line, tuple(told[key] for key in keys), witnessed=witnessed)
+
+
+def _transactions(model: Model, history: History, limits: Limits) -> Finding:
+    """Strict serializability: the database as a whole is the object."""
+    from checker import transactions  # only such histories need it
+
+    found = transactions.judge(history, model, Budget(limits.seconds, limits.nodes))
+    if found.line.verdict != "valid":
+        return Finding(found.line)
+    return Finding(found.line, (KeyWitness(history.operations[0].key, found.order, found.dropped),))
 
 
 def _witnesses(

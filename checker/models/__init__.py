@@ -19,10 +19,12 @@ _MODELS: Mapping[str, tuple[str, str]] = {
     "grow-only-set": ("sets", "GrowOnlySet"),
     "kv": ("register", "Register"),
     "kv-append": ("texts", "KvAppend"),
+    "list-append": ("list_append", "ListAppend"),
     "multi-register": ("multi_registers", "MultiRegister"),
     "queue": ("queues", "Queue"),
     "register": ("register", "Register"),
     "set": ("sets", "Set"),
+    "txn-append": ("list_append", "ListAppend"),
 }
 
 MODEL_NAMES = tuple(sorted(_MODELS))
