@@ -118,12 +118,25 @@ def _end_ns(op: Operation) -> int:
 
 def _invoked(op: Operation) -> dict[str, Form]:
     """`f` and `value` of a call in Jepsen's words, and what they do not say."""
+    if op.f == "txn":
+        return {"f": _keyword("txn"), "value": _micro_ops(op.input)} | _phase(op)
     told = _told(op)
     f = "read" if told else _JEPSEN.get(op.f, op.f)
     fields: dict[str, Form] = {"f": _keyword(f), "value": None if told else form(op.input)}
     if _needs_more(op):
         fields |= {"traitor/f": op.f, "traitor/input": form(op.input)}
-    return fields | ({"traitor/phase": op.phase} if op.phase != "load" else {})
+    return fields | _phase(op)
+
+
+def _phase(op: Operation) -> dict[str, Form]:
+    return {"traitor/phase": op.phase} if op.phase != "load" else {}
+
+
+def _micro_ops(value: Hashable) -> Form:
+    """Their names are keywords."""
+    if not isinstance(value, tuple):
+        return form(value)
+    return tuple((_keyword(step[0]), *map(form, step[1:])) for step in value)
 
 
 def _ended(op: Operation) -> dict[str, Form]:
@@ -132,6 +145,8 @@ def _ended(op: Operation) -> dict[str, Form]:
     fields.pop("traitor/phase", None)
     if op.type != "ok":
         return fields | _given(error=op.error)
+    if op.f == "txn":
+        return fields | {"value": _micro_ops(op.output)}
     if _told(op):
         assert isinstance(op.output, tuple)
         fields["value"] = form(op.output[1])

@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from checker.formats.edn import EdnSet, Form, write
+from checker.formats.edn import Atom, EdnSet, Form, write
 from checker.formats.scalars import scalar
 from checker.history import Outcome
 
@@ -59,6 +59,8 @@ def parts(model: str, f: str, asked: Form, ended: Ending) -> Sequence[Part]:
         return [_cas(asked, ended)]
     if f == "drain":
         return _drain(ended)
+    if f == "txn":
+        return [_txn(asked, ended)]
     if f in _LOOKS:
         told = _told(model, f, ended.value) if ended.type == "ok" and not ended.unknown_result else None
         return [Part(f, None, told, "info" if ended.unknown_result else ended.type)]
@@ -122,6 +124,30 @@ def _drain(ended: Ending) -> Sequence[Part]:
     return [Part("dequeue", None, scalar(item), "ok") for item in ended.value]
 
 
+def _txn(asked: Form, ended: Ending) -> Part:
+    """A transaction: `[[:append k 1] [:r k nil]]`, answered by the same with what was read."""
+    given = micro_ops(asked)
+    if ended.type != "ok" or ended.unknown_result:
+        return Part("txn", given, None, "info" if ended.unknown_result else ended.type)
+    told = given if ended.value is None else micro_ops(ended.value)
+    if [step[:2] for step in told] != [step[:2] for step in given]:
+        reason = f"the answer to the transaction {_short(asked)} says {_short(ended.value)}"
+        raise ShapeError(reason)
+    return Part("txn", given, told, "ok")
+
+
+def micro_ops(value: Form) -> tuple[tuple[Hashable, ...], ...]:
+    """The micro-operations of a transaction, their names without the colon."""
+    if isinstance(value, tuple) and all(isinstance(step, tuple) and len(step) == 3 for step in value):
+        return tuple((_plain(step[0]), *map(wire, step[1:])) for step in value)
+    shape = "[[:append k element] [:r k nil] …], or :w for :append"
+    raise ShapeError(f"the value of a :txn must be {shape}, not {_short(value)}", at_end=False)
+
+
+def _plain(form: Form) -> Hashable:
+    return form.text[1:] if isinstance(form, Atom) and form.kind == "keyword" else wire(form)
+
+
 def _amount(f: str, value: Form) -> int:
     if value is None:
         value = 1
@@ -155,10 +181,13 @@ class Hint:
 def guess(hints: Iterable[Hint]) -> str | None:
     """The model that has exactly such operations; None if there is none or more than one."""
     names: set[str] = set()
-    sums = False
+    sums = writes = False
     for hint in hints:
         names.add(hint.f)
+        writes |= hint.f == "txn" and "[:w " in write(hint.value)
         sums |= hint.f == "read" and type(hint.value) is int
+    if names == {"txn"}:
+        return "multi-register" if writes else "list-append"
     if "add" in names and names <= {"add", *_STEPS, "read"}:
         return "counter" if sums or names & _STEPS else "set"
     if names <= {"add", "remove", "read", "contains"} and names & {"add", "remove"}:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from checker import transactions
 from checker.engines.contest import Budget
@@ -105,7 +106,8 @@ def random_transactions(rng: random.Random, *, most: int = 6, keys: int = 2, ste
             retired[process] = retired.get(process, 0) + 1
         done = tuple(results[i]) if types[i] == "ok" else None
         finish = end if types[i] == "ok" else None
-        operations.append(Operation(i, who, "txn", "", asked[i], done, types[i], call, finish))
+        ended = Operation(i, who, "txn", "", asked[i], done, types[i], call, finish)
+        operations.append(ended if finish is not None else replace(ended, gave_up_ns=end))
     return operations
 
 
