@@ -171,12 +171,12 @@ class _Seen:
         self._all = len(calls) * sum(map(len, self._whole)) > _MOST_COMPARED
 
     def sees(self, piece: str) -> bool:
-        """Whether somebody may have got `piece`; the empty one is everywhere."""
+        """Whether somebody may have got `piece`."""
         if self._all:
             return True
         known = self._known.get(piece)
         if known is None:
-            known = self._known[piece] = not piece or any(piece in told for told in self._whole)
+            known = self._known[piece] = any(piece in told for told in self._whole)
         return known
 
     def begins(self, text: str) -> bool:

@@ -9,16 +9,26 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from brute_objects import OBJECTS
 
 from checker.history import Operation
 
 
-def linearizable(model: str, operations: Sequence[Operation], initial: object = None) -> bool:
+@dataclass(frozen=True)
+class Case:
+    """A history of one key, what it begins with, and the model that judges it."""
+
+    model: str
+    initial: object
+    operations: tuple[Operation, ...]
+
+
+def linearizable(name: str, operations: Sequence[Operation], initial: object = None) -> bool:
     """Whether some order explains operations of one key (`fail` ones are ignored)."""
-    thing = OBJECTS[model]
-    start = thing.initial if initial is None else initial
+    thing = OBJECTS[name]
+    start = thing.begin(initial)
     completed = [op for op in operations if op.type == "ok"]
     pending = [op for op in operations if op.type == "info"]
     for size in range(len(pending) + 1):
@@ -41,9 +51,17 @@ def _some_order(thing, state, left) -> bool:
     return False
 
 
-def random_history(rng: random.Random, model: str, most: int = 7) -> list[Operation]:
+def random_case(rng: random.Random, name: str, most: int = 7) -> Case:
+    """A small history without `fail` of an object that may begin with something."""
+    thing = OBJECTS[name]
+    first = thing.first(rng)
+    operations = [op for op in random_history(rng, name, most, first) if op.type != "fail"]
+    return Case(thing.model, first, tuple(operations))
+
+
+def random_history(rng: random.Random, name: str, most: int = 7, initial: object = None) -> list[Operation]:
     """A small history of one key: half of them recorded from a real object, then sometimes spoilt."""
-    thing = OBJECTS[model]
+    thing = OBJECTS[name]
     count = rng.randint(1, most)
     span = rng.choice((4, 8, 16))
     spans = []
@@ -53,7 +71,7 @@ def random_history(rng: random.Random, model: str, most: int = 7) -> list[Operat
     spans.sort()
     unique = rng.random() < 0.5
     asked = [thing.ask(rng, i if unique else rng.randrange(3)) for i in range(count)]
-    state = thing.initial
+    state = thing.begin(initial)
     moments = sorted(range(count), key=lambda i: (rng.uniform(*spans[i]), i))
     outputs: dict[int, object] = {}
     ends: dict[int, str] = {}

@@ -1,15 +1,28 @@
 """The models once more, as plainly as can be, with makers of random histories. For `brute_force` only.
 
 An object says what an operation answers and leaves behind (`apply`), whether an answer that a client was
-told fits that (`fits`), what clients ask (`ask`; `number` is unique or not), how the answer is told (`tell`),
-and how to make it wrong, perhaps (`spoil`).
+told fits that (`fits`), where it may begin (`first`, as the model is told it; `begin` gives the state), what
+clients ask (`ask`; `number` is unique or not), how the answer is told (`tell`), and how to make it wrong,
+perhaps (`spoil`).
 """
 
 from __future__ import annotations
 
 
 class Thing:
+    model = ""
+    """The model that judges its histories."""
     initial: object = None
+    firsts: tuple[object, ...] = ()
+    """Where it may begin but for `initial`."""
+
+    def first(self, rng):
+        """None (`initial`), or another beginning, as the model is told it."""
+        return rng.choice(self.firsts) if self.firsts and rng.random() < 0.3 else None
+
+    def begin(self, first):
+        """The state there."""
+        return self.initial if first is None else first
 
     def apply(self, state, f, given):
         """(answer, state afterwards)."""
@@ -42,6 +55,8 @@ def _mangled(rng, others):
 
 
 class Register(Thing):
+    model = "register"
+    firsts = ("v0", "v1")
     null_matches = False
     values = (None, "v0", "v1", "v2", "v3")
     bare = 0.0
@@ -87,7 +102,9 @@ class BareRegister(Register):
 
 
 class CasRegister(BareRegister):
+    model = "cas-register"
     null_matches = True
+    firsts = (0, (True,), "0")
     values = (None, 0, (True,), "0", 1)
 
     def ask(self, rng, number):
@@ -100,6 +117,8 @@ class CasRegister(BareRegister):
 
 
 class Append(Thing):
+    model = "append"
+    firsts = (("e0",), ("e1", "e9"), ("e0", "e0"))
     initial = ()
 
     def apply(self, state, f, given):
@@ -113,6 +132,8 @@ class Append(Thing):
 
 
 class Counter(Thing):
+    model = "counter"
+    firsts = (1, -2)
     initial = 0
     deltas = (1, 1, 1, 2)
 
@@ -145,7 +166,9 @@ class UnitCounter(Counter):
 
 
 class Set(Thing):
+    model = "set"
     initial = frozenset()
+    firsts = (("e0",), ("e1", "e9"))
     functions = ("add", "add", "remove", "contains", "read", "read")
 
     def apply(self, state, f, given):
@@ -156,6 +179,9 @@ class Set(Thing):
         if f == "contains":
             return given in state, state
         return tuple(sorted(state)), state
+
+    def begin(self, first):
+        return frozenset(first or ())
 
     def fits(self, f, told, true):
         return told == true if f != "read" else sorted(told) == list(true)
@@ -176,6 +202,7 @@ class Set(Thing):
 
 
 class GrowOnlySet(Set):
+    model = "grow-only-set"
     functions = ("add", "add", "contains", "read", "read")
 
 
@@ -186,6 +213,8 @@ class Flags(Set):
 
 
 class Queue(Thing):
+    model = "queue"
+    firsts = (("i0",), ("i1", "i9"))
     initial = ()
     functions = ("enqueue", "enqueue", "dequeue", "dequeue", "peek", "read")
 
@@ -219,6 +248,8 @@ class MeasuredQueue(Queue):
 
 
 class KvAppend(Thing):
+    model = "kv-append"
+    firsts = ("a", "ab")
     initial = ""
     functions = ("get", "get", "append", "append", "put")
     words = ("a", "b", "c", "d", "e", "f", "g")
@@ -240,6 +271,7 @@ class KvAppendTokens(KvAppend):
     """As Porcupine's: no piece is in another one."""
 
     functions = ("get", "get", "append", "append", "append", "put")
+    firsts = ("x0y", "x9yx1y", "x")
     words = tuple(f"x{i}y" for i in range(7))
 
 
@@ -256,21 +288,31 @@ class KvAppendTangles(KvAppend):
 
 
 class Bank(Thing):
-    initial = (3, 2, 0)
+    """A state is whether balances may be negative, and the balances."""
+
+    model = "bank"
     negative = False
 
+    def first(self, rng):
+        balances = rng.choice(((3, 2, 0), (1, 1, 1)))
+        return (("balances", balances), ("negative", True)) if self.negative else balances
+
+    def begin(self, first):
+        return (True, first[0][1]) if isinstance(first[0], tuple) else (False, first)
+
     def apply(self, state, f, given):
+        negative, balances = state
         if f == "read":
-            return state, state
+            return balances, state
         if f == "balance":
-            return state[given], state
+            return balances[given], state
         source, target, amount = given
-        if state[source] < amount and not self.negative:
+        if balances[source] < amount and not negative:
             return "overdraft", state
-        after = list(state)
+        after = list(balances)
         after[source] -= amount
         after[target] += amount
-        return "ok", tuple(after)
+        return "ok", (negative, tuple(after))
 
     def ask(self, rng, number):
         f = rng.choice(("transfer", "transfer", "transfer", "balance", "balance", "read"))
@@ -291,7 +333,9 @@ class LendingBank(Bank):
 
 
 class MultiRegister(Thing):
+    model = "multi-register"
     initial = ()
+    firsts = ((("x", "v0"), ("y", "v1")), (("z", "v2"),))
 
     def apply(self, state, f, given):
         contents = dict(state)
@@ -353,30 +397,9 @@ OBJECTS: dict[str, Thing] = {
     "flags": Flags(),
     "unit counter": UnitCounter(),
 }
-"""By model, or by a word for a kind of history of that model: see `MODEL_OF`."""
-
-MODEL_OF = {
-    "bare register": "register",
-    "signed counter": "counter",
-    "falling counter": "counter",
-    "measured queue": "queue",
-    "kv-append of tokens": "kv-append",
-    "kv-append of tangles": "kv-append",
-    "growing text": "kv-append",
-    "lending bank": "bank",
-    "plain queue": "queue",
-    "flags": "set",
-    "unit counter": "counter",
-}
-
-
-MODEL_INITIAL = {
-    "bank": Bank.initial,
-    "lending bank": (("balances", LendingBank.initial), ("negative", True)),
-}
-"""What the model is told to start at, where that is not null."""
+"""By the name of the model, or a word for another kind of history of that model."""
 
 
 def model_of(name: str) -> str:
     """The name of the model that judges histories of `name`."""
-    return MODEL_OF.get(name, name)
+    return "kv" if name == "kv" else OBJECTS[name].model
