@@ -38,14 +38,19 @@ def linearizable(name: str, operations: Sequence[Operation], initial: object = N
     return False
 
 
+def step(thing, state, op):
+    """(Whether `op` may be next, state afterwards)."""
+    output, after = thing.apply(state, op.f, op.input)
+    return op.type != "ok" or thing.fits(op.f, op.output, output), after
+
+
 def _some_order(thing, state, left) -> bool:
     if not left:
         return True
     for op in left:
         if any(other.return_ns is not None and other.return_ns < op.call_ns for other in left):
             continue
-        output, after = thing.apply(state, op.f, op.input)
-        legal = op.type != "ok" or thing.fits(op.f, op.output, output)
+        legal, after = step(thing, state, op)
         if legal and _some_order(thing, after, [other for other in left if other is not op]):
             return True
     return False

@@ -15,12 +15,16 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from brute_force import linearizable
+from brute_force import linearizable, random_case
+from brute_objects import OBJECTS
+from model_advice import wrong_advice
 from register_histories import Case, is_unique, register_case
 
 from checker.audit import audit_order
 from checker.engines.answers import Answer, Engine, Explained, Refuted, Undecided
+from checker.engines.contest import Budget, decide_key
 from checker.engines.polynomial import registers
 from checker.history import Operation
 from checker.models import model_named
@@ -42,13 +46,36 @@ class Row:
     self_refuting: bool = True
 
 
-ENGINES: Mapping[str, Row] = {
+def searched(model: Model, operations: Sequence[Operation]) -> Answer:
+    """What the search engine says, without the others."""
+    found = decide_key(model, operations, Budget(seconds=20.0))
+    if found.status == "explained":
+        return Explained(found.order, found.dropped)
+    return Refuted("refuted", ()) if found.status == "refuted" else Undecided(found.status)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """All advice of a model (`model_advice`); both orders of search are part of it."""
+
+    name: str
+
+    def case(self, rng: random.Random) -> Case:
+        """A history that comes with the choices made about it."""
+        return random_case(rng, self.name)
+
+
+ENGINES: Mapping[str, Row | Advice] = {
     "registers": Row(register_case, registers.decide, is_unique),
+    **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
+    **{f"advice of {name}": Advice(name) for name in OBJECTS},
 }
 
 
-def disagreement(row: Row, case: Case, counts: Counter[str] | None = None) -> str | None:
+def disagreement(row: Row | Advice, case: Case, counts: Counter[str] | None = None) -> str | None:
     """What the engine gets wrong about `case`."""
+    if isinstance(row, Advice):
+        return wrong_advice(random.Random(str(case)), case)
     model = model_named(case.model, case.initial)
     answer = row.decide(model, case.operations)
     truth = linearizable(case.model, case.operations, case.initial)
@@ -143,7 +170,7 @@ def main(arguments: list[str]) -> int:
                     print(f"  {op}", file=sys.stderr)
                 return 1
         told = ", ".join(f"{count} {what}" for what, count in sorted(counts.items()))
-        print(f"{name}: {options.histories} histories, no disagreement: {told}", flush=True)
+        print(f"{name}: {options.histories} histories, no disagreement{told and ': '}{told}", flush=True)
     return 0
 
 

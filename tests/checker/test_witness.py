@@ -6,7 +6,8 @@ import itertools
 import random
 
 import pytest
-from brute_force import STEPS, random_history
+from brute_force import random_history, step
+from brute_objects import OBJECTS
 from run_folder_builder import RunFolderBuilder
 
 from checker.audit import audit_order
@@ -108,15 +109,15 @@ def test_placement_finds_a_place_whenever_there_is_one(model):
 
 
 def _placeable(model, logged, reads):
-    initial, step = STEPS[model]
+    thing = OBJECTS[model]
     for gaps in itertools.product(range(len(logged) + 1), repeat=len(reads)):
         for tie in itertools.permutations(range(len(reads))):
-            order, state = [], initial
+            order, state = [], thing.initial
             for gap in range(len(logged) + 1):
                 order += [reads[i] for i in tie if gaps[i] == gap]
                 order += logged[gap : gap + 1]
             for at, one in enumerate(order):
-                legal, state = step(state, one)
+                legal, state = step(thing, state, one)
                 later = order[at + 1 :]
                 if not legal or any(o.return_ns is not None and o.return_ns < one.call_ns for o in later):
                     break
