@@ -1,57 +1,9 @@
-"""The models once more, as plainly as can be, with makers of random histories. For `brute_force` only.
-
-An object says what an operation answers and leaves behind (`apply`), whether an answer that a client was
-told fits that (`fits`), where it may begin (`first`, as the model is told it; `begin` gives the state), what
-clients ask (`ask`; `number` is unique or not), how the answer is told (`tell`), and how to make it wrong,
-perhaps (`spoil`).
-"""
+"""The models once more, as plainly as can be, with makers of random histories. For `brute_force` only."""
 
 from __future__ import annotations
 
-
-class Thing:
-    model = ""
-    """The model that judges its histories."""
-    initial: object = None
-    firsts: tuple[object, ...] = ()
-    """Where it may begin but for `initial`."""
-
-    def first(self, rng):
-        """None (`initial`), or another beginning, as the model is told it."""
-        return rng.choice(self.firsts) if self.firsts and rng.random() < 0.3 else None
-
-    def begin(self, first):
-        """The state there."""
-        return self.initial if first is None else first
-
-    def apply(self, state, f, given):
-        """(answer, state afterwards)."""
-        raise NotImplementedError
-
-    def fits(self, f, told, true):
-        return type(told) is type(true) and told == true
-
-    def ask(self, rng, number):
-        raise NotImplementedError
-
-    def tell(self, rng, f, output):
-        return output
-
-    def spoil(self, rng, f, given, output, others):
-        raise NotImplementedError
-
-
-def _mangled(rng, others):
-    """One of some lists, with a place lost, doubled or moved."""
-    wrong = list(rng.choice(others))
-    change = rng.randrange(4)
-    if change == 0 and wrong:
-        wrong.pop(rng.randrange(len(wrong)))
-    elif change == 1:
-        rng.shuffle(wrong)
-    elif change == 2 and wrong:
-        wrong.append(rng.choice(wrong))
-    return tuple(wrong)
+from brute_parts import Bank, LendingBank, MultiRegister
+from brute_thing import Thing, mangled
 
 
 class Register(Thing):
@@ -128,7 +80,7 @@ class Append(Thing):
         return ("append", f"e{number}") if rng.random() < 0.5 else ("read", None)
 
     def spoil(self, rng, f, given, output, others):
-        return output if f == "append" else _mangled(rng, others)
+        return output if f == "append" else mangled(rng, others)
 
 
 class Counter(Thing):
@@ -198,7 +150,7 @@ class Set(Thing):
     def spoil(self, rng, f, given, output, others):
         if f == "contains":
             return rng.random() < 0.5
-        return _mangled(rng, others) if f == "read" else output
+        return mangled(rng, others) if f == "read" else output
 
 
 class GrowOnlySet(Set):
@@ -235,7 +187,7 @@ class Queue(Thing):
         if f == "length":
             return max(0, output + rng.choice((-1, 1)))
         if f == "read":
-            return _mangled(rng, others)
+            return mangled(rng, others)
         return output if f == "enqueue" else rng.choice([*others, None, "i0", "i1"])
 
 
@@ -264,7 +216,7 @@ class KvAppend(Thing):
         return f, None if f == "get" else self.words[number % 7]
 
     def spoil(self, rng, f, given, output, others):
-        return "".join(_mangled(rng, others)) if f == "get" else output
+        return "".join(mangled(rng, others)) if f == "get" else output
 
 
 class KvAppendTokens(KvAppend):
@@ -285,92 +237,6 @@ class KvAppendTangles(KvAppend):
     """Pieces that are in, begin and end each other; and the empty one."""
 
     words = ("a", "aa", "ab", "", "ba", "b", "aba")
-
-
-class Bank(Thing):
-    """A state is whether balances may be negative, and the balances."""
-
-    model = "bank"
-    negative = False
-
-    def first(self, rng):
-        balances = rng.choice(((3, 2, 0), (1, 1, 1)))
-        return (("balances", balances), ("negative", True)) if self.negative else balances
-
-    def begin(self, first):
-        return (True, first[0][1]) if isinstance(first[0], tuple) else (False, first)
-
-    def apply(self, state, f, given):
-        negative, balances = state
-        if f == "read":
-            return balances, state
-        if f == "balance":
-            return balances[given], state
-        source, target, amount = given
-        if balances[source] < amount and not negative:
-            return "overdraft", state
-        after = list(balances)
-        after[source] -= amount
-        after[target] += amount
-        return "ok", (negative, tuple(after))
-
-    def ask(self, rng, number):
-        f = rng.choice(("transfer", "transfer", "transfer", "balance", "balance", "read"))
-        if f == "transfer":
-            return f, (rng.randrange(3), rng.randrange(3), rng.randrange(4))
-        return f, rng.randrange(3) if f == "balance" else None
-
-    def spoil(self, rng, f, given, output, others):
-        if f == "transfer":
-            return rng.choice(("ok", "overdraft"))
-        if f == "balance":
-            return output + rng.choice((-1, 1, 2))
-        return rng.choice([*others, (*output[1:], output[0])])
-
-
-class LendingBank(Bank):
-    negative = True
-
-
-class MultiRegister(Thing):
-    model = "multi-register"
-    initial = ()
-    firsts = ((("x", "v0"), ("y", "v1")), (("z", "v2"),))
-
-    def apply(self, state, f, given):
-        contents = dict(state)
-        if f == "read":
-            return tuple(contents.get(k) for k in given), state
-        if f == "write":
-            contents.update(given)
-            return None, self._state(contents)
-        answer = []
-        for word, k, v in given:
-            if word == "write":
-                contents[k] = v
-            answer.append((word, k, contents.get(k)))
-        return tuple(answer), self._state(contents)
-
-    def _state(self, contents):
-        return tuple(sorted((k, v) for k, v in contents.items() if v is not None))
-
-    def ask(self, rng, number):
-        f = rng.choice(("txn", "txn", "read", "write"))
-        names = [rng.choice("xyz") for _ in range(rng.randint(1, 3))]
-        if f == "read":
-            return f, tuple(names)
-        if f == "write":
-            return f, tuple((k, f"v{number}") for k in names)
-        return f, tuple(rng.choice((("read", k, None), ("write", k, f"v{number}"))) for k in names)
-
-    def spoil(self, rng, f, given, output, others):
-        value = rng.choice((None, "v0", "v1", "v2"))
-        at = rng.randrange(len(given))
-        if f == "write":
-            return None
-        if f == "read":
-            return (*output[:at], value, *output[at + 1 :])
-        return (*output[:at], (*output[at][:2], value), *output[at + 1 :])
 
 
 OBJECTS: dict[str, Thing] = {
