@@ -57,6 +57,19 @@ def _folder_for(path: Path, out: Path) -> Path:
     return store.make_run_folder(out, f"check-{stem}", None, store.utc_now())
 
 
+def audit(path: Path, mutate: int, as_json: bool) -> int:
+    """``traitor audit RUN``. Nothing is written into the run."""
+    from checker.audit_run.program import MOST_COPIES
+    from checker.audit_run.program import audit as audit_run
+    from checker.limits import Limits
+
+    if mutate > MOST_COPIES:
+        raise UsageError(f"--mutate {mutate}", f"Give a number from 0 to {MOST_COPIES}.")
+    found = audit_run(store.find_run(path), Limits(), mutate)
+    say(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
+    return found.exit_code
+
+
 def report(path: Path, as_json: bool) -> int:
     """``traitor report RUN``."""
     written, problem = render_report(store.find_run(path))

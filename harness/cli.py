@@ -91,6 +91,8 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
     match options.command:
         case "check":
             return catalogue.check(options.path, options.model, options.out, options.json, program())
+        case "audit":
+            return catalogue.audit(options.run, options.mutate, options.json)
         case "report":
             return catalogue.report(options.run, options.json)
         case "list":

@@ -48,6 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=RUNS, metavar="DIR", help="where a history's verdict goes (runs)"
     )
 
+    audit = commands.add_parser("audit", help="what of a run's evidence can be verified", allow_abbrev=False)
+    _audit_parser(audit)
+
     report = commands.add_parser("report", help="write report.html of a run")
     report.add_argument("run", type=Path, metavar="RUN")
 
@@ -62,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this machine can do, and how to mend what it cannot")
     faults = commands.add_parser("faults", help="the faults there are")
     workloads = commands.add_parser("workloads", help="the workloads there are, with their parameters")
-    for each in (check, report, replay, list_, doctor, faults, workloads):
+    for each in (check, audit, report, replay, list_, doctor, faults, workloads):
         each.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     inside = commands.add_parser("inside")  # what `run` starts in the sandbox; not listed
@@ -151,6 +154,17 @@ def _replay_parser(replay: argparse.ArgumentParser) -> None:
         "--events", nargs="?", const="", metavar="FROM..TO", help="list events of the journal (1..50)"
     )
     replay.add_argument("--jobs", type=_count, metavar="J", help="processes (one for each core)")
+
+
+def _audit_parser(audit: argparse.ArgumentParser) -> None:
+    audit.add_argument("run", type=Path, metavar="RUN")
+    audit.add_argument(
+        "--mutate",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="also judge N spoilt copies of its history: how many are noticed? (0)",
+    )
 
 
 def _count(text: str) -> int:
