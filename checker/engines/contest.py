@@ -32,7 +32,7 @@ _SHORT = 200
 _FIRST_CUT = 24
 """How many returns before the place where depth first is stuck the first cut is."""
 _CUT_FACTOR = 4
-_CUT_NODES = 20_000
+_CUT_NODES = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from checker.engines.search import Point
 
 _MOST_STATES = 64
 _MOST_STEPS = 20_000
-_MOST_STARTS = 2_000
-_NEIGHBOURS = 8
+_MOST_STARTS = 20_000
+_NEIGHBOURS = 24
 """Levels before the one asked for among which the one with the fewest points is taken."""
 
 

@@ -100,4 +100,4 @@ class DepthFirst:
         wide = (self._problem.pending + 7) // 8 + 32
         known = sys.getsizeof(self._known) + len(self._known) * (40 + wide)
         rivals = sys.getsizeof(self._rivals) + len(self._rivals) * (100 + 2 * wide)
-        return known + rivals + len(self._stack) * 400
+        return known + rivals + len(self._stack) * (300 + 18 * self._problem.slots)

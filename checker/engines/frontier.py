@@ -55,7 +55,7 @@ def from_json(value: object) -> Frontier | None:
             for done, used, state in level["configs"]:
                 point = frozenset(map(int, done)), frozenset(map(int, used))
                 found.setdefault((int(level["r"]), dumps(state)), []).append(point)
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError, RecursionError):
         return None
     return found
 

@@ -103,11 +103,15 @@ def _settler(problem: Problem) -> Callable[..., tuple[int, int]]:
 
 
 def _mover(problem: Problem) -> Callable[[int, int, int], list[Move]]:
-    table, losses, mutators = problem.table, problem.losses, problem.mutators
+    table, losses, mutators, class_of = problem.table, problem.losses, problem.mutators, problem.class_of
     advance, open_level = problem.advance, problem.open_level
 
     def moves(r: int, mask: int, state: int) -> list[Move]:
-        """The completed mutators worth trying next, the one that returns first at the end."""
+        """The completed mutators worth trying next, the most promising at the end.
+
+        What has to come next is operation r. So those after which it can come are tried first; of these, and
+        of the rest, the one that returns first.
+        """
         known = table[state]
         candidates = mutators[r]
         if candidates is None:
@@ -128,6 +132,12 @@ def _mover(problem: Problem) -> Callable[[int, int, int], list[Move]]:
                 continue
             found.append((i, own, after))
         found.reverse()
+        if len(found) > 1 and found[-1][0] != r:
+            urgent = class_of[r]
+            helpful = [move for move in found if table[move[2]].get(urgent, -1) >= 0]
+            if helpful:
+                found = [move for move in found if move not in helpful]
+                found += helpful
         return found
 
     return moves

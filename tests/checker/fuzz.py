@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import search_rows
 from brute_force import linearizable, random_case
 from brute_objects import OBJECTS
 from model_advice import wrong_advice
@@ -34,6 +35,16 @@ from checker.models.base import Model
 def always(case: Case) -> bool:
     """The engine must decide every history."""
     return True
+
+
+def never(case: Case) -> bool:
+    """The engine need not decide any history."""
+    return False
+
+
+def is_refutable(case: Case) -> bool:
+    """No order explains it."""
+    return not linearizable(case.model, case.operations, case.initial)
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,11 @@ class Advice:
 
 ENGINES: Mapping[str, Row | Advice] = {
     "registers": Row(register_case, registers.decide, is_unique),
+    "search breadth": Row(search_rows.any_case, search_rows.breadth),
+    "search cuts": Row(search_rows.any_case, search_rows.from_cuts, never),
+    "search depth": Row(search_rows.any_case, search_rows.depth),
+    "search frontiers": Row(search_rows.any_case, search_rows.frontiers, is_refutable),
+    "search only steps": Row(search_rows.any_case, search_rows.only_steps),
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
 }

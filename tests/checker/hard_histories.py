@@ -137,3 +137,25 @@ def spoilt(history: list[Operation], rng: random.Random) -> list[Operation]:
 
 def _by_call(operations: list[Operation]) -> list[Operation]:
     return sorted(operations, key=lambda o: (o.call_ns, o.index))
+
+
+def queue(seed: int, *, operations: int, concurrency: int) -> list[Operation]:
+    """A FIFO queue, sometimes found empty."""
+    rng = random.Random(seed)
+    clients = [0] * concurrency
+    spans = []
+    for _ in range(operations):
+        client = min(range(len(clients)), key=clients.__getitem__)
+        call = clients[client] + rng.randrange(1, 4)
+        clients[client] = call + rng.randrange(1, 20)
+        spans.append((call, clients[client], rng.uniform(call, clients[client])))
+    line: list[str] = []
+    found = []
+    for number, i in enumerate(sorted(range(operations), key=lambda i: spans[i][2])):
+        call, end, _ = spans[i]
+        if rng.random() < 0.5:
+            line.append(f"x{number}")
+            found.append(op(i, "enqueue", f"x{number}", None, call, end))
+        else:
+            found.append(op(i, "dequeue", None, line.pop(0) if line else None, call, end))
+    return _by_call(found)
