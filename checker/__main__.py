@@ -14,25 +14,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from checker.check import EXPORTS, Question, check
-from checker.formats.reading import FAIL_POLICIES, FORMATS, Options
+from checker.arguments import add_arguments
+from checker.check import check, question
 from checker.history import HistoryError
-from checker.limits import Limits
-from checker.models import MODEL_NAMES
 
 WRONG_USE = 2
 MACHINE = 4
-_MODELS = f"{', '.join(MODEL_NAMES)}, or your own as package.module:Class"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, print, write; returns the exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if (options.export is None) is not (options.to is None):
-        parser.error("--export and --to go together: a format, and the file it is written to")
+    options = _parser().parse_args(arguments)
     try:
-        verdict = check(question(options))
+        verdict = check(question(options, options.out, options.time_limit))
     except HistoryError as error:
         _say(_printable(str(error)) + "\n", sys.stderr)
         return WRONG_USE
@@ -44,13 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
     _say(text, sys.stdout)
     return verdict.exit_code
-
-
-def question(options: argparse.Namespace) -> Question:
-    """What was typed (see `add_arguments`)."""
-    reading = Options(options.model, options.fail, options.forgive_torn_tail)
-    limits = Limits(seconds=options.time_limit)
-    return Question(options.path, options.format, reading, limits, options.out, options.export, options.to)
 
 
 def _printable(text: str) -> str:
@@ -70,12 +57,6 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _model(text: str) -> str:
-    if text not in MODEL_NAMES and ":" not in text:
-        raise argparse.ArgumentTypeError(f"{text!r:.80} is not one of {_MODELS}")
-    return text
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m checker", description="Judge a run folder or a history file."
@@ -87,25 +68,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="write verdict and certificates there")
     parser.add_argument("--json", action="store_true", help="print verdict.json instead of text")
     return parser
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What history, and how to read it."""
-    parser.add_argument("path", type=Path, metavar="FILE|RUN", help="a history file or a run folder")
-    parser.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="of the file (auto)")
-    parser.add_argument(
-        "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
-    )
-    parser.add_argument(
-        "--fail",
-        choices=FAIL_POLICIES,
-        help="what a failed compare-and-set was (as in the format)",
-    )
-    parser.add_argument(
-        "--forgive-torn-tail", action="store_true", help="leave out a half line at the end of the file"
-    )
-    parser.add_argument("--export", choices=EXPORTS, help="write the history, too, for other checkers")
-    parser.add_argument("--to", type=Path, metavar="FILE", help="where the export goes")
 
 
 if __name__ == "__main__":

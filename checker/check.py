@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,8 +18,6 @@ from checker.history import HistoryError
 from checker.limits import Limits
 from checker.results import write_results
 from checker.verdict import Verdict
-
-EXPORTS = ("edn", "jsonl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,16 @@ class Question:
     export: Literal["edn", "jsonl"] | None = None
     to: Path | None = None
     """Where the export goes."""
+
+
+def question(options: Namespace, out: Path | None, seconds: float) -> Question:
+    """What was typed (see `checker.arguments`). Raises HistoryError where it does not fit together."""
+    if (options.export is None) is not (options.to is None):
+        advice = "Give both: a format, and the file it is written to"
+        raise HistoryError(str(options.path), 0, "--export and --to go together", advice)
+    reading = Options(options.model, options.fail, options.forgive_torn_tail)
+    limits = Limits(seconds=seconds)
+    return Question(options.path, options.format, reading, limits, out, options.export, options.to)
 
 
 def check(question: Question) -> Verdict:

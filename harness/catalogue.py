@@ -1,60 +1,14 @@
-"""The commands beside ``run``: judge again, draw again, list, doctor, catalogues made from the code."""
+"""The commands beside ``run``: draw again, list, doctor, catalogues made from the code."""
 
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import stat
 from pathlib import Path
 
 from harness import store
 from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, UsageError
-from harness.judging import CheckLimits, judge, worst
-from harness.one_run import render_report
-
-
-def check(path: Path, model: str | None, out: Path, as_json: bool, program: str) -> int:
-    """``traitor check RUN|FILE``."""
-    if path.is_dir():
-        folder = store.find_run(path)
-        judgement = judge(folder, CheckLimits(), model=model)
-        store.seal_judgement(folder)
-    else:
-        folder = _folder_for(path, out)
-        try:
-            judgement = judge(path, CheckLimits(), folder, model)
-            shutil.copyfile(path, folder / "history.jsonl")
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-    report_path, problem = render_report(folder)
-    code = worst(judgement.exit_code, problem)
-    if as_json:
-        verdict = store.read_object(folder / "verdict.json")
-        written = None if report_path is None else str(report_path)
-        result = {"run": str(folder), "exit_code": code, "verdict": verdict, "report": written}
-        say(json.dumps(result))
-        return code
-    say(judgement.text.rstrip("\n"))
-    say(f"{'report':<16} {report_path or 'none'}")
-    say(f"{'again':<16} {program} check {shlex.quote(str(path))}")
-    return code
-
-
-def _folder_for(path: Path, out: Path) -> Path:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is not a regular file", "Copy it into one: it is read more than once.")
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {path}: {error.strerror}", "Name a run folder or a history file."
-        ) from None
-    stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in path.stem)[:40] or "history"
-    return store.make_run_folder(out, f"check-{stem}", None, store.utc_now())
+from harness.report_file import render_report
 
 
 def audit(path: Path, mutate: int, as_json: bool) -> int:

@@ -12,13 +12,12 @@ import re
 import shlex
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
 from harness import console
-from harness.command_line import make_parser
+from harness.command_line import check_parser, make_parser
 from harness.errors import EXIT_HARNESS, TraitorError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -32,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. Problems a user can meet are told without a traceback."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     console.open_missing()
-    options = make_parser().parse_args(words)
+    # A check has a parser of its own: it must answer at once, and takes what the checker takes.
+    checks = words[:1] == ["check"]
+    options = check_parser().parse_args(words[1:]) if checks else make_parser().parse_args(words)
     _interrupt_on_signals()
     code = _told(options, words)
     lost = console.lost_results()
@@ -61,6 +62,8 @@ def _told(options: argparse.Namespace, words: list[str]) -> int:
         console.tell("traitor: not enough memory\nGive it more (ulimit -v), or ask for less.")
         return EXIT_HARNESS
     except Exception:
+        import traceback
+
         # Not Python's own exit code for this: 1 would accuse the cluster.
         console.tell(
             f"{traceback.format_exc()}traitor: this is a bug of Traitor, not of the cluster under test"
@@ -69,6 +72,10 @@ def _told(options: argparse.Namespace, words: list[str]) -> int:
 
 
 def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
+    if options.command == "check":
+        from harness.check_command import check_command
+
+        return check_command(options, program())
     if options.command == "run":
         return _run(options, words)
     if options.command == "reproduce":
@@ -89,8 +96,6 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
     from harness import catalogue
 
     match options.command:
-        case "check":
-            return catalogue.check(options.path, options.model, options.out, options.json, program())
         case "audit":
             return catalogue.audit(options.run, options.mutate, options.json)
         case "report":

@@ -41,12 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         commands.add_parser("shrink", help="the smallest plan that fails as a run did", allow_abbrev=False)
     )
 
-    check = commands.add_parser("check", help="judge a run, or a history file, again", allow_abbrev=False)
-    check.add_argument("path", type=Path, metavar="RUN|FILE", help="a run folder or a history.jsonl")
-    check.add_argument("--model", help="instead of the model the history names")
-    check.add_argument(
-        "--out", type=Path, default=RUNS, metavar="DIR", help="where a history's verdict goes (runs)"
-    )
+    commands.add_parser("check", help="judge a run, or a history file, again")  # see `check_parser`
 
     audit = commands.add_parser("audit", help="what of a run's evidence can be verified", allow_abbrev=False)
     _audit_parser(audit)
@@ -65,12 +60,36 @@ def make_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="what this machine can do, and how to mend what it cannot")
     faults = commands.add_parser("faults", help="the faults there are")
     workloads = commands.add_parser("workloads", help="the workloads there are, with their parameters")
-    for each in (check, audit, report, replay, list_, doctor, faults, workloads):
+    for each in (audit, report, replay, list_, doctor, faults, workloads):
         each.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     inside = commands.add_parser("inside")  # what `run` starts in the sandbox; not listed
     inside.add_argument("folder", type=Path)
     inside.add_argument("--quiet", action="store_true")
+    return parser
+
+
+def check_parser() -> argparse.ArgumentParser:
+    """Of ``traitor check``, whose flags are the checker's."""
+    from checker.arguments import add_arguments
+
+    parser = argparse.ArgumentParser(
+        prog="traitor check",
+        allow_abbrev=False,
+        description="Judges a run folder, or a history file of this or another checker.",
+        epilog="Exit codes: 0 valid, 1 a violation, 2 wrong use or no history, 3 unknown.",
+    )
+    add_arguments(parser)
+    parser.set_defaults(command="check")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=RUNS,
+        metavar="DIR",
+        help="where a file's verdict and certificates go (runs)",
+    )
+    parser.add_argument("--report", action="store_true", help="draw report.html of a valid history, too")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     return parser
 
 

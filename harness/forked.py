@@ -17,7 +17,6 @@ import select
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -224,7 +223,7 @@ def _be_the_child(
             if isinstance(error, TraitorError):  # the last line is what the parent tells
                 print(f"{error.message} ({error.hint})".replace("\n", " "), file=sys.stderr)
             else:
-                traceback.print_exc()
+                sys.excepthook(type(error), error, error.__traceback__)
             sys.stderr.flush()
     finally:
         os._exit(code)

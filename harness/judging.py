@@ -10,8 +10,8 @@ import ctypes
 import os
 import resource
 import signal
-import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,13 +55,24 @@ class Judgement:
     """How the checker ended, when it was not by itself."""
 
 
-def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str | None = None) -> Judgement:
-    """Judge a run folder, or a history file into the folder ``out``. UsageError when it cannot be."""
+def judge(
+    path: Path,
+    limits: CheckLimits,
+    out: Path | None = None,
+    model: str | None = None,
+    flags: Sequence[str] = (),
+) -> Judgement:
+    """Judge a run folder, or a history file into the folder ``out``. UsageError when it cannot be.
+
+    ``flags`` are more of ``python -m checker``.
+    """
+    import subprocess  # not when judging in a forked child
+
     # -P: a folder called checker where the user happens to be is not ours.
     command = [sys.executable, "-P", "-m", "checker", "--time-limit", str(limits.search_s)]
     command += [] if out is None else ["--out", str(out)]
     command += [] if model is None else ["--model", model]
-    command += ["--", str(path)]
+    command += [*flags, "--", str(path)]
     verdict = (out or path) / "verdict.json"
     before = _stamp(verdict)
     try:
@@ -73,7 +84,7 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
             errors="backslashreplace",
             timeout=limits.wall_s,
             check=False,
-            env=os.environ | {"PYTHONPATH": str(_ROOT)},
+            env=os.environ | {"PYTHONPATH": _python_path(model)},
             preexec_fn=lambda: _in_the_child(limits.memory_bytes),
         )
     except subprocess.TimeoutExpired:
@@ -92,7 +103,13 @@ def judge(path: Path, limits: CheckLimits, out: Path | None = None, model: str |
             died = f"it ended with exit code {done.returncode}, but wrote no verdict that says so"
         else:
             died = _how(done.returncode, done.stderr, limits)
-    return _dead(died, out or path)
+    return dead(died, out or path)
+
+
+def _python_path(model: str | None) -> str:
+    """Ours first; the user's is only for a model of the user's own."""
+    own = os.environ.get("PYTHONPATH") if model is not None and ":" in model else None
+    return os.pathsep.join([str(_ROOT), own] if own else [str(_ROOT)])
 
 
 def die_with_parent() -> None:
@@ -138,7 +155,8 @@ def dead_verdict(died: str) -> Verdict:
     return Verdict(lines=lines, operations={"ok": 0, "fail": 0, "info": 0, "by_function": {}})
 
 
-def _dead(died: str, folder: Path) -> Judgement:
+def dead(died: str, folder: Path) -> Judgement:
+    """A checker that did not end by itself: ``unknown``, also in ``folder``."""
     from checker.results import write_results
 
     verdict = dead_verdict(died)

@@ -27,6 +27,7 @@ from harness.judging import CheckLimits, Judgement, judge, worst
 from harness.own_service import check_own_service
 from harness.plan import Plan
 from harness.plan_file import write_plan
+from harness.report_file import render_report
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
 from harness.spec import VIRTUAL_WORLDS
@@ -248,16 +249,3 @@ def _judged(folder: Path) -> Judgement:
         return judge(folder, CheckLimits())
     except UsageError as error:  # a history of our own that its reader refuses is our own fault
         raise HarnessError(f"the run cannot be judged: {error.message}", error.hint) from None
-
-
-def render_report(folder: Path) -> tuple[Path | None, int]:
-    """Path of the report, or None and exit code 4 with the reason on stderr. It hides no verdict."""
-    import reports
-
-    try:
-        return reports.render(folder), 0
-    except OSError as error:
-        tell(f"traitor: cannot write the report: {error.filename or folder}: {error.strerror}")
-    except Exception as error:
-        tell(f"traitor: the report failed with {type(error).__name__}: {error}")
-    return None, EXIT_HARNESS

@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from checker.files import read_regular
 from checker.seal import JUDGEMENT
 from harness.errors import HarnessError, TraitorError, UsageError
-from harness.run_record import write_json
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 MANIFEST_SCHEMA = "traitor/manifest/1"
 NOT_SEALED = ("manifest.json", "report.html")
@@ -27,9 +27,13 @@ MARKS = ("plan.json", "history.jsonl", "run.json")
 _ROOT = Path(__file__).resolve().parents[1]
 
 
-def make_run_folder(out: Path, name: str, seed: int | None, now: datetime) -> Path:
-    """A new empty folder. Raises UsageError when ``out`` is no place for one."""
-    base = f"{now:%Y%m%dT%H%M%SZ}-{name}" + ("" if seed is None else f"-s{seed}")
+def make_run_folder(out: Path, name: str, seed: int | None, now: datetime | str) -> Path:
+    """A new empty folder. ``now``: UTC, or what it says of that in the name already.
+
+    Raises UsageError when ``out`` is no place for one.
+    """
+    begins = now if isinstance(now, str) else f"{now:%Y%m%dT%H%M%SZ}"
+    base = f"{begins}-{name}" + ("" if seed is None else f"-s{seed}")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 1000):
@@ -148,6 +152,10 @@ class Origin:
 
 def seal(folder: Path, origin: Origin) -> None:
     """Write ``manifest.json``: what made this run, and the sha256 of every file. Raises HarnessError."""
+    import platform  # these two take a while to import, and most commands seal nothing
+
+    from harness.run_record import write_json
+
     version, commit = code()
     write_json(
         folder / "manifest.json",
@@ -189,6 +197,8 @@ def seal_judgement(folder: Path) -> None:
 
 
 def _reseal(folder: Path, hashes: Callable[[Mapping[str, object]], Mapping[str, object]]) -> None:
+    from harness.run_record import write_json
+
     manifest = dict(read_object(folder / "manifest.json"))
     files = manifest.get("files")
     if manifest.get("schema") == MANIFEST_SCHEMA:
@@ -216,6 +226,8 @@ def hash_files(folder: Path, paths: Iterable[Path] | None = None) -> dict[str, s
 
 def utc_now() -> datetime:
     """For names and for people; nothing is measured with it."""
+    from datetime import UTC, datetime
+
     return datetime.now(UTC)
 
 
@@ -235,6 +247,8 @@ def _version() -> str:
 
 def _commit() -> str | None:
     """Of the checkout this runs from, with ``+`` when it was changed since."""
+    import subprocess
+
     try:
         commit = _git("rev-parse", "HEAD")
         return commit + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
@@ -243,5 +257,7 @@ def _commit() -> str | None:
 
 
 def _git(*arguments: str) -> str:
+    import subprocess
+
     command = ["git", "-C", str(_ROOT), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

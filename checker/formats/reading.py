@@ -9,6 +9,7 @@ from typing import Literal
 from checker.history import History
 
 FORMATS = ("traitor", "jepsen-edn", "porcupine-log", "porcupine-kv")
+EXPORTS = ("edn", "jsonl")
 FailPolicy = Literal["never-happened", "observer"]
 FAIL_POLICIES: Sequence[FailPolicy] = ("never-happened", "observer")
 

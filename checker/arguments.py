@@ -1,0 +1,36 @@
+"""What can be typed: which history, and how to read it. `python -m checker` and `traitor check` share it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from checker.formats.reading import EXPORTS, FAIL_POLICIES, FORMATS
+from checker.models import MODEL_NAMES
+
+_MODELS = f"{', '.join(MODEL_NAMES)}, or your own as package.module:Class"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What history, and how to read it."""
+    parser.add_argument("path", type=Path, metavar="FILE|RUN", help="a history file or a run folder")
+    parser.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="of the file (auto)")
+    parser.add_argument(
+        "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
+    )
+    parser.add_argument(
+        "--fail",
+        choices=FAIL_POLICIES,
+        help="what a failed compare-and-set was (as in the format)",
+    )
+    parser.add_argument(
+        "--forgive-torn-tail", action="store_true", help="leave out a half line at the end of the file"
+    )
+    parser.add_argument("--export", choices=EXPORTS, help="write the history, too, for other checkers")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="where the export goes")
+
+
+def _model(text: str) -> str:
+    if text not in MODEL_NAMES and ":" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r:.80} is not one of {_MODELS}")
+    return text
