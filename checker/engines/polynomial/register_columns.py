@@ -8,9 +8,11 @@ operations in order of call. A pending operation returns at `forever`, later tha
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import count, islice
+from operator import attrgetter, le
 from typing import cast
 
 from checker.history import Operation
@@ -61,73 +63,74 @@ class Columns:
 def columns(model: Model, operations: Sequence[Operation]) -> Columns:
     """Of completed and pending operations of one key."""
     calls = [op.call_ns for op in operations]
-    if any(map(int.__gt__, calls, calls[1:])):
+    if not all(map(le, calls, islice(calls, 1, None))):
         operations = sorted(operations, key=attrgetter("call_ns"))
         calls.sort()
     ends = [op.return_ns for op in operations]
-    forever = max(calls, default=0)
-    forever = max(forever, max((end for end in ends if end is not None), default=0)) + 1
-    returns = [forever if end is None else end for end in ends]
-    numbers: dict[Hashable, int] = {None: ABSENT}
-    initial = numbers.setdefault(model.initial, 1)
-    count = len(operations)
+    forever = max(max(calls, default=0), max(filter(None, ends), default=0)) + 1
+    numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    assert numbers[None] == ABSENT
+    size = len(operations)
     found = Columns(
-        operations, calls, returns, forever, initial,
-        [NOTHING] * count, [NOTHING] * count, 0, [], [], [], [], [], NOTHING, NOTHING,
+        operations, calls, [forever if end is None else end for end in ends], forever, numbers[model.initial],
+        [NOTHING] * size, [NOTHING] * size, 0, [], [], [], [], [], NOTHING, NOTHING,
     )  # fmt: skip
     _number(model, found, numbers)
     found.values, found.never = len(numbers), numbers.get(_NEVER, NOTHING)
     return found
 
 
-def _number(model: Model, found: Columns, numbers: dict[Hashable, int]) -> None:
+def _number(model: Model, found: Columns, numbers: defaultdict[Hashable, int]) -> None:
     need, make = found.need, found.make
-    reads, writes = found.reads, found.writes
-    get = numbers.get
+    add_read, add_write, add_swap = found.reads.append, found.writes.append, found.swaps.append
     code = {name: _CODES[own] for name, own in model.functions.items()}
-    cas = _CompareAndSets(model, found, numbers)
+    read, write, cas = _READ, _WRITE, _CAS
+    rare = _CompareAndSets(model, found, numbers)
     for i, op in enumerate(found.operations):
         kind = code[op.f]
-        if kind == _READ:
-            if op.return_ns is None:
-                continue
-            value = op.output
-            number = get(value)
-            if number is None:
-                number = numbers[value] = len(numbers)
-            need[i] = number
-            reads.append(i)
-        elif kind == _WRITE:
-            value = op.input
-            number = get(value)
-            if number is None:
-                number = numbers[value] = len(numbers)
-            make[i] = number
-            writes.append(i)
-        elif kind == _CAS:
-            cas.add(i, op)
-        else:
+        if kind == read:
+            if op.return_ns is not None:
+                need[i] = numbers[op.output]
+                add_read(i)
+        elif kind == write:
+            make[i] = numbers[op.input]
+            add_write(i)
+        elif kind != cas:
             make[i] = ABSENT
-            writes.append(i)
+            add_write(i)
+        elif op.return_ns is None or type(op.output) is not tuple:
+            rare.add(i, op)
+        else:
+            expected, new = cast(tuple[Hashable, Hashable], op.input)
+            swapped, actual = op.output
+            if actual is None or (actual == expected) is not swapped or expected == new:
+                rare.add(i, op)
+                continue
+            need[i] = numbers[actual]
+            if swapped:
+                make[i] = numbers[new]
+                add_swap(i)
+            else:
+                add_read(i)
 
 
 class _CompareAndSets:
-    """Adds compare-and-sets to the columns."""
+    """Adds to the columns compare-and-sets that are pending, or impossible, or that need a second thought."""
 
-    def __init__(self, model: Model, found: Columns, numbers: dict[Hashable, int]) -> None:
+    def __init__(self, model: Model, found: Columns, numbers: defaultdict[Hashable, int]) -> None:
         self._found = found
         self._numbers = numbers
         # Whether an absent register can be swapped is the model's to say.
         self._absent_swaps = model.step(None, Call("cas", (None, "new"), None, False))[1] == "new"
 
     def add(self, i: int, op: Operation) -> None:
-        found, number = self._found, self._number
+        found, numbers = self._found, self._numbers
         expected, new = cast(tuple[Hashable, Hashable], op.input)
         can_swap = expected is not None or self._absent_swaps
         if op.return_ns is None:
             if expected != new:
-                found.need[i] = number(expected if can_swap else _NEVER)
-                found.make[i] = number(new)
+                found.need[i] = numbers[expected if can_swap else _NEVER]
+                found.make[i] = numbers[new]
                 found.maybes.append(i)
             return
         told = isinstance(op.output, tuple)
@@ -135,19 +138,16 @@ class _CompareAndSets:
         if swapped:
             if not can_swap or actual != expected:
                 found.impossible = i
-            found.need[i] = number(expected)
+            found.need[i] = numbers[expected]
             if expected != new:
-                found.make[i] = number(new)
+                found.make[i] = numbers[new]
                 found.swaps.append(i)
             else:
                 found.reads.append(i)
         elif told:
             if can_swap and actual == expected:
                 found.impossible = i
-            found.need[i] = number(actual)
+            found.need[i] = numbers[actual]
             found.reads.append(i)
         else:
-            found.avoids.append((i, number(expected) if can_swap else NOTHING))
-
-    def _number(self, value: Hashable) -> int:
-        return self._numbers.setdefault(value, len(self._numbers))
+            found.avoids.append((i, numbers[expected] if can_swap else NOTHING))
