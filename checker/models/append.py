@@ -16,19 +16,29 @@ from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study,
 class Prefix:
     """A list, as the path from the empty one. Equal lists of one model are identical objects."""
 
-    __slots__ = ("_children", "element", "length", "parent")
+    __slots__ = ("_child", "_others", "_told", "element", "length", "parent")
 
-    def __init__(self, parent: Prefix | None, element: Hashable) -> None:
+    def __init__(self, parent: Prefix | None, element: Hashable, length: int = 0) -> None:
         self.parent = parent
         self.element = element
-        self.length: int = parent.length + 1 if parent else 0
-        self._children: dict[Hashable, Prefix] = {}
+        self.length = length
+        # Nearly every list goes on in one way only.
+        self._child: Prefix | None = None
+        self._others: dict[Hashable, Prefix] | None = None
+        self._told: tuple[Hashable, ...] | None = None if parent else ()
 
     def then(self, element: Hashable) -> Prefix:
         """This list with `element` at its end."""
-        child = self._children.get(element)
+        child = self._child
         if child is None:
-            child = self._children[element] = Prefix(self, element)
+            child = self._child = Prefix(self, element, self.length + 1)
+        elif child.element != element:
+            others = self._others
+            if others is None:
+                others = self._others = {}
+            child = others.get(element)
+            if child is None:
+                child = others[element] = Prefix(self, element, self.length + 1)
         return child
 
     def path(self, elements: Sequence[Hashable]) -> Prefix:
@@ -47,14 +57,22 @@ class Prefix:
         return tuple(reversed(backwards))
 
     def equals(self, elements: tuple[Hashable, ...]) -> bool:
-        """Whether this is the list `elements`, without making new states."""
-        if len(elements) != self.length:
+        """Whether this is the list `elements`, without making new states.
+
+        A list that was told is kept with its node: of a longer one only what was added is walked through.
+        """
+        at = self.length
+        if len(elements) != at:
             return False
         node = self
-        for element in reversed(elements):
-            if node.parent is None or node.element != element:
+        while node._told is None:
+            at -= 1
+            if node.element != elements[at] or node.parent is None:
                 return False
             node = node.parent
+        if node._told != (elements if at == self.length else elements[:at]):
+            return False
+        self._told = elements
         return True
 
 
@@ -75,10 +93,10 @@ class AppendList(Model):
         self._root = root
 
     def step(self, state: State, call: Action) -> tuple[bool, State]:
-        node = cast(Prefix, state)
+        node: Prefix = state  # type: ignore[assignment]  # a cast costs as much as the rest
         if self.functions[call.f] == "append":
             return True, node.then(call.input)
-        return (not call.known or node.equals(elements_of(call))), node
+        return (not call.known or node.equals(call.output)), node  # type: ignore[arg-type]
 
     def is_observer(self, call: Call) -> bool:
         return call.f == "read"

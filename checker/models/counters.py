@@ -39,9 +39,9 @@ class Counter(Model):
         super().__init__(name, 0 if initial is None else initial)
 
     def step(self, state: State, call: Action) -> tuple[bool, State]:
-        value = cast(int, state)
+        value: int = state  # type: ignore[assignment]  # a cast costs as much as the rest
         if self.functions[call.f] == "add":
-            value += cast(int, call.input)
+            value += call.input  # type: ignore[operator]
             return (not call.known or call.output is None or call.output == value), value
         return (not call.known or call.output == value), value
 

@@ -25,8 +25,12 @@ class Text:
     def __init__(self, before: Text | None, piece: str) -> None:
         self._before = before
         self._piece = piece
-        self._text = piece if before is None else None
-        self.length: int = len(piece) + (before.length if before else 0)
+        self._text: str | None
+        self.length: int
+        if before is None:
+            self._text, self.length = piece, len(piece)
+        else:
+            self._text, self.length = None, before.length + len(piece)
 
     def text(self) -> str:
         """The string itself."""
@@ -90,13 +94,15 @@ class KvAppend(Model):
     def step(self, state: State, call: Action) -> tuple[bool, State]:
         f = self.functions[call.f]
         if f == "get":
-            told = call.output
-            return (not call.known or (isinstance(state, Text) and state.equals(cast(str, told)))), state
-        if call.input is Blur.UNSEEN:
+            if not call.known:
+                return True, state
+            return isinstance(state, Text) and state.equals(call.output), state  # type: ignore[arg-type]
+        piece = call.input
+        if piece is Blur.UNSEEN:
             return True, Blur.UNSEEN
         if f == "put":
-            return True, Text(None, _piece(call))
-        return True, Text(state, _piece(call)) if isinstance(state, Text) else state
+            return True, Text(None, piece)  # type: ignore[arg-type]
+        return True, Text(state, piece) if isinstance(state, Text) else state  # type: ignore[arg-type]
 
     def is_observer(self, call: Call) -> bool:
         return _observes(call)

@@ -31,8 +31,8 @@ register | register
 - return Call("read", None, call.output[1], True)
 + return Call('read', None, cas_of(call)[0], True)
 register | cas-register
-- sources[initial] += 1
-+ sources[initial] += 0
+- Counter[State]((initial,))
++ Counter[State](())
 register | cas-register
 - null_matches: ClassVar[bool] = True
 + null_matches: ClassVar[bool] = False
