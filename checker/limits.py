@@ -15,6 +15,8 @@ class Limits:
     nodes: int = 3_000_000
     """Search nodes held at once, about 0.5 kB each."""
     shrink_seconds: float = 10.0
+    guarantee_seconds: float = 5.0
+    """For what a refuted history still satisfies; 0: nobody asks."""
     liveness_slack_ns: int = 2 * SECOND_NS
     """For a busy machine, on top of what the cluster's timers allow (see `patience`)."""
     liveness_grace_ns: int = 10 * SECOND_NS

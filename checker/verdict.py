@@ -138,7 +138,9 @@ class Verdict:
             rows.append(f"{line.name:<16} {line.verdict:<8} {line.reason}")
             if line.name == "linearizability" and self.counterexample is not None:
                 rows += [f"{'':<25} {reason}" for reason in self.counterexample.reasons[1:]]
-            elif isinstance(more := line.details.get("reasons"), list):
+            if isinstance(still := line.details.get("still"), str):
+                rows.append(f"{'':<25} {still}")
+            if self.counterexample is None and isinstance(more := line.details.get("reasons"), list):
                 rows += [f"{'':<25} {reason}" for reason in more]
             if line.name == "coverage":
                 rows += [f"{'':<25} {note}" for note in _notes(line)]

@@ -9,6 +9,6 @@ and no anomaly is found, all orders are searched, within limits; then it is `unk
 
 from __future__ import annotations
 
-from checker.transactions.judge import TransactionFinding, judge
+from checker.transactions.judge import TransactionFinding, judge, without_real_time
 
-__all__ = ["TransactionFinding", "judge"]
+__all__ = ["TransactionFinding", "judge", "without_real_time"]

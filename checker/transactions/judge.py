@@ -71,6 +71,21 @@ def judge(history: History, model: Model, budget: Budget) -> TransactionFinding:
     return _searched(seen, model, budget)
 
 
+def without_real_time(history: History) -> tuple[Anomaly, ...] | None:
+    """Anomalies that need no real time, () if a serial order keeps each process' own; None if not known."""
+    seen = Observations(history.operations)
+    graph = Graph(seen)
+    if _serial_without_time(seen, graph):
+        return ()
+    _, left = sort(graph, seen.committed)
+    counts, kept, _ = _anomalies(seen, graph, left)
+    types = [type_ for type_ in sorted(counts, key=_severity) if not type_.endswith("-realtime")]
+    anomalies = tuple(anomaly for type_ in types for anomaly in kept[type_])
+    auditor = Auditor(seen.operations)
+    sound = anomalies and all(auditor.objection(anomaly) is None for anomaly in anomalies)
+    return anomalies if sound else None
+
+
 def _valid(seen: Observations, order: tuple[int, ...], dropped: tuple[int, ...]) -> TransactionFinding:
     reason = (
         f"{counted(len(order), 'transaction')} on {counted(len(seen.keys), 'key')} explained by one serial "
