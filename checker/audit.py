@@ -13,6 +13,7 @@ from json import dumps
 
 from checker.history import Operation
 from checker.models.base import Model
+from checker.moves import Point
 
 Operations = Sequence[Operation]
 Frontier = Mapping[tuple[int, str], Sequence[tuple[frozenset[int], frozenset[int]]]]
@@ -41,11 +42,13 @@ def audit_order(model: Model, ops: Operations, order: Sequence[int], dropped: Se
     return f"operation {next(iter(left))} is neither in the order nor dropped" if left else None
 
 
-def audit_refutation(model: Model, left: Operations, most: int, frontier: Frontier | None) -> str | None:
-    """Why it is not shown in `most` steps that no order explains what is left, or None if it is."""
+def audit_refutation(
+    model: Model, left: Operations, most: int, frontier: Frontier | None, points: Sequence[Point] = ()
+) -> str | None:
+    """Why it is not shown in `most` steps that no order leads from `points` to an end, or None if it is."""
     opened = sorted(left, key=lambda op: (not op.known, op.return_ns or 0, op.call_ns, op.index))
     watching = {op.index for op in left if op.known and model.is_observer(model.call(op))}
-    points, steps = [(frozenset[int](), frozenset[int](), model.initial)], 0
+    points, steps = list(points) or [(frozenset(), frozenset(), model.initial)], 0
     for last in [op for op in opened if op.known]:
         todo, points, seen = points, [], set()
         now = [op for op in opened if op.call_ns <= (last.return_ns or 0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from checker.audit import Frontier
 from checker.history import Operation
 from checker.moves import Move
 
@@ -27,9 +28,14 @@ class Counterexample:
     left_out: tuple[str, ...]
     moves: tuple[Move, ...] = ()
     """From all operations of the key to these."""
+    frontier: Frontier | None = None
+    """Points every order has to pass, where there are too many orders to try."""
 
     def to_json(self) -> dict[str, object]:
         """As `counterexample.json` has it."""
+        from checker.engines.frontier import to_json
+
+        listed = {} if self.frontier is None else {"frontier": to_json(self.frontier)}
         return {
             "schema": "traitor/counterexample/1",
             "key": self.key,
@@ -42,4 +48,5 @@ class Counterexample:
             "reasons": list(self.reasons),
             "left_out": list(self.left_out),
             "moves": [[name, list(values)] for name, values in self.moves],
+            **listed,
         }

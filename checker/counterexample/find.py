@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checker.audit import audit_refutation
 from checker.counterexample import Counterexample
@@ -13,12 +13,15 @@ from checker.counterexample.register_reasons import Explanation, RegisterReasons
 from checker.counterexample.shrink import Shrunk, shrink
 from checker.counterexample.words import quote, say
 from checker.engines.contest import KeyResult
+from checker.engines.frontier import frontier
 from checker.history import Operation
 from checker.models.append import AppendList
 from checker.models.base import Model
-from checker.moves import weaker
+from checker.models.register import Register
+from checker.moves import Left, starts, weaker
 
 _MOST_STEPS = 200_000
+_MOST_STEPS_OF_FRONTIER = 2_000_000
 _MOST_EXPLAINED = 300
 """Operations among which patterns are looked for: the search is quadratic and partly recursive."""
 
@@ -34,13 +37,14 @@ class Found:
 def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seconds: float) -> Found:
     """The counterexample of a key whose operations (failures included) are `everything`."""
     shrunk = shrink(model, [op for op in everything if op.type != "fail"], refuted, seconds)
-    reached = longest(model, shrunk.operations, _furthest(model, shrunk))
+    operations, points = tuple(shrunk.left.operations), starts(model, shrunk.left)
+    reached = longest(model, operations, points, _furthest(model, shrunk))
     explanation = _explain(model, shrunk, everything, reached)
     counterexample = Counterexample(
         key=refuted.key,
         model=model.name,
         anomaly=explanation.anomaly,
-        operations=shrunk.operations,
+        operations=operations,
         longest_prefix=reached.order,
         state_then=model.show(reached.state),
         stuck_on=reached.stuck_on,
@@ -48,39 +52,45 @@ def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seco
         left_out=tuple(str(atom) for atom in shrunk.left_out),
         moves=shrunk.moves,
     )
-    return Found(counterexample, _audit(model, everything, counterexample))
+    objection = _audit(model, everything, counterexample)
+    if objection is not None and shrunk.left.moment_ns is None:
+        listed = frontier(model, shrunk.left.operations)
+        if listed is not None:
+            counterexample = replace(counterexample, frontier=listed)
+            objection = _audit(model, everything, counterexample)
+    return Found(counterexample, objection)
 
 
-def _audit(model: Model, everything: Sequence[Operation], counterexample: Counterexample) -> str | None:
-    left = weaker(model, everything, counterexample.moves)
+def _audit(model: Model, everything: Sequence[Operation], claim: Counterexample) -> str | None:
+    left = weaker(model, Left(list(everything)), claim.moves)
     if isinstance(left, str):
         return left
-    if tuple(left) != counterexample.operations:
+    if tuple(left.operations) != claim.operations:
         return "the moves leave other operations than those shown"
-    return audit_refutation(model, left, _MOST_STEPS, None)
+    most = _MOST_STEPS if claim.frontier is None else _MOST_STEPS_OF_FRONTIER
+    return audit_refutation(model, left.operations, most, claim.frontier, starts(model, left))
 
 
 def _furthest(model: Model, shrunk: Shrunk) -> Longest:
     """How far the engine came."""
-    by_index = {op.index: op for op in shrunk.operations}
-    state = model.initial
-    for index in shrunk.result.order:
-        _, state = model.step(state, model.call(by_index[index]))
-    stuck_on = shrunk.result.stuck_on
-    if stuck_on is None:  # a polynomial engine places nothing: the first to return is as stuck as any
-        done = [op for op in shrunk.operations if op.return_ns is not None]
-        stuck_on = min(done, key=lambda op: op.return_ns or 0).index
-    return Longest(shrunk.result.order, state, stuck_on)
+    by_index = {op.index: op for op in shrunk.left.operations}
+    state, order, stuck_on = model.initial, shrunk.result.order, shrunk.result.stuck_on
+    if stuck_on not in by_index or not by_index.keys() >= set(order):
+        # Not every engine places operations: the first to return is as stuck as any.
+        done = [op for op in shrunk.left.operations if op.return_ns is not None]
+        order, stuck_on = (), min(done, key=lambda op: op.return_ns or 0).index
+    for index in order:
+        _, state = model.step(state, by_index[index])
+    return Longest(order, state, stuck_on)
 
 
 def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reached: Longest) -> Explanation:
     explanation = None
-    if len(shrunk.operations) <= _MOST_EXPLAINED:
-        if isinstance(model, AppendList):
-            filtered = bool(shrunk.left_out)
-            explanation = AppendReasons(model, shrunk.operations, everything, filtered).explain()
-        else:
-            explanation = RegisterReasons(model, shrunk.operations, everything).explain()
+    if len(shrunk.left.operations) <= _MOST_EXPLAINED:
+        try:
+            explanation = _known_pattern(model, shrunk, everything)
+        except Exception:
+            explanation = None  # the counterexample stands by itself, unexplained
     anomaly = explanation.anomaly if explanation else "no explanation"
     reasons = list(explanation.reasons) if explanation else []
     reasons.append(_stuck(model, shrunk, reached))
@@ -92,10 +102,25 @@ def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reac
     return Explanation(anomaly, tuple(reasons))
 
 
+def _known_pattern(model: Model, shrunk: Shrunk, everything: Sequence[Operation]) -> Explanation | None:
+    operations = shrunk.left.operations
+    if isinstance(model, AppendList):
+        return AppendReasons(model, operations, everything, bool(shrunk.left_out)).explain()
+    if isinstance(model, Register):
+        rules = RegisterReasons(model, operations, everything)
+        return rules.explain() if shrunk.left.moment_ns is None else rules.replaced()
+    return None
+
+
 def _stuck(model: Model, shrunk: Shrunk, reached: Longest) -> str:
-    by_index = {op.index: op for op in shrunk.operations}
+    by_index = {op.index: op for op in shrunk.left.operations}
     shown = model.show(reached.state)
     holds = quote(tuple(shown) if isinstance(shown, list) else str(shown) if shown is not None else None)
+    if shrunk.left.moment_ns is not None:
+        return (
+            f"Whatever was before these {len(by_index)} operations, and whatever of what was open then is "
+            f"done, {say(by_index[reached.stuck_on])} can come nowhere."
+        )
     if len(by_index) == 1:
         return f"It needs nothing else to be wrong: the key holds {holds} when it begins."
     steps = (

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from checker.history import Operation
 from checker.models.base import Model, State
+from checker.moves import Point
 
-_MOST_POINTS = 50_000
+_MOST_OPERATIONS = 60
+_MOST_POINTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,28 +26,33 @@ class Longest:
     stuck_on: int
 
 
-def longest(model: Model, operations: Sequence[Operation], fallback: Longest) -> Longest:
+def longest(
+    model: Model, operations: Sequence[Operation], starts: Sequence[Point], fallback: Longest
+) -> Longest:
     """The accepted order that places most completed operations; `fallback` if there are too many to try."""
-    best = Longest((), model.initial, fallback.stuck_on)
-    most = -1
+    if len(operations) > _MOST_OPERATIONS:
+        return fallback
+    best, most = fallback, -1
+    completed = sum(op.type == "ok" for op in operations)
     seen: set[tuple[frozenset[int], State]] = set()
-    todo: list[tuple[tuple[int, ...], State]] = [((), model.initial)]
+    todo: list[tuple[frozenset[int], tuple[int, ...], State]] = [
+        (done, (), state) for done, _, state in reversed(starts)
+    ]
     while todo:
-        order, state = todo.pop()
-        done = set(order)
+        done, order, state = todo.pop()
         left = [op for op in operations if op.index not in done]
         waiting = [op for op in left if op.return_ns is not None]
-        placed = sum(op.type == "ok" for op in operations) - len(waiting)
+        placed = completed - len(waiting)
         if placed > most and waiting:
             first = min(waiting, key=_return_of)
             most, best = placed, Longest(order, state, first.index)
         until = min((_return_of(op) for op in waiting), default=-1)
         for op in reversed(left):
-            legal, after = model.step(state, model.call(op))
-            point = (frozenset((*order, op.index)), after)
-            if op.call_ns <= until and legal and point not in seen:
-                seen.add(point)
-                todo.append(((*order, op.index), after))
+            legal, after = model.step(state, op)
+            now = done | {op.index}
+            if op.call_ns <= until and legal and (now, after) not in seen:
+                seen.add((now, after))
+                todo.append((now, (*order, op.index), after))
         if len(seen) > _MOST_POINTS:
             return fallback
     return best

@@ -71,6 +71,7 @@ class RegisterReasons:
             or self._inversion()
             or self._tangle()
             or self._vanished()
+            or self.replaced()
         )
 
     def _required(self, op: Operation) -> tuple[Hashable, ...]:
@@ -82,11 +83,12 @@ class RegisterReasons:
 
     def _contradicts_itself(self) -> Explanation | None:
         for op in self._ops:
-            if op.f != "cas" or op.type != "ok":
+            if op.f != "cas" or op.type != "ok" or not isinstance(op.output, tuple):
                 continue
             expected, _ = cast(tuple[Hashable, Hashable], op.input)
             swapped, actual = cast(tuple[bool, Hashable], op.output)
-            if swapped != (actual is not None and actual == expected):
+            null_matches = getattr(self._model, "null_matches", False)
+            if swapped != (actual == expected and (actual is not None or null_matches)):
                 did = "swapped" if swapped else "did not swap"
                 reason = f"{say(op)} {did}, though it expected {quote(expected)} and found {quote(actual)}"
                 return Explanation("cas that contradicts itself", (reason + ".",))
@@ -244,6 +246,33 @@ class RegisterReasons:
                         reason += ", and every delete had ended before that write began"
                     return Explanation("lost write", (reason + ".",))
         return None
+
+    def replaced(self) -> Explanation | None:
+        """A value seen although another one replaced it, and nothing in between can have brought it back."""
+        for op in self._ops:
+            for value in self._required(op):
+                found = next((new for new in self._ops if self._gone(op, value, new)), None)
+                if found is not None:
+                    reason = f"{self._saw(op)}, but {ended_before(found, op)}; whatever could have left "
+                    reason += f"{quote(value)} had ended before that began, or began when {op.f} had ended."
+                    return Explanation(
+                        "stale read" if op.f != "cas" else "cas against a replaced value", (reason,)
+                    )
+        return None
+
+    def _gone(self, op: Operation, value: Hashable, new: Operation) -> bool:
+        """Whether `new` replaced `value` before `op` began, and nothing brought it back."""
+        if new.return_ns is None or new.return_ns >= op.call_ns or op.return_ns is None:
+            return False
+        if not produced(self._model.call(new)) or value in produced(self._model.call(new)):
+            return False
+        makers = [maker for maker in self._everything if value in produced(self._model.call(maker))]
+        return all(
+            maker.type == "fail"
+            or (maker.return_ns is not None and maker.return_ns < new.call_ns)
+            or maker.call_ns > op.return_ns
+            for maker in makers
+        )
 
 
 def replaced_outcome(model: Model, op: Operation) -> tuple[Hashable, ...]:

@@ -1,11 +1,9 @@
 """The smallest set of operations, found by sound moves only, that still has no explanation.
 
-A move is sound if it keeps every explainable history explainable, so that what is left refutes the whole:
-cut the history at a moment (what is open there is pending), keep some calls where the model needs none of
-the others (`Model.needed`), say less of a call (`weaken`), project parts of the state out. After each move an
-engine is asked again; a move after which it cannot refute within its budget is not made. An engine that named
-the few operations that refute (`core`) spares the long way. Time is bounded: a larger counterexample is a
-worse one, not a wrong one.
+A move is sound if it keeps every explainable history explainable, so that what is left refutes the whole
+(`checker.moves`). After each move an engine is asked again; a move after which it cannot refute within its
+budget is not made. An engine that named the few operations that refute (`core`) spares the long way. Time is
+bounded: a larger counterexample is a worse one, not a wrong one.
 """
 
 from __future__ import annotations
@@ -14,25 +12,32 @@ import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
+from checker.audit import audit_refutation
 from checker.engines.contest import Budget, KeyResult
+from checker.engines.contest import decide_key as search
 from checker.engines.decide import decide_key
 from checker.history import Operation
 from checker.models.base import Model
-from checker.moves import Move, weaker
+from checker.moves import Left, Move, starts, weaker
 
 _CHECK = Budget(seconds=2.0, nodes=200_000)
 _ROUNDS = 3
 _CLOSINGS = 6
 """Passes over all operations to find what a few of them need."""
+_MOST_CLOSED = 1_000
+_LAST = (1, 3, 8, 20, 50, 120)
+"""How many of the operations that returned last may be enough."""
+_MOST_OPEN = 10
+_MOST_STEPS = 30_000
 _FEW = 64
 """Operations of which each is tried to be left out, or weakened, whatever the model recommends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:
-    """Operations without explanation, the moves that led to them, and what the engine last said of them."""
+    """What is left without explanation, the moves that led to it, and what an engine last said of it."""
 
-    operations: tuple[Operation, ...]
+    left: Left
     moves: tuple[Move, ...]
     result: KeyResult
 
@@ -44,7 +49,8 @@ class Shrunk:
 
 def shrink(model: Model, operations: Sequence[Operation], refuted: KeyResult, seconds: float) -> Shrunk:
     """Shrink one key's refuted operations (no `fail`) for at most about `seconds`."""
-    shrinker = _Shrinker(model, operations, refuted, time.monotonic() + seconds)
+    whole = Left(list(operations))
+    shrinker = _Shrinker(model, whole, refuted, time.monotonic() + seconds)
     shrinker.begin()
     before = -1
     for _ in range(_ROUNDS):
@@ -55,31 +61,36 @@ def shrink(model: Model, operations: Sequence[Operation], refuted: KeyResult, se
         shrinker.drop()
         shrinker.project()
         shrinker.weaken()
-    found = Shrunk(tuple(shrinker.operations), tuple(shrinker.moves), shrinker.result)
-    return _in_few_moves(model, operations, found)
+    found = Shrunk(shrinker.left, tuple(shrinker.moves), shrinker.result)
+    return _in_few_moves(model, whole, found)
 
 
-def _in_few_moves(model: Model, operations: Sequence[Operation], found: Shrunk) -> Shrunk:
+def _in_few_moves(model: Model, whole: Left, found: Shrunk) -> Shrunk:
     """The same in one move of each kind, where that leaves the same."""
     cuts = [values[0] for name, values in found.moves if name == "cut" and isinstance(values[0], int)]
     gathered: list[Move] = [("cut", (min(cuts),))] if cuts else []
+    gathered += [move for move in found.moves if move[0] == "after"]
     for kind in ("project", "weaken"):
         values = [value for name, values in found.moves if name == kind for value in values]
         gathered += [(kind, tuple(values))] if values else []
-    gathered.append(("keep", tuple(op.index for op in found.operations)))
-    same = weaker(model, operations, gathered) == list(found.operations)
+    gathered.append(("keep", tuple(op.index for op in found.left.operations)))
+    same = weaker(model, whole, gathered) == found.left
     return replace(found, moves=tuple(gathered)) if same else found
 
 
 class _Shrinker:
-    def __init__(
-        self, model: Model, operations: Sequence[Operation], refuted: KeyResult, deadline: float
-    ) -> None:
+    def __init__(self, model: Model, whole: Left, refuted: KeyResult, deadline: float) -> None:
         self._model = model
         self._deadline = deadline
-        self.operations = list(operations)
+        self.left = whole
         self.result = refuted
         self.moves: list[Move] = []
+        self._ask = search if refuted.engine == "search" else decide_key
+        """Of many operations, the engine that could refute all of them."""
+
+    @property
+    def operations(self) -> list[Operation]:
+        return self.left.operations
 
     def begin(self) -> None:
         """What the engine named, with what that needs. Where it named nothing: what happened last."""
@@ -88,45 +99,50 @@ class _Shrinker:
             if not self._keep_closed(core):
                 self._weaken_and_keep(core)
             return
-        stuck = self._returned(self.result.prefix_end)
-        if stuck is not None:
-            self._accept([("cut", (stuck,))])
-        size = 1
-        while size < len(self.operations) // 2 and time.monotonic() < self._deadline:
-            done = sorted((op.return_ns, op.index) for op in self.operations if op.return_ns is not None)
-            if self._keep_closed({index for _, index in done[-size:]}):
+        end = next((op.return_ns for op in self.operations if op.index == self.result.prefix_end), None)
+        cut: list[Move] = [] if end is None else [("cut", (end,))]
+        returned = [(op.return_ns, op.index) for op in self.operations if op.return_ns is not None]
+        done = sorted(moment for moment in returned if end is None or moment[0] <= end)
+        for size in _LAST:
+            if size > len(done) // 2 or time.monotonic() > self._deadline:
+                break
+            if self._keep_closed({index for _, index in done[-size:]}, cut):
                 return
-            size *= 4
+            if self._accept([*cut, ("after", (done[-size][0],))]):
+                return
+        self._accept(cut)
 
-    def _returned(self, index: int | None) -> int | None:
-        return next((op.return_ns for op in self.operations if op.index == index), None)
-
-    def _closed(self, operations: Sequence[Operation], chosen: set[int]) -> set[int] | None:
-        """Indexes chosen and those they need, or None if that has no end soon."""
+    def _closed(
+        self, operations: Sequence[Operation], chosen: set[int], within: set[int] | None = None
+    ) -> set[int] | None:
+        """Indexes chosen and those they need; None if that has no end soon, or not `within` these."""
         chosen = set(chosen)
         for _ in range(_CLOSINGS):
             kept = frozenset(i for i, op in enumerate(operations) if op.index in chosen)
-            needed = self._model.needed(operations, kept)
+            needed = {operations[i].index for i in self._model.needed(operations, kept)}
             if not needed:
                 return chosen
-            chosen.update(operations[i].index for i in needed)
+            if within is not None and not needed <= within:
+                return None
+            chosen |= needed
         return None
 
     def _keep_closed(self, chosen: set[int], before: Sequence[Move] = ()) -> bool:
-        operations = weaker(self._model, self.operations, before) if before else self.operations
-        assert not isinstance(operations, str)
-        closed = self._closed(operations, chosen)
-        if closed is None or len(closed) == len(operations):
+        left = weaker(self._model, self.left, before)
+        closed = None if isinstance(left, str) else self._closed(left.operations, chosen)
+        if closed is None or len(closed) > _MOST_CLOSED:
             return False
         return self._accept([*before, ("keep", tuple(sorted(closed)))])
 
     def _weaken_and_keep(self, core: set[int]) -> bool:
-        """Say less of calls of the core, so that it needs nothing else."""
-        able = [op for op in self.operations if op.index in core and self._less(op)]
-        for op in able:
-            if self._keep_closed(core, [("weaken", (op.index,))]):
-                return True
-        return self._keep_closed(core, [("weaken", tuple(op.index for op in able))])
+        """Say less of calls of the core, so that it needs nothing else: of those that need something outside
+        it, of these only where the core itself does not have it, of one, of all."""
+        few = [op for op in self.operations if op.index in core]
+        able = [op.index for op in few if self._less(op)]
+        outside = [index for index in able if self._closed(self.operations, {index}, core) is None]
+        nowhere = [index for index in outside if self._closed(few, {index}, set()) == {index}]
+        tries = [outside, nowhere, *([index] for index in able), able]
+        return any(self._keep_closed(core, [("weaken", tuple(weak))]) for weak in tries if weak)
 
     def _less(self, op: Operation) -> bool:
         return self._model.weaken(self._model.call(op)) is not None
@@ -199,14 +215,26 @@ class _Shrinker:
 
     def _accept(self, moves: Sequence[Move]) -> bool:
         """Make the moves if they are allowed and what is left is still refuted."""
-        left = self._deadline - time.monotonic()
-        operations = weaker(self._model, self.operations, moves) if left > 0 else ""
-        if not operations or isinstance(operations, str):
+        seconds = self._deadline - time.monotonic()
+        left = weaker(self._model, self.left, moves) if seconds > 0 else ""
+        if isinstance(left, str) or not left.operations:
             return False
-        budget = replace(_CHECK, seconds=min(_CHECK.seconds, left))
-        result = decide_key(self._model, operations, budget)
-        if result.status != "refuted":
+        if left.moment_ns is None:
+            budget = replace(_CHECK, seconds=min(_CHECK.seconds, seconds))
+            few = len(left.operations) <= _FEW
+            result = (decide_key if few else self._ask)(self._model, left.operations, budget)
+            if result.status != "refuted":
+                return False
+            self.result = result
+        elif not self._no_way_on(left):
             return False
-        self.operations, self.result = operations, result
+        self.left = left
         self.moves += moves
         return True
+
+    def _no_way_on(self, left: Left) -> bool:
+        """Engines begin at the beginning. What is left after a moment is little: every order is tried."""
+        if sum(op.known and op.call_ns < (left.moment_ns or 0) for op in left.operations) > _MOST_OPEN:
+            return False
+        points = starts(self._model, left)
+        return audit_refutation(self._model, left.operations, _MOST_STEPS, None, points) is None

@@ -142,18 +142,11 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
     try:
         found = find(model, everything, key, limits.shrink_seconds)
     except Exception as error:
-        # The refutation stands by itself; only its explanation failed.
-        reason = (
-            f"key {quote(key.key)} has no explanation (no counterexample: {type(error).__name__}: {error})"
-        )
-        details = {"key": key.key, "stuck_on": key.stuck_on}
-        return Finding(invalid(NAME, reason, kind="no counterexample", **details))
+        why = f"no counterexample that could be audited: {type(error).__name__}: {error!s:.200}"
+        return Finding(_not_audited(key, why))
     counterexample = found.counterexample
     if found.objection is not None:
-        reason = (
-            f"the {key.engine} engine refutes key {quote(key.key)} but the auditor objects: {found.objection}"
-        )
-        return Finding(unknown(NAME, reason, key=key.key))
+        return Finding(_not_audited(key, f"the auditor objects: {found.objection}"))
     reason = f"key {quote(key.key)}: {counterexample.anomaly}: {counterexample.reasons[0]}"
     line = invalid(
         NAME,
@@ -165,6 +158,11 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
         audited=True,
     )
     return Finding(line, counterexample=counterexample)
+
+
+def _not_audited(key: KeyResult, why: str) -> Line:
+    reason = f"the {key.engine} engine refutes key {quote(key.key)}, but that cannot be verified: {why}"
+    return unknown(NAME, reason, key=key.key, refuted_by=key.engine, stuck_on=key.stuck_on)
 
 
 def _undecided(result: Decision, keys: int) -> Line:

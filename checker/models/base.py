@@ -143,6 +143,13 @@ class Model(ABC):
                 return [i for i in left if i not in kept]
             left = [i for i in left if i not in gone]
 
+    def states(self, operations: Sequence[Operation], later: Sequence[Operation]) -> Sequence[State] | None:
+        """All states the key may have been in after some of `operations`; one will do for those that `later`
+        ones cannot tell apart. None if that is not known, or too many. A model that answers promises that its
+        other rules hold from any of these states, not only from the initial one.
+        """
+        return None
+
     def weaken(self, call: Call) -> Call | None:
         """A call that says less: if an order explains a history, then one explains it with this call in the
         place of `call`, whatever the others are. None if there is nothing weaker."""

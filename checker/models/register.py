@@ -64,6 +64,9 @@ def produced(call: Action) -> tuple[Hashable, ...]:
     return ()
 
 
+_MOST_STATES = 64
+
+
 class Register(Model):
     """One register per key."""
 
@@ -144,6 +147,14 @@ class Register(Model):
             if left and (anything or left[0] in depends):
                 needed.append(i)
         return needed
+
+    def states(self, operations: Sequence[Operation], later: Sequence[Operation]) -> Sequence[State] | None:
+        """Values that were there at first or that some call may leave, if a later call depends on them; one
+        that equals none stands for the rest."""
+        depends = {value for op in later for value in wanted(self.call(op))}
+        there = {value: None for op in operations for value in produced(self.call(op))}
+        found = [value for value in {self.initial: None, **there} if value in depends]
+        return [*found, Blur.UNSEEN] if len(found) < _MOST_STATES else None
 
     def weaken(self, call: Call) -> Call | None:
         """A compare-and-set to b that swapped as a blind write of b: where the one is legal, so is the other,

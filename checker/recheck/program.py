@@ -21,7 +21,7 @@ from typing import Any
 from checker.audit import Frontier, audit_order, audit_refutation
 from checker.history import Operation, by_key
 from checker.models.base import Model
-from checker.moves import weaker
+from checker.moves import Left, starts, weaker
 from checker.recheck.reader import Refused, frozen, read_header, read_operations
 
 MOST_STEPS = 5_000_000
@@ -123,16 +123,16 @@ def _witnessed(model: Model, keys: dict[str, tuple[Operation, ...]], claims: lis
 
 def _refuted(model: Model, keys: dict[str, tuple[Operation, ...]], claim: dict[str, Any]) -> int:
     moves = [(name, tuple(frozen(value) for value in values)) for name, values in claim["moves"]]
-    left = weaker(model, keys.get(claim["key"], ()), moves)
+    left = weaker(model, Left(list(keys.get(claim["key"], ()))), moves)
     if isinstance(left, str):
         raise Refused(left)
-    if json.loads(json.dumps([operation.to_json() for operation in left])) != claim["operations"]:
+    if json.loads(json.dumps([operation.to_json() for operation in left.operations])) != claim["operations"]:
         raise Refused("the operations shown are not those that are left of the history")
     frontier = frontier_of(claim["frontier"]) if claim.get("frontier") else None
-    objection = audit_refutation(model, left, MOST_STEPS, frontier)
+    objection = audit_refutation(model, left.operations, MOST_STEPS, frontier, starts(model, left))
     if objection is not None:
         raise Refused(objection)
-    return len(left)
+    return len(left.operations)
 
 
 def frontier_of(claim: dict[str, Any]) -> Frontier:

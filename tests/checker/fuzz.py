@@ -20,6 +20,7 @@ from functools import partial
 import search_rows
 from brute_force import linearizable, random_case
 from brute_objects import OBJECTS
+from certificate_trials import wrong_certificate
 from model_advice import wrong_advice
 from register_histories import Case, is_unique, register_case
 
@@ -76,6 +77,11 @@ class Advice:
         return random_case(rng, self.name)
 
 
+@dataclass(frozen=True)
+class Certificates(Advice):
+    """Moves and counterexamples under a model (`certificate_trials`)."""
+
+
 ENGINES: Mapping[str, Row | Advice] = {
     "registers": Row(register_case, registers.decide, is_unique),
     "search breadth": Row(search_rows.any_case, search_rows.breadth),
@@ -85,11 +91,14 @@ ENGINES: Mapping[str, Row | Advice] = {
     "search only steps": Row(search_rows.any_case, search_rows.only_steps),
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
+    **{f"certificates of {name}": Certificates(name) for name in OBJECTS},
 }
 
 
 def disagreement(row: Row | Advice, case: Case, counts: Counter[str] | None = None) -> str | None:
     """What the engine gets wrong about `case`."""
+    if isinstance(row, Certificates):
+        return wrong_certificate(random.Random(str(case)), case)
     if isinstance(row, Advice):
         return wrong_advice(random.Random(str(case)), case)
     model = model_named(case.model, case.initial)
