@@ -10,9 +10,9 @@ a clock is too coarse to tell, the order of the lines does: the readers move tim
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 Outcome = Literal["ok", "fail", "info"]
 Phase = Literal["load", "final"]
@@ -59,6 +59,41 @@ class Operation:
             "call_ns": self.call_ns,
             "return_ns": self.return_ns,
         }
+
+
+class _Draft:
+    """An `Operation` before it is one: frozen dataclasses take five times as long to fill."""
+
+    __slots__ = Operation.__slots__
+
+    def __init__(
+        self, index: int, process: int, f: str, key: str, input: Hashable, output: Hashable, type: Outcome,
+        call_ns: int, return_ns: int | None, phase: Phase, client: int | None, timestamp: int | None,
+        gave_up_ns: int | None, error: str | None, view: int | None, replicas: tuple[int, ...],
+        path: str | None,
+    ) -> None:  # fmt: skip
+        self.index = index
+        self.process = process
+        self.f = f
+        self.key = key
+        self.input = input
+        self.output = output
+        self.type = type
+        self.call_ns = call_ns
+        self.return_ns = return_ns
+        self.phase = phase
+        self.client = client
+        self.timestamp = timestamp
+        self.gave_up_ns = gave_up_ns
+        self.error = error
+        self.view = view
+        self.replicas = replicas
+        self.path = path
+        self.__class__ = Operation  # type: ignore[assignment]
+
+
+operation = cast(Callable[..., Operation], _Draft)
+"""`Operation(...)` with every field in its place, for readers of millions."""
 
 
 @dataclass(frozen=True, slots=True)
