@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
+from checker.history import Operation
 from checker.models.base import Action, Call, Model, State, Study
 
 
@@ -67,6 +68,21 @@ class Counter(Model):
             found.update(range(len(calls)))
         return frozenset(found)
 
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """Adds that a kept call which needs a value may come after (`_beyond`)."""
+        calls = [self.call(op) for op in operations]
+        sign, start = direction(calls), cast(int, self.initial)
+        needs = [need for i in sorted(kept) if (need := required(calls[i])) is not None]
+        farthest = [max(sign * need for need in needs)] if needs else []
+        return [
+            i
+            for i, call in enumerate(calls)
+            if i not in kept
+            and call.f == "add"
+            and call.input != 0
+            and not _beyond(sign, start, call, farthest)
+        ]
+
     def weaken(self, call: Call) -> Call | None:
         """An add that says what it made as one that does not: it is legal everywhere."""
         if call.f == "add" and call.known and call.output is not None:
@@ -94,7 +110,8 @@ class Counter(Model):
 def _beyond(sign: int, start: int, call: Call, farthest: Sequence[int]) -> bool:
     """Whether the counter, which only goes `sign`'s way, is past all that is needed once `call` is in.
 
-    `farthest` is the need farthest that way, if there is any. Then whatever needs a value comes before `call`
+    `farthest` is the need farthest that way, if there is any. (Of a counter that goes both ways, `sign` 0,
+    it is not.) Then whatever needs a value comes before `call`
     in every explaining order, so that without `call` all is as legal as before.
     """
     return not farthest or sign * (start + cast(int, call.input)) > farthest[0]
@@ -119,12 +136,7 @@ class CounterStudy(Study):
             i
             for i, call in enumerate(calls)
             if not call.known
-            and (
-                call.f == "read"
-                or call.input == 0
-                or not needs
-                or (self._sign != 0 and _beyond(self._sign, initial, call, farthest))
-            )
+            and (call.f == "read" or call.input == 0 or _beyond(self._sign, initial, call, farthest))
         )
         self._past = farthest[0] + 1 if farthest else None
         self._at: dict[int, list[int]] = {}

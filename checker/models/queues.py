@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
+from checker.history import Operation
 from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
@@ -116,6 +117,33 @@ class Queue(Model):
             seen = _seen(calls)
             found.update(i for i, call in enumerate(calls) if call.f == "enqueue" and call.input not in seen)
         return frozenset(found)
+
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """What puts in or takes out an item that a kept call names or that was there at first; and pending
+        dequeues, unless completed ones took as many of each such item as were ever put in.
+
+        The rest goes as in `atoms`: the queue is what it was less the other items. Where a kept call was told
+        a length, all that puts in or takes out is needed.
+        """
+        calls = [self.call(operations[i]) for i in sorted(kept)]
+        named = set(cast(Line, self.initial).items()) | _seen(calls)
+        named.update(call.input for call in calls if call.f == "enqueue")
+        everything = _tells_length(calls)
+        balance = Counter(cast(Line, self.initial).items())
+        found, pending = list[int](), list[int]()
+        for i, op in enumerate(operations):
+            f = self.functions[op.f]
+            item = op.input if f == "enqueue" else op.output
+            if f == "dequeue" and not op.known:
+                if i not in kept:
+                    pending.append(i)
+            elif (f == "enqueue" or (f == "dequeue" and item is not None)) and (everything or item in named):
+                balance[item] += 1 if f == "enqueue" else -1
+                if i not in kept:
+                    found.append(i)
+        if everything or any(count > 0 for count in balance.values()):
+            found = sorted([*found, *pending])
+        return found
 
     def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
         """Items that are not there at first. Without them an explaining order still explains: the queue is

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar, cast
 
+from checker.history import Operation
 from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
 
 
@@ -119,6 +120,30 @@ class Set(Model):
         """
         looks = _Looks(calls)
         return frozenset(i for i, call in enumerate(calls) if self.is_observer(call) or looks.unneeded(call))
+
+    def needed(self, operations: Sequence[Operation], kept: frozenset[int]) -> list[int]:
+        """Adds of elements that a kept call saw up; removes of those it saw down, if they can be up then.
+
+        Elements do not touch each other, so take one, in an explaining order. Where a kept call saw it up,
+        the last of the needed and kept calls on it ahead is still an add (or there is none, and it was up at
+        first): all adds are there, and perhaps not all removes. Likewise where one saw it down; and if it was
+        down at first and no add is left, it is always down.
+        """
+        calls = [self.call(operations[i]) for i in sorted(kept)]
+        looks, functions = _Looks(calls), self.functions
+        ups = {call.input for call in calls if call.f == "add"} | cast(Members, self.initial).frozen()
+        found = []
+        for i, op in enumerate(operations):
+            f, element = functions[op.f], op.input
+            if i in kept:
+                continue
+            if f == "add":
+                needed = looks.up(element)
+            else:
+                needed = f == "remove" and looks.down(element) and (element in ups or looks.up(element))
+            if needed:
+                found.append(i)
+        return found
 
     def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
         """Elements that are not there at first: each is an object of its own but for the reads, which need

@@ -53,7 +53,7 @@ class LendingBank(Bank):
 class MultiRegister(Thing):
     model = "multi-register"
     initial = ()
-    firsts = ((("x", "v0"), ("y", "v1")), (("z", "v2"),))
+    firsts = ((("x", "v0"), ("y", "v0"), ("z", "v1")), (("y", "v1"),))
 
     def apply(self, state, f, given):
         contents = dict(state)

@@ -55,7 +55,7 @@ counters | counter
 - farthest[0] + 1 if
 + farthest[0] if
 counters | counter
-- or not needs
+- or _beyond(self._sign, initial, call, farthest)
 + or True
 counters | counter
 - range(low, high, self._sign)
@@ -87,6 +87,24 @@ sets | set
 sets | set
 - if element not in there)
 + )
+sets | set
+- (element in ups or looks.up(element))
++ looks.up(element)
+sets | set
+- needed = looks.up(element)
++ needed = looks.up(element) and looks.down(element)
+queues | queue
+- found = sorted([*found, *pending])
++ pass
+queues | queue
+- named = set(cast(Line, self.initial).items()) | _seen(calls)
++ named = _seen(calls)
+queues | measured queue
+- everything = _tells_length(calls)
++ everything = False
+counters | counter
+- farthest = [max(sign * need for need in needs)] if needs else []
++ farthest = [min(sign * need for need in needs)] if needs else []
 queues | measured queue
 - return any(call.f == "length" and call.known for call in calls)
 + return False
