@@ -29,9 +29,18 @@ def judge_reading(reading: Reading, limits: Limits) -> Verdict:
     except Exception as error:
         found = Finding(thrown(linearizability.NAME, error))
     lines = {name: not_judged(name, "a bare history does not show it") for name in NAMES}
-    lines["linearizability"] = found.line
+    lines["linearizability"] = with_what_holds(found.line, history, limits)
     lines["coverage"] = coverage.judge_bare(reading)
     return verdict_of(tuple(lines[name] for name in NAMES), history, found)
+
+
+def with_what_holds(line: Line, history: History | None, limits: Limits) -> Line:
+    """The line of linearizability; an invalid one also tells what the history still satisfies."""
+    if line.verdict != "invalid" or history is None:
+        return line
+    from checker import weaker  # only a violation needs it
+
+    return weaker.told(line, history, limits)
 
 
 def verdict_of(lines: tuple[Line, ...], history: History | None, found: Finding) -> Verdict:

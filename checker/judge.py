@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from checker.bare import judge_history, thrown, verdict_of
+from checker.bare import judge_history, thrown, verdict_of, with_what_holds
 from checker.executed import ExecutedOrder, executed_order
 from checker.folder import RunFolder, read_folder
 from checker.history import History
@@ -70,7 +70,8 @@ def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] 
     """Judge a run folder that was read. Raises nothing."""
     order = _executed(folder)
     found = _linearizability(folder.history, limits, None if order.trouble else order.keys)
-    lines = {"linearizability": found.line, "witness": witness.judge(order, found)}
+    line = with_what_holds(found.line, folder.history, limits)
+    lines = {"linearizability": line, "witness": witness.judge(order, found)}
     for name, judge in judges.items():
         lines[name] = _heard(name, judge, folder, limits)
     ordered = tuple(

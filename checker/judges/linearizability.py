@@ -61,8 +61,7 @@ def judge(
     result = decide(model, rest, Budget(limits.seconds, limits.nodes))
     refuted = [key for key in result.keys if key.status == "refuted"]
     if refuted:
-        found = _weaker(_refuted(model, history, refuted[0], limits), history, limits)
-        return replace(found, witnessed=witnessed)
+        return replace(_refuted(model, history, refuted[0], limits), witnessed=witnessed)
     if result.limit is not None:
         return Finding(_undecided(result, len(keys)), witnessed=witnessed)
     for key in result.keys:
@@ -117,22 +116,6 @@ def _explained(result: Decision, witness: Sequence[KeyWitness], witnessed: int) 
         details["failures"] = list(result.failures[:10])
     reason = f"{counted(placed, 'operation')} on {keys} explained by an order each, audited"
     return valid(NAME, reason, **details)
-
-
-def _weaker(found: Finding, history: History, limits: Limits) -> Finding:
-    """What the history still satisfies, as `details.guarantees`."""
-    if found.line.verdict != "invalid" or limits.guarantee_seconds <= 0:
-        return found
-    from checker import weaker  # only a violation needs it
-
-    try:
-        guarantees = weaker.guarantees(history, limits.guarantee_seconds)
-    except Exception as error:  # the refutation stands by itself
-        more: dict[str, object] = {"guarantees": f"not known ({type(error).__name__}: {error!s:.200})"}
-    else:
-        by_name = {name: guarantee.to_json() for name, guarantee in guarantees.items()}
-        more = {"guarantees": by_name, "still": weaker.sentence(guarantees)}
-    return replace(found, line=replace(found.line, details={**found.line.details, **more}))
 
 
 def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> Finding:

@@ -8,6 +8,7 @@ Small histories: all orders, remembered by how far each process is and the state
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,12 +17,12 @@ from checker.models.base import Model, State
 from checker.weaker.answers import Guarantee
 from checker.weaker.intervals import Keys, explained, in_order
 
-_POINTS = 100_000
+_POINTS = 20_000
 """Points of the search over all orders."""
 
 
-def judge(model: Model, keys: Keys, seconds: float) -> Guarantee:
-    """Of all keys together."""
+def judge(model: Model, keys: Keys, until: float) -> Guarantee:
+    """Of all keys together. `until` is of time.monotonic."""
     operations = sorted((op for group in keys.values() for op in group), key=lambda op: op.index)
     if model.kind == "append" and model.show(model.initial) == []:
         decided = _lists(operations)
@@ -29,9 +30,9 @@ def judge(model: Model, keys: Keys, seconds: float) -> Guarantee:
             return decided
     for back in (True, False):
         stretched = _stretch(operations, back)
-        if stretched is not None and explained(model, stretched, seconds / 2):
+        if stretched is not None and explained(model, stretched, until - time.monotonic()):
             return Guarantee("holds", "an order explains all that keeps each process' own")
-    found = _search(model, operations)
+    found = _search(model, operations, until)
     if found is None:
         return Guarantee("unknown", "there are too many orders to try")
     if found:
@@ -90,7 +91,7 @@ def _as_transaction(op: Operation) -> Operation:
     return replace(op, f="txn", key="", input=(asked,), output=(told,) if op.type == "ok" else None)
 
 
-def _search(model: Model, operations: Sequence[Operation]) -> bool | None:
+def _search(model: Model, operations: Sequence[Operation], until: float) -> bool | None:
     """All orders, depth first; None if there are too many points."""
     lines: dict[int, list[Operation]] = {}
     for op in operations:
@@ -103,6 +104,8 @@ def _search(model: Model, operations: Sequence[Operation]) -> bool | None:
     )
     seen, stack = {start}, [start]
     while stack:
+        if len(seen) % 64 == 0 and time.monotonic() > until:
+            return None
         places, states = stack.pop()
         left = [
             (i, line[place])

@@ -48,7 +48,8 @@ def judge(model: Model, keys: Keys, until: float) -> Guarantee:
             certain = False
             break
         low, high = (low, middle) if found else (middle, high)
-    return _said(low, high, certain)
+    # A history without times has the numbers of its lines for them.
+    return _said(low, high, certain, clock=span > 4 * len(operations))
 
 
 def _geometric(low: int, high: int) -> int:
@@ -67,10 +68,12 @@ def lag(model: Model, operations: Sequence[Operation], lag_ns: int) -> list[Oper
     )
 
 
-def _said(low: int, high: int, certain: bool) -> Guarantee:
+def _said(low: int, high: int, certain: bool, clock: bool) -> Guarantee:
     why = f"an order explains all if reads may lag by {high} ns"
     details = {"at_most_ns": high}
     if low >= 0:
         why += f", none if by {low} ns at most"
         details["more_than_ns"] = low
+    if not clock:
+        details["without_clock"] = 1
     return Guarantee("holds", why + ("" if certain else " (not narrowed down in time)"), details)
