@@ -3,21 +3,23 @@
 An order explains a history iff it explains the one in which every operation that needs such a value names
 the maker it took effect after: so the choices can be tried. Absent is the common such value, made by every
 delete. Most choices are none: a maker called after the operation returned is out, and so is one that another
-value's block must follow if the operation must follow that block. What is left is tried by repair: a broken
-rule names the operations it is broken by (`register_cores`), their choices together are refuted for good (a
-*nogood*), and one of them changes. A rule broken by operations that had no choice refutes the history. Where
-repair ends and there are few choices, all are tried. Both have a bound, and reaching it is no answer.
+value's block must follow if the operation must follow that block. What is left is guessed
+(`register_periods`), then tried by repair: a broken rule names the operations it is broken by
+(`register_cores`), their choices together are refuted for good (a *nogood*), and one of them changes. A rule
+broken by operations that had no choice refutes the history. Where repair ends and there are few choices, all
+are tried. Both have a bound, and reaching it is no answer.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import accumulate, product
 
 from checker.engines.polynomial.register_columns import NOTHING, Columns
 from checker.engines.polynomial.register_cores import core
+from checker.engines.polynomial.register_periods import Barriers, Periods
 from checker.engines.polynomial.register_zones import INITIAL, Zones
 
 MOST_ASSIGNMENTS = 4096
@@ -41,6 +43,7 @@ class Choices:
         needing = (*columns.reads, *columns.swaps, *columns.maybes)
         self._open = sorted(i for i in needing if columns.need[i] in self._makers)
         self.incomplete = False
+        self._barriers = Barriers(columns, self._make, self._makers)
         self._candidates = self._find_candidates()
         self._chosen = dict.fromkeys(self._open, 0)
         self._nogoods: dict[Choice, list[frozenset[Choice]]] = {}
@@ -66,23 +69,21 @@ class Choices:
         """For each operation with a choice the numbers that its value may have."""
         columns, make = self._columns, self._make
         calls, returns = columns.calls, columns.returns
-        barred = _Barriers(columns, make, self._makers)
         found: dict[int, list[int]] = {}
+        fitting = {value: _Fitting(columns, group) for value, group in self._makers.items()}
         for i in self._open:
-            limit = barred.latest(calls[i])
-            value, fitting = columns.need[i], list[int]()
-            if limit <= returns[i]:
-                for j in reversed(self._makers[value]):
-                    if j == INITIAL:
-                        if limit == barred.never:
-                            fitting.append(value)
-                    elif j != i and calls[j] <= returns[i] and returns[j] >= limit:
-                        fitting.append(make[j])
-                    if len(fitting) > _MOST_CANDIDATES:
-                        fitting.pop()
-                        self.incomplete = True
-                        break
-            found[i] = fitting
+            limit = self._barriers.latest(calls[i])
+            if limit > returns[i]:
+                found[i] = []
+                continue
+            value = columns.need[i]
+            choices = fitting[value].makers(i, limit, _MOST_CANDIDATES + 1)
+            found[i] = [make[j] for j in choices]
+            if limit == self._barriers.never and INITIAL in self._makers[value]:
+                found[i].append(value)
+            if len(found[i]) > _MOST_CANDIDATES:
+                found[i].pop()
+                self.incomplete = True
         return found
 
     def stuck(self) -> int:
@@ -100,6 +101,10 @@ class Choices:
                 # A pending one that nobody can have made the value for did not happen. Nobody makes this.
                 self._candidates[i] = [self._values]
                 self._values += 1
+        self._values += 1
+        guessed = self._guess()
+        if guessed is not None:
+            return guessed
         while self._tries > 0:
             found = self._try()
             if not isinstance(found, frozenset):
@@ -107,6 +112,46 @@ class Choices:
             if not self._repair(found):
                 return self._try_all()
         return "too many choices of who made a value that is not unique"
+
+    def _guess(self) -> list[int] | None:
+        """The order that comes of periods, for values that are only written and read."""
+        columns, makers = self._columns, self._makers
+        plain = set(makers) - {columns.need[i] for i in (*columns.swaps, *columns.maybes)}
+        plain -= {columns.make[i] for i in (*columns.swaps, *columns.maybes)}
+        reads_of: dict[int, list[int]] = {value: [] for value in sorted(plain)}
+        for i in columns.reads:
+            if columns.need[i] in plain:
+                reads_of[columns.need[i]].append(i)
+        need, make, merged = list(columns.need), list(self._make), list[int]()
+        for value, reads in reads_of.items():
+            periods = Periods(columns, makers[value], reads, self._barriers)
+            for period in periods.found:
+                number = self._number_of(value, period.maker)
+                for i in period.reads:
+                    need[i] = number
+                    if number in self._candidates[i]:
+                        self._chosen[i] = self._candidates[i].index(number)
+            for i, period in periods.inside.items():
+                need[i] = self._number_of(value, period.maker)
+                make[i] = NOTHING
+                merged.append(i)
+        for i in self._open:
+            if columns.need[i] not in plain:
+                need[i] = self._candidates[i][0]
+        left = set(merged)
+        zones = Zones(
+            replace(
+                columns, need=need, make=make, values=self._values,
+                reads=sorted((*columns.reads, *merged)), writes=[i for i in columns.writes if i not in left],
+            )
+        )  # fmt: skip
+        return zones.order() if zones.broken() is None else None
+
+    def _number_of(self, value: int, maker: int) -> int:
+        """What readers of this maker need; nobody makes NOTHING's."""
+        if maker == NOTHING:
+            return self._values - 1
+        return value if maker == INITIAL else self._make[maker]
 
     def _try_all(self) -> list[int] | tuple[str, tuple[int, ...]] | str:
         count = 1
@@ -182,32 +227,25 @@ def _needed(columns: Columns) -> set[int]:
     return needed
 
 
-class _Barriers:
-    """Blocks of unique values, as far as what surely happened tells: who returned before one is out for who
-    was called after it."""
+class _Fitting:
+    """Makers of one value, found by when they were called and had returned."""
 
-    def __init__(self, columns: Columns, make: list[int], ambiguous: dict[int, list[int]]) -> None:
-        calls, returns, need = columns.calls, columns.returns, columns.need
-        least: dict[int, int] = {}
-        greatest: dict[int, int] = {}
-        self.never = min(calls, default=0) - 1
+    def __init__(self, columns: Columns, makers: list[int]) -> None:
+        self._columns = columns
+        returns = columns.returns
+        self._completed = [i for i in makers if i != INITIAL and returns[i] < columns.forever]
+        self._pending = [i for i in makers if i != INITIAL and returns[i] == columns.forever]
+        self._latest = list(accumulate((returns[i] for i in self._completed), max))
 
-        def add(value: int, call: int, end: int) -> None:
-            least[value] = min(end, least.get(value, end))
-            greatest[value] = max(call, greatest.get(value, call))
-
-        for i in (*columns.writes, *columns.swaps):
-            if returns[i] < columns.forever and columns.make[i] not in ambiguous:
-                add(make[i], calls[i], returns[i])
-        for i in columns.reads:
-            if need[i] not in ambiguous:
-                add(need[i], calls[i], returns[i])
-        if columns.initial in least and columns.initial not in ambiguous:
-            least[columns.initial] = self.never
-        by_end = sorted(least, key=least.__getitem__)
-        self._ends = [least[value] for value in by_end]
-        self._latest = list(accumulate((greatest[value] for value in by_end), max, initial=self.never))
-
-    def latest(self, call: int) -> int:
-        """A maker for an operation called then must not have returned before this."""
-        return self._latest[bisect_left(self._ends, call)]
+    def makers(self, i: int, limit: int, most: int) -> list[int]:
+        """Of those called before `i` returned, and that returned at `limit` or later, the last called.
+        Pending ones come last."""
+        calls, returns = self._columns.calls, self._columns.returns
+        found: list[int] = []
+        for group, latest in ((self._completed, self._latest), (self._pending, None)):
+            at = bisect_right(group, returns[i], key=calls.__getitem__) - 1
+            while at >= 0 and len(found) < most and (latest is None or latest[at] >= limit):
+                if returns[group[at]] >= limit and group[at] != i:
+                    found.append(group[at])
+                at -= 1
+        return found
