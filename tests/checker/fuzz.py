@@ -23,11 +23,12 @@ from brute_objects import OBJECTS
 from certificate_trials import wrong_certificate
 from model_advice import wrong_advice
 from register_histories import Case, is_unique, register_case
+from structure_histories import core_stands, is_decidable, small
 
 from checker.audit import audit_order
 from checker.engines.answers import Answer, Engine, Explained, Refuted, Undecided
 from checker.engines.contest import Budget, decide_key
-from checker.engines.polynomial import registers
+from checker.engines.polynomial import engine_for, registers
 from checker.history import Operation
 from checker.models import model_named
 from checker.models.base import Model
@@ -56,6 +57,18 @@ class Row:
     decide: Engine
     must_decide: Callable[[Case], bool] = always
     self_refuting: bool = True
+    core_refutes: Callable[[Model, Case, Sequence[int]], bool] | None = None
+    """If not the function here of that name."""
+
+
+def _by_model(model: Model, operations: Sequence[Operation]) -> Answer:
+    engine = engine_for(model)
+    assert engine is not None, model.kind
+    return engine(model, operations)
+
+
+def _structure(*names: str, must_decide: Callable[[Case], bool] = always) -> Row:
+    return Row(small(*names), _by_model, must_decide, core_refutes=core_stands)
 
 
 def searched(model: Model, operations: Sequence[Operation]) -> Answer:
@@ -92,6 +105,14 @@ ENGINES: Mapping[str, Row | Advice] = {
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
     **{f"certificates of {name}": Certificates(name) for name in OBJECTS},
+    "lists": _structure("append"),
+    "texts": _structure("growing text"),
+    "tangled texts": _structure("kv-append of tangles", must_decide=never),
+    "grow sets": _structure("grow-only-set"),
+    "sets": _structure("flags"),
+    "queues": _structure("plain queue"),
+    "counters": _structure("unit counter", "counter", "falling counter", must_decide=is_decidable),
+    "signed counters": _structure("signed counter", must_decide=is_decidable),
 }
 
 
@@ -119,7 +140,8 @@ def disagreement(row: Row | Advice, case: Case, counts: Counter[str] | None = No
         return f"refuted ({answer.kind} {list(answer.core)}), but brute force explains it"
     if answer.kind == "impossible":
         return _possible(model, case, answer.core)
-    if answer.core and row.self_refuting and not core_refutes(model, case, answer.core):
+    refutes = row.core_refutes or core_refutes
+    if answer.core and row.self_refuting and not refutes(model, case, answer.core):
         return f"the core of {answer.kind} {list(answer.core)} is explained by itself"
     return None
 

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from brute_force import random_history
-from brute_objects import OBJECTS, model_of
+from brute_force import Case, linearizable, random_case
+from brute_objects import OBJECTS
 
 from checker.history import Operation
-
-
-@dataclass(frozen=True)
-class Case:
-    """One key to be judged."""
-
-    model: str
-    initial: object
-    operations: tuple[Operation, ...]
+from checker.models.base import Model
+from checker.moves import weaker
 
 
 def op(index, f, given, output, call, end) -> Operation:
@@ -30,16 +23,16 @@ def op(index, f, given, output, call, end) -> Operation:
 def small(*names: str, most: int = 8) -> Callable[[random.Random], Case]:
     """Maker of random histories of one of these kinds, most of them spoilt in one more way or two."""
 
-    def case(rng: random.Random) -> Case:
-        name = rng.choice(names)
-        operations = [o for o in random_history(rng, name, most) if o.type != "fail"]
+    def maker(rng: random.Random) -> Case:
+        case = random_case(rng, rng.choice(names), most)
+        operations = list(case.operations)
         while operations and rng.random() < 0.4:
             rng.choice((_swap, _move, _finish))(rng, operations)
         operations.sort(key=lambda o: o.call_ns)
         renumbered = (replace(o, index=i) for i, o in enumerate(operations))
-        return Case(model_of(name), None, tuple(renumbered))
+        return replace(case, operations=tuple(renumbered))
 
-    return case
+    return maker
 
 
 def _swap(rng, operations):
@@ -72,6 +65,52 @@ def _finish(rng, operations):
         operations[i] = replace(o, type="ok", return_ns=o.call_ns + rng.randrange(8))
 
 
+def is_decidable(case: Case) -> bool:
+    """Whether the engine for counters must decide: see its text."""
+    adds = [o for o in case.operations if o.f == "add"]
+    sign = -1 if any(o.input < 0 for o in adds) else 1
+    if any(sign * o.input < 0 for o in adds):
+        return False
+    told = [(o, sign * (o.output - (case.initial or 0))) for o in case.operations if o.output is not None]
+    if any(value - (sign * o.input if o.f == "add" else 0) < 0 for o, value in told):
+        return True
+    farthest = max((value for _, value in told), default=0)
+    return len({o.input for o in adds if o.output is None and 0 < sign * o.input <= farthest}) <= 1
+
+
+def core_stands(model: Model, case: Case, core: Sequence[int]) -> bool:
+    """Whether moves leave little more than the core, and that has no order.
+
+    Parts of the state that no operation of the core names are projected out, and what happened after it is
+    cut off, as far as that is needed.
+    """
+    chosen = [o for o in case.operations if o.index in core]
+    end = max((o.return_ns for o in chosen if o.known), default=None)
+    named = {value for o in chosen for value in (o.input, o.output)}
+    for tried in ("", "project", "project cut", "cut project"):
+        left = list(case.operations)
+        for move in tried.split():
+            if move == "cut":
+                left = weaker(model, left, [("cut", (end,))]) if end is not None else left
+            else:
+                atoms = model.atoms([model.call(o) for o in left])
+                left = weaker(model, left, [("project", tuple(atom for atom in atoms if atom not in named))])
+        kept = _closed(model, left, set(core))
+        if not linearizable(case.model, kept, case.initial):
+            return True
+    return False
+
+
+def _closed(model: Model, operations: list[Operation], chosen: set[int]) -> list[Operation]:
+    """The chosen ones and what they need."""
+    while True:
+        kept = frozenset(i for i, o in enumerate(operations) if o.index in chosen)
+        needed = model.needed(operations, kept)
+        if not needed:
+            return [operations[i] for i in sorted(kept)]
+        chosen |= {operations[i].index for i in needed}
+
+
 def recorded(rng, name: str, *, operations: int, clients: int, pending: float = 0.0) -> list[Operation]:
     """What `clients` saw of a real object: an operation takes effect somewhere between call and return."""
     thing = OBJECTS[name]
@@ -83,7 +122,7 @@ def recorded(rng, name: str, *, operations: int, clients: int, pending: float = 
         end = now + rng.randrange(1, 200)
         spans.append((now, end, rng.uniform(now, end)))
         heapq.heappush(free, (end + rng.randrange(1, 20), client))
-    state, found = thing.initial, {}
+    state, found = thing.begin(None), {}
     for i in sorted(range(operations), key=lambda i: spans[i][2]):
         f, given = thing.ask(rng, i)
         output, after = thing.apply(state, f, given)

@@ -2,7 +2,8 @@
 
 Decided are histories in which all amounts added have one sign and those *untold*, i.e. of adds that are
 pending or do not answer with the new value, are all equal, but for those so large that they must come after
-every value that anybody was told. All else is a matter of which amounts sum up to what: undecided.
+every value that anybody was told. All else is a matter of which amounts sum up to what: undecided, unless it
+can be explained without the pending adds.
 
 Then the values from the first to the farthest told form a row of steps: of an add that told its value the
 place is known, the gaps are filled by untold ones, one amount each. Step i happens at a moment T(i), no
@@ -58,16 +59,28 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     if any(sign * amount < 0 for amount in adds):
         return Undecided("numbers above and below zero are added")
     counter = _sort_out(model, operations, sign)
+    needs = [*(value for value, _ in counter.reads), *(before for before, _, _ in counter.told)]
+    if any(value < 0 for value in needs):
+        return Refuted("unreached", ())
     farthest = max([0, *(value for value, _ in counter.reads), *(after for _, after, _ in counter.told)])
     late = [op for amount, op in counter.untold if amount > farthest]
     small = [(amount, op) for amount, op in counter.untold if amount <= farthest]
-    amounts = {amount for amount, _ in small}
-    if len(amounts) > 1:
-        return Undecided("different numbers are added by operations that did not answer with the value")
-    steps = _steps(counter, farthest, amounts.pop() if amounts else 0, len(small))
-    if isinstance(steps, Refuted):
-        return steps
-    return _fill(counter, steps, [op for _, op in small], late)
+    if len({amount for amount, _ in small}) <= 1:
+        return _judge(counter, farthest, small, late)
+    completed = [(amount, op) for amount, op in small if op.return_ns is not None]
+    if len({amount for amount, _ in completed}) <= 1:
+        counter.dropped += [op.index for _, op in small if op.return_ns is None]
+        answer = _judge(counter, farthest, completed, late)
+        if isinstance(answer, Explained):
+            return answer
+    return Undecided("different numbers are added by operations that did not answer with the value")
+
+
+def _judge(
+    counter: _Counter, farthest: int, small: list[tuple[int, Operation]], late: list[Operation]
+) -> Answer:
+    steps = _steps(counter, farthest, small[0][0] if small else 0, len(small))
+    return steps if isinstance(steps, Refuted) else _fill(counter, steps, [op for _, op in small], late)
 
 
 def _sort_out(model: Model, operations: Sequence[Operation], sign: int) -> _Counter:
@@ -134,7 +147,7 @@ def _fill(counter: _Counter, steps: _Steps, untold: list[Operation], late: list[
     for i, known in enumerate([*steps.known, None]):
         order += sorted(reads[i], key=lambda op: op.call_ns)
         if low[i] > high[i]:
-            return Refuted("inversion", ())
+            return Refuted("inversion" if i < len(steps.known) else "uncounted", ())
         if i == len(steps.known):
             break
         if known is not None:

@@ -82,7 +82,7 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     if isinstance(levels, Refuted):
         return levels
     for about in elements.values():
-        if not about.found and about.high == _EVER and about.level < 0:
+        if about.high == _EVER and about.level < 0:
             dropped += [op.index for op in about.adds]
             about.adds = []
     items = _items(levels, elements, initial)
@@ -124,7 +124,7 @@ def _levels(
     for op in reads:
         content = contents[id(op)]
         if len(content) != len(cast(Sequence[Hashable], op.output)):
-            return Refuted("repeated", (op.index,))
+            return Refuted("repeated", _indexes([op, *_adds_of_the_repeated(op, elements)]))
         if content == last and levels:
             levels[-1].append(op)
             continue
@@ -164,6 +164,16 @@ def _adds_of_the_difference(
     only = [elements[e] for e in contents[id(more)] - contents[id(less)] if e in elements]
     found = [about.adds for about in only if about.adds]
     return min(found, key=lambda adds: adds[0].index) if found else []
+
+
+def _adds_of_the_repeated(read: Operation, elements: dict[Hashable, _Element]) -> list[Operation]:
+    """Adds of an element that is in `read` twice."""
+    seen: set[Hashable] = set()
+    for element in cast(Sequence[Hashable], read.output):
+        if element in seen:
+            return elements[element].adds if element in elements else []
+        seen.add(element)
+    return []
 
 
 def _items(

@@ -1,7 +1,7 @@
 """FIFO queue of unique values, with dequeues that found it empty: O(n log n).
 
-A value v has an enqueue in [a, b] and a dequeue in [c, d]. As v goes in before it comes out, b and c may be
-tightened to min(b, d) and max(c, a). A value that nobody took has c and d later than everything.
+A value v has an enqueue in [a, b] and a dequeue in [c, d]. As v goes in before it comes out, b may be
+tightened to min(b, d). A value that nobody took has c and d later than everything.
 
 Order. u must go before v iff b(u) < a(v) or d(u) < c(v). Take the values one by one: of those left, let u
 have the least b and w the least d. u may be next unless d(w) < c(u); w may be next unless b(u) < a(w). If
@@ -225,7 +225,7 @@ class _Pairs:
                     return
                 a[v], d[v] = begin, returned
                 b[v] = returned if end is None or returned < end else end
-                c[v] = called if called > begin else begin
+                c[v] = called
             values.append(v)
         self._a, self._b, self._c, self._d = a, b, c, d
         self._by_b = sorted(values, key=b.__getitem__)
@@ -269,6 +269,8 @@ class _Pairs:
                 if best < 0 or c[by_b[at]] > c[best]:
                     best = by_b[at]
                 at += 1
+            assert best >= 0
+            assert c[best] > reached, "nothing covers it"
             chain.append(best)
             reached = c[best]
         return self._conflict("empty-covered", (empty,), *chain)

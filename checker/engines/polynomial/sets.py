@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from checker.engines.answers import Answer, Explained, Refuted, Undecided
@@ -73,24 +73,31 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     return Explained([index for _, _, _, index in placed], dropped)
 
 
-def _core(model: Model, operations: list[Operation], up: bool, stuck: int) -> tuple[int, ...]:
-    """Of the operations on one element, few that refute: without looks, and what only others looked at."""
-    end = stuck
-    left = [op for op in operations if op.call_ns <= end]
+def _core(model: Model, operations: list[Operation], up: bool, end: int) -> tuple[int, ...]:
+    """Of the operations on one element, few that refute: what is left of them at `end` without looks that are
+    not needed, and without what only those looked at."""
+    left: list[Operation] = []
+    for op in operations:
+        if op.call_ns > end or (op.return_ns is not None and op.return_ns > end and _looks(model, op)):
+            continue
+        open_then = op.return_ns is not None and op.return_ns > end
+        left.append(replace(op, type="info", output=None, return_ns=None) if open_then else op)
+    if len(left) > _FEW:
+        return ()
     for looks in (True, False):
-        for op in list(left) if len(left) <= _FEW else ():
-            kind = _kind(model, op)
+        for op in list(left):
             kinds = {_kind(model, other) for other in left}
-            if (
-                (kind in (_YES, _NO)) is not looks
-                or (kind == _UP and _YES in kinds)
-                or (kind == _DOWN and _NO in kinds)
-            ):
+            seen = {_UP: _YES in kinds, _DOWN: _NO in kinds}.get(_kind(model, op), False)
+            if _looks(model, op) is not looks or seen:
                 continue
             fewer = [other for other in left if other is not op]
             if _Flag(model, fewer, up).order() is None:
                 left = fewer
-    return tuple(op.index for op in left) if len(left) <= _FEW else ()
+    return tuple(op.index for op in left)
+
+
+def _looks(model: Model, op: Operation) -> bool:
+    return _kind(model, op) in (_YES, _NO)
 
 
 def _kind(model: Model, op: Operation) -> int:
