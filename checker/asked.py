@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from checker.history import History, Operation
+from checker.history import READS, History, Operation
 from checker.wire import Frame, operation_fields
 
 WIRE = {"read": ("read", "get"), "write": ("write", "put")}
 """Functions that a service may call otherwise: `register` is served by `kv`."""
-READS = frozenset({"get", "read", "contains", "peek", "length", "balance"})
-_KNOWN = frozenset({"register", "cas-register", "kv", "append"})
+_KNOWN = frozenset({"register", "cas-register", "kv", "append", "set", "counter", "queue", "bank"})
 """Models whose workloads are written so. What comes under another is not compared until it is listed here."""
 
 

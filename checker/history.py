@@ -17,6 +17,9 @@ from typing import Literal, cast
 Outcome = Literal["ok", "fail", "info"]
 Phase = Literal["load", "final"]
 
+READS = frozenset({"get", "read", "contains", "peek", "length", "balance"})
+"""Functions that change nothing, of every object: they may be answered without being ordered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from checker.history import READS
 from harness.plan import PlannedClient, PlannedOperation
 from harness.recorder import Recorder
 from harness.sessions import Session, Sessions
@@ -18,7 +19,6 @@ from harness.world import Timer, World
 from pbft_node.core.effects import Completed
 from workloads.operation import Operation, Outcome, Workload
 
-READS = frozenset({"get", "read"})
 """They change nothing: a cluster with ``reads: fast`` need not order them."""
 TIMED_OUT = Outcome("info", error="timeout")
 GIVEN_UP = Outcome("info", error="abandoned")

@@ -1,10 +1,7 @@
 """``append``: grow lists, element by unique element, and read them.
 
 A list shows what a register hides: an operation executed twice stands there twice, one executed in another
-order stands elsewhere; and its history checks in linear time. Lists are kept short by moving on: when a key
-has had its share of elements, the clients turn to a fresh one (``k3`` is followed by ``k3.1``). Each client
-counts its own appends, so that the choices of one do not depend on another's; a list stays within
-``list_length`` all the same.
+order stands elsewhere; and its history checks in linear time. Lists are kept short (see ``growth``).
 """
 
 from __future__ import annotations
@@ -15,15 +12,13 @@ from dataclasses import dataclass
 
 from .cells import REFUSED, UNREADABLE
 from .encoding import pack, unpack
+from .growth import Growth
 from .keyspace import Keys, Values, weighted
 from .operation import Operation, Outcome, Slot
 from .parameters import Parameter, Settings
 from .shape import key_problem, size_problem, text_problem
 
 FULL = Outcome("fail", error="full")
-_LONGEST_RESULT_BYTES = 32 * 1024
-"""A list is read in one reply: with long elements it is followed by a fresh one sooner."""
-_ELEMENT_OVERHEAD_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +40,15 @@ class Append:
         races: random.Random,
     ) -> list[Operation]:
         keys, values = Keys(settings), Values(settings)
-        share = max(1, _longest_list(settings) // max(1, len(streams)))
-        appended: dict[tuple[int, int], int] = {}
+        growth = Growth(settings, "list_length", len(streams))
         operations = []
         for slot in slots:
             stream = streams[slot.client]
             f = weighted(stream, self.functions, settings)
-            place = (slot.client, keys.draw(stream))
-            generation = appended.get(place, 0) // share
-            key = f"k{place[1]}" if generation == 0 else f"k{place[1]}.{generation}"
+            number = keys.draw(stream)
+            key = growth.key(slot.client, number)
             if f == "append":
-                appended[place] = appended.get(place, 0) + 1
+                growth.put(slot.client, number)
                 operations.append(Operation(f, key, values.fresh(slot.client)))
             else:
                 operations.append(Operation(f, key, None))
@@ -97,9 +90,3 @@ class Append:
 
     def probe(self) -> Operation:
         return Operation("read", "probe", None)
-
-
-def _longest_list(settings: Settings) -> int:
-    """How many elements a list may have."""
-    element_bytes = settings.count("value_bytes") + _ELEMENT_OVERHEAD_BYTES
-    return min(settings.count("list_length"), _LONGEST_RESULT_BYTES // element_bytes)

@@ -13,8 +13,8 @@ from typing import Literal, Protocol
 
 from .parameters import Parameter, Settings
 
-Value = None | bool | str | list["Value"]
-"""JSON as it stands in a history: null, a written value, ``[expected, new]``, a list of elements …"""
+Value = None | bool | int | str | list["Value"]
+"""JSON as it stands in a history: null, a written value, a number, ``[expected, new]``, a list …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Workload(Protocol):
         """Why this operation (of an edited plan) cannot be sent, or None."""
 
     def written(self, operation: Operation) -> str | None:
-        """The value it leaves behind if it takes effect; unique in a plan."""
+        """The value it leaves behind if it takes effect; unique in a plan. None: there is no such thing."""
 
     def encode(self, operation: Operation) -> bytes:
         """For the wire. The operation has no ``problem``."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from checker.history import History, Operation, by_key
+from checker.history import READS, History, Operation, by_key
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.verdict import Line, unknown, valid
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from checker.formats.reading import Reading
 
 NAME = "coverage"
-_READS = ("read", "get")
 
 
 def judge(folder: RunFolder, limits: Limits) -> Line:
@@ -25,7 +24,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     missing: list[str] = []
     operations = _of_the_load(folder.history)
     done = [op for op in operations if op.type == "ok"]
-    reads = sum(op.f in _READS for op in done)
+    reads = sum(op.f in READS for op in done)
     if len(done) < limits.least_ok:
         missing.append(
             f"{counted(len(done), 'operation')} of the load completed, fewer than {limits.least_ok}"

@@ -18,14 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from checker.folder import Ledger, RunFolder
-from checker.history import Operation
+from checker.history import READS, Operation
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.trace import Executed, ReplicaTrace, Transferred
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "durability"
-READS = frozenset({"get", "read"})
 Name = tuple[int, int]
 """Of a request: client and timestamp."""
 

@@ -51,6 +51,16 @@ def _wide(**settings: object) -> dict[str, object]:
     return {"virtual.latency": {"model": "wan", **settings}, "clients": 8, **_SLOW}
 
 
+_WORKLOADS = (
+    (5, "kv"),
+    (3, "register"),
+    (2, "append"),
+    (2, "queue"),
+    (1, "set"),
+    (1, "counter"),
+    (1, "bank"),
+)
+
 OPTIONS: tuple[Option, ...] = (
     Option("nodes", "replicas", ((7, 4), (1, 5), (1, 6), (2, 7))),
     Option("clients", "clients", ((2, 3), (4, 5), (2, 8), (1, 12))),
@@ -59,7 +69,7 @@ OPTIONS: tuple[Option, ...] = (
         "operations of the whole load, about; the rate follows from it and the time",
         ((3, 120), (3, 160), (2, 250), (1, 500)),
     ),
-    Option("workload.name", "workload", ((5, "kv"), (3, "register"), (2, "append"))),
+    Option("workload.name", "workload", _WORKLOADS),
     Option("workload.keys", "keys at a time", ((1, 1), (2, 3), (3, 5), (2, 10), (1, 25))),
     Option(
         "workload.contention",

@@ -22,7 +22,7 @@ def test_operations_are_sendable_and_values_are_unique(name: str) -> None:
     operations = generate(workload)
     assert [workload.problem(operation) for operation in operations] == [None] * len(operations)
     written = [value for operation in operations if (value := workload.written(operation)) is not None]
-    assert len(written) > 100
+    assert len(written) > 100 or name in ("counter", "bank")
     assert len(set(written)) == len(written)
     assert {operation.f for operation in operations} == set(workload.functions)
     assert operations == generate(workload)
@@ -104,6 +104,31 @@ def test_long_elements_make_short_lists() -> None:
         ("append", "read", ("list", "a", "b"), Outcome("ok", ["a", "b"])),
         ("append", "read", ("list",), Outcome("ok", [])),
         ("append", "read", ("ok",), Outcome("info", error="unreadable")),
+        ("set", "add", ("ok",), Outcome("ok", None)),
+        ("set", "remove", ("full",), Outcome("fail", error="full")),
+        ("set", "contains", ("yes",), Outcome("ok", True)),
+        ("set", "contains", ("no",), Outcome("ok", False)),
+        ("set", "contains", ("yes", "no"), Outcome("info", error="unreadable")),
+        ("set", "read", ("set", "a", "b"), Outcome("ok", ["a", "b"])),
+        ("set", "add", ("ok", "twice"), Outcome("info", error="unreadable")),
+        ("queue", "enqueue", ("ok",), Outcome("ok", None)),
+        ("queue", "dequeue", ("item", "a"), Outcome("ok", "a")),
+        ("queue", "dequeue", ("empty",), Outcome("ok", None)),
+        ("queue", "peek", ("item",), Outcome("info", error="unreadable")),
+        ("queue", "length", ("length", "12"), Outcome("ok", 12)),
+        ("queue", "length", ("length", "012"), Outcome("info", error="unreadable")),
+        ("queue", "length", ("length", "9" * 5000), Outcome("info", error="unreadable")),
+        ("queue", "read", ("queue", "a"), Outcome("ok", ["a"])),
+        ("counter", "add", ("ok", "-3"), Outcome("ok", -3)),
+        ("counter", "add", ("overflow",), Outcome("fail", error="overflow")),
+        ("counter", "read", ("value", "0"), Outcome("ok", 0)),
+        ("counter", "read", ("value", "x"), Outcome("info", error="unreadable")),
+        ("bank", "transfer", ("ok",), Outcome("ok", "ok")),
+        ("bank", "transfer", ("overdraft",), Outcome("ok", "overdraft")),
+        ("bank", "balance", ("balance", "100"), Outcome("ok", 100)),
+        ("bank", "read", ("balances", "1", "2"), Outcome("ok", [1, 2])),
+        ("bank", "read", (), Outcome("info", error="unreadable")),
+        ("bank", "read", ("error", "why"), Outcome("fail", error="refused")),
     ],
 )
 def test_results_are_read(name: str, f: str, fields: tuple[str, ...], outcome: Outcome) -> None:
@@ -125,6 +150,19 @@ def test_results_are_read(name: str, f: str, fields: tuple[str, ...], outcome: O
         ("append", Operation("append", "k0", None)),
         ("append", Operation("read", "k0", "x")),
         ("append", Operation("get", "k0", None)),
+        ("set", Operation("add", "k0", None)),
+        ("set", Operation("read", "k0", "x")),
+        ("queue", Operation("dequeue", "k0", "x")),
+        ("queue", Operation("enqueue", "k0", ["x"])),
+        ("counter", Operation("add", "k0", "1")),
+        ("counter", Operation("add", "k0", True)),
+        ("counter", Operation("add", "k0", 2**70)),
+        ("bank", Operation("transfer", "k0", [0, 1])),
+        ("bank", Operation("transfer", "k0", [0, 8, 5])),
+        ("bank", Operation("transfer", "k0", [0, 1, -5])),
+        ("bank", Operation("transfer", "k0", 3)),
+        ("bank", Operation("balance", "k0", [1])),
+        ("bank", Operation("balance", "k0", None)),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_a_reason(name: str, operation: Operation) -> None:
