@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from checker.history import Operation
-from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 
 class Prefix:
@@ -134,7 +134,7 @@ class AppendList(Model):
         return Call(call.f, call.input, left, call.known)
 
     def show(self, state: State) -> object:
-        return list(cast(Prefix, state).elements())
+        return [unboxed(element) for element in cast(Prefix, state).elements()]
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
-from checker.models.base import SCALAR, Action, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 _AT_FIRST = (100,) * 8
 OK = "ok"
@@ -93,7 +93,7 @@ class Bank(Model):
         balances = cast(tuple[int, ...], state)
         if self.accounts == tuple(range(len(balances))):
             return list(balances)
-        return [[account, balance] for account, balance in zip(self.accounts, balances, strict=True)]
+        return [[unboxed(account), balance] for account, balance in zip(self.accounts, balances, strict=True)]
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:

@@ -167,8 +167,8 @@ class Model(ABC):
         return call
 
     def show(self, state: State) -> object:
-        """The state as JSON."""
-        return state if is_scalar(state) else repr(state)
+        """The state as JSON, another for each state."""
+        return unboxed(state) if is_scalar(state) else repr(state)
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:
@@ -210,3 +210,8 @@ def is_scalar(value: object) -> bool:
 def boxed(value: Hashable) -> Hashable:
     """A scalar such that equal ones are of equal JSON type: `true` becomes `(true,)`."""
     return (value,) if type(value) is bool else value
+
+
+def unboxed(value: Hashable) -> Hashable:
+    """The scalar as JSON has it."""
+    return value[0] if type(value) is tuple and is_scalar(value) else value

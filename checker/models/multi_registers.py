@@ -12,7 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import repeat
 from typing import ClassVar, NamedTuple, cast
 
-from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 Item = tuple[Hashable, Hashable]
 """(register, value)."""
@@ -180,10 +180,10 @@ class MultiRegister(Model):
         contents = sorted(
             self.contents(state).items(), key=lambda item: (type(item[0]).__name__, str(item[0]))
         )
-        values = {name: None if isinstance(value, Blur) else value for name, value in contents}
+        values = {name: None if isinstance(value, Blur) else unboxed(value) for name, value in contents}
         if all(isinstance(name, str) for name in values):
             return values
-        return [[name, value] for name, value in values.items()]
+        return [[unboxed(name), value] for name, value in values.items()]
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:

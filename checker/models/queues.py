@@ -11,7 +11,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from checker.history import Operation
-from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 
 class Line:
@@ -170,7 +170,7 @@ class Queue(Model):
         return None if call.output in gone else call
 
     def show(self, state: State) -> object:
-        return [None if isinstance(item, Blur) else item for item in cast(Line, state).items()]
+        return [None if isinstance(item, Blur) else unboxed(item) for item in cast(Line, state).items()]
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:

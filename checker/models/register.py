@@ -14,7 +14,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from checker.history import Operation
-from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 
 def cas_of(call: Action) -> tuple[Hashable, Hashable]:
@@ -169,7 +169,7 @@ class Register(Model):
         return None
 
     def show(self, state: State) -> object:
-        return None if isinstance(state, Blur) else state
+        return None if isinstance(state, Blur) else unboxed(state)
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:

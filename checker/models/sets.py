@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from checker.history import Operation
-from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar
+from checker.models.base import SCALAR, Action, Blur, Call, Model, State, Study, boxed, is_scalar, unboxed
 
 
 class Members:
@@ -167,7 +167,8 @@ class Set(Model):
 
     def show(self, state: State) -> object:
         elements = cast(Members, state).frozen() - {Blur.UNSEEN}
-        return sorted(elements, key=lambda element: (type(element).__name__, str(element)))
+        ranked = sorted(elements, key=lambda element: (type(element).__name__, str(element)))
+        return [unboxed(element) for element in ranked]
 
     @classmethod
     def initial_problem(cls, initial: Hashable) -> str | None:
