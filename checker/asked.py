@@ -11,12 +11,29 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from checker.history import READS, History, Operation
+from checker.models.base import boxed
 from checker.wire import Frame, operation_fields
 
 WIRE = {"read": ("read", "get"), "write": ("write", "put")}
 """Functions that a service may call otherwise: `register` is served by `kv`."""
 _KNOWN = frozenset({"register", "cas-register", "kv", "append", "set", "counter", "queue", "bank"})
 """Models whose workloads are written so. What comes under another is not compared until it is listed here."""
+
+
+_ANSWERS = frozenset(
+    {
+        ("read", "list"),
+        ("read", "set"),
+        ("read", "queue"),
+        ("read", "value"),
+        ("read", "balances"),
+        ("balance", "balance"),
+        ("length", "length"),
+        ("dequeue", "item"),
+        ("peek", "item"),
+    }
+)
+"""Functions, and the first text of an answer that goes on with the output itself."""
 
 
 class Asked:
@@ -80,18 +97,28 @@ def answers_the_same(model: str, op: Operation, fields: tuple[bytes, ...] | None
     if model not in _KNOWN:
         return None
     match tuple(map(_text, fields or ())):
-        case ("list", *elements) if op.f == "read":
-            return op.output == tuple(elements)
         case ("swapped", actual):
             return op.output == (True, actual)
         case ("differs", *actual) if len(actual) < 2:
             return op.output == (False, actual[0] if actual else None)
+        case ("ok",) if op.f == "transfer":
+            return op.output == "ok"
+        case ("overdraft",):
+            return op.output == "overdraft"
         case ("ok", value):
-            return op.f in READS and op.output == value
+            return (op.f in READS or op.f == "add") and _texts(op.output) == (value,)
         case ("ok",):
             return op.f not in READS and op.output is None
         case ("nil",):
             return op.f in READS and op.output is None
+        case ("empty",):
+            return op.f in ("dequeue", "peek") and op.output is None
+        case ("yes",) | ("no",) as there:
+            flag = there == ("yes",)
+            return op.f == "contains" and op.output in (flag, boxed(flag))
+        case (head, *values) if (op.f, head) in _ANSWERS:
+            said, shown = tuple(values), _texts(op.output)
+            return said == shown if head != "set" or shown is None else sorted(said) == sorted(shown)
     return False
 
 
@@ -102,16 +129,25 @@ def asked_for(op: Operation) -> str:
 
 def _expected(op: Operation) -> tuple[str, ...] | None:
     """Key and input as texts; None: not of a kind that is written so."""
-    texts = [op.key]
-    given: list[Hashable] = [op.input]
-    while given:
-        value = given.pop(0)
-        if isinstance(value, tuple) and len(value) <= 8:
-            given[:0] = value
-        elif isinstance(value, str | int) and not isinstance(value, bool):
-            texts.append(str(value))
-        elif value is not None:
+    given = _texts(op.input)
+    return None if given is None else (op.key, *given)
+
+
+def _texts(value: Hashable) -> tuple[str, ...] | None:
+    """A value as the services write it: null is nothing, a list its elements."""
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (str(value),)
+    if not isinstance(value, tuple | frozenset):
+        return None
+    texts: list[str] = []
+    for element in value:
+        if isinstance(element, bool) or not isinstance(element, str | int):
             return None
+        texts.append(str(element))
     return tuple(texts)
 
 
