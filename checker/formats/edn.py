@@ -51,12 +51,18 @@ class Tagged:
 class EdnMap(dict[Form, Form]):
     """A map. Never changed once it is whole."""
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is EdnMap and dict.__eq__(self, other)
+
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
 
 
 class EdnSet(dict[Form, None]):
     """A set, in the order it was written in. Never changed once it is whole."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is EdnSet and dict.__eq__(self, other)
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self))
@@ -219,10 +225,10 @@ class _Reader:
             value = float(text)
             return Atom("float", repr(value) if math.isfinite(value) else text)
         shown = _short(text)
-        if at + len(text) == len(self._text) and not _SYMBOL.match(text):
-            raise EdnError(self._line_of(at), f"the file ends in the middle of a form, {shown}", torn=True)
         if _RATIO.match(text):
             self._refuse(at, f"{shown} is a ratio, which this reader does not know: write a number without /")
+        if at + len(text) == len(self._text) and not _SYMBOL.match(text):
+            raise EdnError(self._line_of(at), f"the file ends in the middle of a form, {shown}", torn=True)
         if _NUMBER_LIKE.match(text):
             self._refuse(at, f"{shown} is not a number of EDN")
         if not _SYMBOL.match(text):

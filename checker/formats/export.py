@@ -16,11 +16,11 @@ from checker.formats.edn import Atom, EdnMap, Form, write
 from checker.formats.foreign import ONLY_KEY
 from checker.formats.scalars import form
 from checker.formats.traitor import SCHEMA
-from checker.history import History, Operation
+from checker.history import History, NemesisEvent, Operation
 
 _JEPSEN = {"get": "read", "put": "write", "delete": "write"}
 _LOOKS = frozenset({"read", "get", "dequeue", "peek", "length"})
-_Begin = tuple[int, bool, Operation]
+_Event = tuple[int, bool, Operation | NemesisEvent]
 
 
 def to_jsonl(history: History) -> Iterator[bytes]:
@@ -29,6 +29,11 @@ def to_jsonl(history: History) -> Iterator[bytes]:
     yield _line(header)
     for index, begins, op in _events(history):
         more: dict[str, object]
+        if isinstance(op, NemesisEvent):
+            more = {"f": op.f, "fault": op.fault, "kind": op.kind}
+            when = {"index": index, "time_ns": op.time_ns, "process": "nemesis", "type": "info"}
+            yield _line({**when, **more})
+            continue
         if begins:
             kind, time_ns, more = "invoke", op.call_ns, {"phase": op.phase}
             more |= _given(client=op.client, timestamp=op.timestamp)
@@ -49,6 +54,11 @@ def to_edn(history: History) -> Iterator[bytes]:
     about = {"model": history.model, "initial": form(history.initial)} | ({"independent": 1} if keyed else {})
     yield f";; traitor {write(_map(about))}\n[".encode()
     for index, begins, op in _events(history):
+        if isinstance(op, NemesisEvent):
+            who = {"process": _keyword("nemesis"), "type": _keyword("info")}
+            about = {"index": index, "time": op.time_ns, **who}
+            yield (write(_map({**about, "f": op.f, "value": (op.fault, op.kind)})) + "\n").encode()
+            continue
         fields = _invoked(op) if begins else _ended(op)
         if keyed:
             fields["value"] = (op.key, fields["value"])
@@ -73,7 +83,7 @@ def plain(value: Hashable) -> object:
     return [plain(element) for element in value]
 
 
-def _events(history: History) -> Iterator[_Begin]:
+def _events(history: History) -> Iterator[_Event]:
     """Each call and each end, in order, as (index, whether it begins, operation).
 
     Where times are equal, what begins comes first (it overlapped), unless its process has to end something
@@ -87,27 +97,30 @@ def _events(history: History) -> Iterator[_Begin]:
     done: set[int] = set()
     last, place = -1, 0
 
-    def ended(op: Operation) -> _Begin:
+    def ended(op: Operation) -> _Event:
         nonlocal last
         last += 1
         done.add(op.index)
         return last, False, op
 
-    for op in sorted(history.operations, key=attrgetter("index")):
-        while place < len(ends) and _end_ns(ends[place]) < op.call_ns:
+    fixed: list[Operation | NemesisEvent] = [*history.operations, *history.nemesis]
+    for op in sorted(fixed, key=attrgetter("index")):
+        now = op.time_ns if isinstance(op, NemesisEvent) else op.call_ns
+        while place < len(ends) and _end_ns(ends[place]) < now:
             if ends[place].index not in done:
                 yield ended(ends[place])
             place += 1
-        before = open_ends.get(op.process)
+        before = None if isinstance(op, NemesisEvent) else open_ends.get(op.process)
         if before is not None and before.index not in done:
             yield ended(before)
         assert op.index > last, f"operation {op.index} leaves no room for what ended before it"
         last = op.index
-        open_ends[op.process] = op
+        if not isinstance(op, NemesisEvent):
+            open_ends[op.process] = op
         yield op.index, True, op
-    for op in ends[place:]:
-        if op.index not in done:
-            yield ended(op)
+    for end in ends[place:]:
+        if end.index not in done:
+            yield ended(end)
 
 
 def _end_ns(op: Operation) -> int:
@@ -120,12 +133,19 @@ def _invoked(op: Operation) -> dict[str, Form]:
     """`f` and `value` of a call in Jepsen's words, and what they do not say."""
     if op.f == "txn":
         return {"f": _keyword("txn"), "value": _micro_ops(op.input)} | _phase(op)
+    if op.f == "transfer" and isinstance(op.input, tuple):
+        named = zip(("from", "to", "amount"), op.input, strict=True)
+        amounts = _map({name: form(value) for name, value in named})
+        return {"f": _keyword("transfer"), "value": amounts} | _own(op) | _phase(op)
     told = _told(op)
     f = "read" if told else _JEPSEN.get(op.f, op.f)
     fields: dict[str, Form] = {"f": _keyword(f), "value": None if told else form(op.input)}
-    if _needs_more(op):
-        fields |= {"traitor/f": op.f, "traitor/input": form(op.input)}
-    return fields | _phase(op)
+    return fields | _own(op) | _phase(op)
+
+
+def _own(op: Operation) -> dict[str, Form]:
+    """What only we know."""
+    return {"traitor/f": op.f, "traitor/input": form(op.input)} if _needs_more(op) else {}
 
 
 def _phase(op: Operation) -> dict[str, Form]:

@@ -46,6 +46,8 @@ class Event(NamedTuple):
     error: str | None = None
     unknown_result: bool = False
     """A `fail` that says only that the result is not known."""
+    number: int | None = None
+    """`:index`, where there is one."""
     extra: EdnMap | None = None
     """The whole map, if it has what only our own export says."""
 

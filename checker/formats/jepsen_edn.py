@@ -119,7 +119,9 @@ class _Reader:
             error = write(error)
         extra = fields if any(name in fields for name in _OWN) else None
         key, value = fields.get(_KEY, NO_KEY), fields.get(_VALUE)
-        self.events.append(Event(line, process, kind, f, key, value, time_ns, error, extra=extra))
+        self.events.append(
+            Event(line, process, kind, f, key, value, time_ns, error, number=index, extra=extra)
+        )
 
     def _process(self, process: Form) -> int | None:
         if isinstance(process, Atom) and process.kind == "keyword":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from checker.formats import shapes
@@ -30,6 +30,9 @@ def build(parsed: Parsed, options: Options) -> Reading:
         model_class(name)
     except ModelError as error:
         raise HistoryError(parsed.source, 0, *str(error).rsplit(". ", 1)) from None
+    if name == "bank" and parsed.initial is None:
+        parsed = replace(parsed, initial=_opening(parsed))
+        notes.append("the bank held at first what a read was told before the first transfer")
     problem = initial_problem(name, parsed.initial)
     if problem is not None:
         raise HistoryError(parsed.source, 0, f"initial must be {problem} for model {name}", _MEND)
@@ -37,9 +40,22 @@ def build(parsed: Parsed, options: Options) -> Reading:
     room = _drained(parsed.events)
     number = 0
     for place, event in enumerate(parsed.events):
+        if event.number is not None and not room:
+            number = event.number
         pairing.take(number, event)
         number += room.get(place, 1)
     return pairing.finish(tuple(notes))
+
+
+def _opening(parsed: Parsed) -> Hashable:
+    """Jepsen's histories of a bank do not say what was in it."""
+    clients = (event for event in parsed.events if event.process is not None)
+    found = shapes.opening_balances((event.type, event.f, event.value) for event in clients)
+    if found is None:
+        reason = "what the bank held at first is not known: no read ended before the first transfer"
+        advice = "Read all accounts before the transfers"
+        raise HistoryError(parsed.source, 0, reason, advice)
+    return found
 
 
 def _guessed(parsed: Parsed) -> str:
@@ -103,7 +119,8 @@ class _Pairing:
         self._clock(number, event)
         process = event.process
         if process is None:
-            self._nemesis.append(NemesisEvent(number, self._time_ns, event.f, "", ""))
+            fault, kind = _names(event.value)
+            self._nemesis.append(NemesisEvent(number, self._time_ns, event.f, fault, kind))
         elif event.type == "invoke":
             self._invoke(number, process, event)
         elif process in self._open:
@@ -154,7 +171,7 @@ class _Pairing:
         if event.key is not NO_KEY and call.event.key is not NO_KEY and event.key != call.event.key:
             self._refuse(event, f"the key differs from that of its call in line {call.event.line}")
         self._count[event.type] += 1
-        if event.type == "info":
+        if event.type == "info" or event.unknown_result:
             self._retired.add(event.process)
         self._add(call, event)
 
@@ -261,7 +278,7 @@ class _Pairing:
         if still_open:
             yield f"{still_open} operations are open at the end of the file: they count as info"
         if count["renamed"]:
-            yield f"{count['renamed']} times a process went on after an info: it has a new number then"
+            yield f"{count['renamed']} times a process went on after an unknown outcome: under a new number"
         if count["stray"]:
             yield f"{count['stray']} info lines end no operation: skipped"
         if self._nemesis:
@@ -278,6 +295,13 @@ class _Pairing:
 def _show(form: Form) -> str:
     text = write(form)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _names(value: Form) -> tuple[str, str]:
+    """Fault and kind of a line of the nemesis, if they are ours."""
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(name, str) for name in value):
+        return cast(tuple[str, str], value)
+    return "", ""
 
 
 def _own(asked: Event, event: Event | None) -> Sequence[Part] | None:

@@ -78,7 +78,7 @@ def _event(number: int, line: str) -> Event | None:
         values: list[Form] = [form for _, form in forms(rest or "nil")]
     except EdnError:
         return None
-    if len(values) > 2 and process is not None:
+    if not values or (len(values) > 2 and process is not None):
         return None
     value, error = values[0], values[1].text if len(values) > 1 and isinstance(values[1], Atom) else None
     if value == _TIMED_OUT:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from checker.formats.edn import Atom, EdnSet, Form, write
+from checker.formats.edn import Atom, EdnMap, EdnSet, Form, write
 from checker.formats.scalars import scalar
 from checker.history import Outcome
 
@@ -61,6 +61,8 @@ def parts(model: str, f: str, asked: Form, ended: Ending) -> Sequence[Part]:
         return _drain(ended)
     if f == "txn":
         return [_txn(asked, ended)]
+    if f == "transfer":
+        return [Part(f, _transfer(asked), "ok" if ended.type == "ok" else None, ended.type)]
     if f in _LOOKS:
         told = _told(model, f, ended.value) if ended.type == "ok" and not ended.unknown_result else None
         return [Part(f, None, told, "info" if ended.unknown_result else ended.type)]
@@ -96,6 +98,12 @@ def _told(model: str, f: str, value: Form) -> Hashable:
         if not isinstance(value, tuple | EdnSet):
             raise ShapeError(f"the answer to a :{f} must be a vector, a list or a set, not {_short(value)}")
         return tuple(scalar(element) for element in value)
+    if model == "bank" and f == "read":
+        if isinstance(value, tuple):  # ours
+            return wire(value)
+        if not isinstance(value, EdnMap):
+            raise ShapeError(f"the answer to a :read must be {{account balance …}}, not {_short(value)}")
+        return tuple((scalar(account), scalar(balance)) for account, balance in value.items())
     return input_of(model, value)
 
 
@@ -148,6 +156,30 @@ def _plain(form: Form) -> Hashable:
     return form.text[1:] if isinstance(form, Atom) and form.kind == "keyword" else wire(form)
 
 
+def _transfer(asked: Form) -> Hashable:
+    """`{:from a :to b :amount n}`, as Jepsen has it."""
+    if isinstance(asked, tuple):  # ours
+        return wire(asked)
+    names = [Atom("keyword", f":{name}") for name in ("from", "to", "amount")]
+    if not isinstance(asked, EdnMap) or set(asked) != set(names):
+        shape = "{:from account :to account :amount number}"
+        raise ShapeError(f"the value of a :transfer must be {shape}, not {_short(asked)}", at_end=False)
+    return tuple(scalar(asked[name]) for name in names)
+
+
+def opening_balances(events: Iterable[tuple[str, str, Form]]) -> Hashable | None:
+    """What a bank held at first: what a read was told that ended before any transfer began.
+
+    Events are (type, f, value). None if there is no such read.
+    """
+    for type, f, value in events:
+        if f == "transfer":
+            return None
+        if type == "ok" and f == "read" and isinstance(value, EdnMap):
+            return _told("bank", f, value)
+    return None
+
+
 def _amount(f: str, value: Form) -> int:
     if value is None:
         value = 1
@@ -184,7 +216,7 @@ def guess(hints: Iterable[Hint]) -> str | None:
     sums = writes = False
     for hint in hints:
         names.add(hint.f)
-        writes |= hint.f == "txn" and "[:w " in write(hint.value)
+        writes |= hint.f == "txn" and "[:w" in write(hint.value)
         sums |= hint.f == "read" and type(hint.value) is int
     if names == {"txn"}:
         return "multi-register" if writes else "list-append"

@@ -1,0 +1,156 @@
+"""Exports: read again they are the same history. And no bytes raise anything but HistoryError."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from checker.__main__ import main
+from checker.bare import judge_reading
+from checker.formats.detect import read_bytes, read_history
+from checker.formats.export import WRITERS
+from checker.formats.reading import FORMATS, Options
+from checker.history import HistoryError
+from checker.limits import Limits
+
+HERE = Path(__file__).parent
+FILES = sorted(
+    path
+    for folder in ("foreign", "good_histories", "bad_histories")
+    for path in (HERE / folder).iterdir()
+    if "_empty" not in path.name
+)
+
+
+def same(history, exported: str):
+    """What an export must keep: all of JSONL, and of EDN what makes the verdict."""
+    operations = history.operations
+    if exported == "edn":
+        operations = tuple(
+            replace(op, client=None, timestamp=None, view=None, replicas=(), path=None) for op in operations
+        )
+    return history.model, history.initial, operations
+
+
+@pytest.mark.parametrize("exported", WRITERS)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_read_again_it_is_the_same_history_and_verdict(path, exported):
+    reading = read_history(path)
+    content = b"".join(WRITERS[exported](reading.history))
+    again = read_bytes(content, "again", "auto", Options())
+    assert again.format == {"edn": "jepsen-edn", "jsonl": "traitor"}[exported]
+    assert same(again.history, exported) == same(reading.history, exported)
+    verdicts = [judge_reading(each, Limits()).verdict for each in (reading, again)]
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0] == ("invalid" if "bad" in f"{path.parent.name}{path.name}" else "valid")
+    twice = b"".join(WRITERS[exported](again.history))
+    assert twice == content or path.suffix == ".jsonl", "the export of an export is itself"
+
+
+def test_to_others_the_edn_says_what_the_operations_said(tmp_path):
+    """Without what only our reader knows, by Knossos' rules, the verdict is the same."""
+    path = HERE / "bad_histories" / "cas_contradicts_itself.jsonl"
+    content = b"".join(WRITERS["edn"](read_history(path).history)).decode()
+    bare = "\n".join(line for line in content.split("\n") if not line.startswith(";;"))
+    for name in ("f", "input", "output", "phase"):
+        bare = bare.replace(f":traitor/{name}", f":other/{name}")
+    reading = read_bytes(bare.encode(), "h", "jepsen-edn", Options(model="cas-register"))
+    assert judge_reading(reading, Limits()).verdict == "invalid"
+
+
+def test_the_command_exports_and_judges(tmp_path, capsys):
+    source, to = HERE / "foreign" / "log_tabs_good.log", tmp_path / "h.edn"
+    assert main([str(source), "--export", "edn", "--to", str(to)]) == 0
+    assert main([str(to)]) == 0
+    assert main([str(to), "--export", "jsonl", "--to", str(tmp_path / "h.jsonl")]) == 0
+    assert main([str(tmp_path / "h.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert said.count("read 7 operations") == 4
+
+
+@pytest.mark.parametrize("flags", [["--export", "edn"], ["--to", "x"]])
+def test_an_export_needs_both(capsys, flags):
+    assert main([str(HERE / "foreign" / "log_tabs_good.log"), *flags]) == 2
+    assert "--export and --to go together" in capsys.readouterr().err
+
+
+def test_an_export_does_not_replace_what_it_is_made_of(tmp_path, capsys):
+    path = tmp_path / "h.edn"
+    path.write_bytes((HERE / "foreign" / "jepsen_vector_good.edn").read_bytes())
+    before = path.read_bytes()
+    assert main([str(path), "--export", "edn", "--to", str(path)]) == 2
+    assert main([str(path), "--export", "edn", "--to", str(tmp_path)]) == 2
+    assert main([str(path), "--export", "edn", "--to", str(tmp_path / "no" / "where")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_kept_foreign_history_is_ours_and_has_the_hash_of_the_verdict(tmp_path):
+    from checker.formats import traitor
+
+    source = HERE / "foreign" / "jepsen_independent_bad.edn"
+    assert main([str(source), "--out", str(tmp_path)]) == 1
+    kept = traitor.read(tmp_path / "history.jsonl")
+    assert same(kept, "jsonl") == same(read_history(source).history, "jsonl")
+    assert main([str(tmp_path / "history.jsonl")]) == 1
+
+
+# ------------------------------------------------------------------ hostile bytes
+
+
+PIECES = (b"[", b"}", b'"', b"\\", b"#_", b"nil ", b":info", b"1/2", b"\n")
+
+
+def refused_or_read(content: bytes, format: str) -> None:
+    reading = None
+    said = ""
+    try:
+        reading = read_bytes(content, "h", format, Options())
+    except HistoryError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert len(said) < 2_000
+    if reading is None:
+        return
+    for writer in WRITERS.values():
+        b"".join(writer(reading.history))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(("auto", *FORMATS)))
+def test_random_bytes(content, format):
+    refused_or_read(content, format)
+
+
+def test_spoilt_files():
+    rng = random.Random(11)
+    contents = [path.read_bytes() for path in FILES if path.parent.name == "foreign"]
+    for _ in range(800):
+        spoilt = bytearray(rng.choice(contents))
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(len(spoilt))
+            match rng.randrange(5):
+                case 0:
+                    spoilt[at] = rng.randrange(256)
+                case 1:
+                    del spoilt[at : at + rng.randint(1, 30)]
+                case 2:
+                    spoilt[at:at] = rng.choice(
+                        (b"[", b"}", b'"', b"\\", b"#_", b"nil ", b":info", b"1/2", b"\n")
+                    )
+                case 3:
+                    other = rng.choice(contents)
+                    spoilt[at:at] = other[: rng.randrange(len(other))]
+                case _:
+                    lines = spoilt.split(b"\n")
+                    rng.shuffle(lines)
+                    spoilt = bytearray(b"\n".join(lines))
+            if not spoilt:
+                break
+        refused_or_read(bytes(spoilt), rng.choice(("auto", "auto", *FORMATS)))
