@@ -12,7 +12,7 @@ from brute_objects import OBJECTS
 
 from checker.history import Operation
 from checker.models.base import Model
-from checker.moves import weaker
+from checker.moves import Left, weaker
 
 
 def op(index, f, given, output, call, end) -> Operation:
@@ -88,14 +88,14 @@ def core_stands(model: Model, case: Case, core: Sequence[int]) -> bool:
     end = max((o.return_ns for o in chosen if o.known), default=None)
     named = {value for o in chosen for value in (o.input, o.output)}
     for tried in ("", "project", "project cut", "cut project"):
-        left = list(case.operations)
+        left = Left(list(case.operations))
         for move in tried.split():
             if move == "cut":
                 left = weaker(model, left, [("cut", (end,))]) if end is not None else left
             else:
-                atoms = model.atoms([model.call(o) for o in left])
+                atoms = model.atoms([model.call(o) for o in left.operations])
                 left = weaker(model, left, [("project", tuple(atom for atom in atoms if atom not in named))])
-        kept = _closed(model, left, set(core))
+        kept = _closed(model, left.operations, set(core))
         if not linearizable(case.model, kept, case.initial):
             return True
     return False
