@@ -15,6 +15,8 @@ class Limits:
     nodes: int = 3_000_000
     """Search nodes held at once, about 0.5 kB each."""
     shrink_seconds: float = 10.0
+    clock_ns: int = 1_000
+    """The least difference that the harness' own clock is trusted to tell: a clock is read about so fast."""
     guarantee_seconds: float = 5.0
     """For what a refuted history still satisfies; 0: nobody asks."""
     liveness_slack_ns: int = 2 * SECOND_NS

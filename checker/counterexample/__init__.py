@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 from checker.audit import Frontier
 from checker.history import Operation
 from checker.moves import Move
+
+Rule = Literal["real-time", "reads-from", "unwritten", "overwritten", "answered", "stuck"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """`operations` are invocation indexes, in the order the rule says."""
+
+    rule: Rule
+    operations: tuple[int, ...]
+    text: str
+    value: Hashable = None
+    margin_ns: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """As `counterexample.json` has it."""
+        return {
+            "rule": self.rule,
+            "operations": list(self.operations),
+            "value": self.value,
+            "margin_ns": self.margin_ns,
+            "text": self.text,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """`ns`: the most by which every interval may be wider and there is still no order; None: any amount."""
+
+    ns: int | None
+
+    def sentence(self, clock_ns: int) -> str:
+        """What that means. `clock_ns` is what the clock itself cannot tell apart."""
+        if self.ns is None:
+            return (
+                "When each operation began and ended does not matter: no order at all explains the answers."
+            )
+        from checker.counterexample.words import duration
+
+        said = f"This stands until clocks are off by more than {duration(self.ns)}."
+        if self.ns < clock_ns:
+            said += f" A clock tells no less than {duration(clock_ns)}: it rests on the order of the lines."
+        return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +75,9 @@ class Counterexample:
     """From all operations of the key to these."""
     frontier: Frontier | None = None
     """Points every order has to pass, where there are too many orders to try."""
+    facts: tuple[Fact, ...] = ()
+    margin: Margin | None = None
+    """How far clocks may be off; None: not found out."""
 
     def to_json(self) -> dict[str, object]:
         """As `counterexample.json` has it."""
@@ -49,4 +97,7 @@ class Counterexample:
             "left_out": list(self.left_out),
             "moves": [[name, list(values)] for name, values in self.moves],
             **listed,
+            "steps": [fact.to_json() for fact in self.facts],
+            "margin_known": self.margin is not None,
+            "margin_ns": None if self.margin is None else self.margin.ns,
         }

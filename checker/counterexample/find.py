@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from checker.audit import audit_refutation
 from checker.counterexample import Counterexample
 from checker.counterexample.append_reasons import AppendReasons
+from checker.counterexample.facts import facts
 from checker.counterexample.longest import Longest, longest
+from checker.counterexample.margin import margin
 from checker.counterexample.register_reasons import Explanation, RegisterReasons
 from checker.counterexample.shrink import Shrunk, shrink
 from checker.counterexample.words import quote, say
@@ -21,6 +23,7 @@ from checker.models.register import Register
 from checker.moves import Left, starts, weaker
 
 _MOST_STEPS = 200_000
+_MARGIN_SECONDS = 3.0
 _MOST_STEPS_OF_FRONTIER = 2_000_000
 _MOST_EXPLAINED = 300
 """Operations among which patterns are looked for: the search is quadratic and partly recursive."""
@@ -34,12 +37,23 @@ class Found:
     objection: str | None
 
 
-def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seconds: float) -> Found:
-    """The counterexample of a key whose operations (failures included) are `everything`."""
+def find(
+    model: Model,
+    everything: Sequence[Operation],
+    refuted: KeyResult,
+    seconds: float,
+    clock_ns: int = 0,
+) -> Found:
+    """The counterexample of a key whose operations (failures included) are `everything`.
+
+    `clock_ns`: the least difference that the clock of the history tells.
+    """
     shrunk = shrink(model, [op for op in everything if op.type != "fail"], refuted, seconds)
     operations, points = tuple(shrunk.left.operations), starts(model, shrunk.left)
     reached = longest(model, operations, points, _furthest(model, shrunk))
     explanation = _explain(model, shrunk, everything, reached)
+    allowed = margin(model, everything, shrunk, min(seconds, _MARGIN_SECONDS))
+    reasons = explanation.reasons + ((allowed.sentence(clock_ns),) if allowed else ())
     counterexample = Counterexample(
         key=refuted.key,
         model=model.name,
@@ -48,9 +62,11 @@ def find(model: Model, everything: Sequence[Operation], refuted: KeyResult, seco
         longest_prefix=reached.order,
         state_then=model.show(reached.state),
         stuck_on=reached.stuck_on,
-        reasons=explanation.reasons,
+        reasons=reasons,
         left_out=tuple(str(atom) for atom in shrunk.left_out),
         moves=shrunk.moves,
+        facts=facts(model, operations, reached, shrunk.left.moment_ns is None),
+        margin=allowed,
     )
     objection = _audit(model, everything, counterexample)
     if objection is not None and shrunk.left.moment_ns is None:

@@ -106,9 +106,12 @@ class _Shrinker:
         for size in _LAST:
             if size > len(done) // 2 or time.monotonic() > self._deadline:
                 break
-            if self._keep_closed({index for _, index in done[-size:]}, cut):
+            if self._keep_closed({index for _, index in done[-size:]}, cut, _FEW):
                 return
             if self._accept([*cut, ("after", (done[-size][0],))]):
+                return
+        for size in _LAST if time.monotonic() < self._deadline else ():
+            if self._keep_closed({index for _, index in done[-size:]}, cut):
                 return
         self._accept(cut)
 
@@ -127,10 +130,10 @@ class _Shrinker:
             chosen |= needed
         return None
 
-    def _keep_closed(self, chosen: set[int], before: Sequence[Move] = ()) -> bool:
+    def _keep_closed(self, chosen: set[int], before: Sequence[Move] = (), most: int = _MOST_CLOSED) -> bool:
         left = weaker(self._model, self.left, before)
         closed = None if isinstance(left, str) else self._closed(left.operations, chosen)
-        if closed is None or len(closed) > _MOST_CLOSED:
+        if closed is None or len(closed) > most:
             return False
         return self._accept([*before, ("keep", tuple(sorted(closed)))])
 

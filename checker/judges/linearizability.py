@@ -123,7 +123,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
 
     everything: Sequence[Operation] = [op for op in history.operations if op.key == key.key]
     try:
-        found = find(model, everything, key, limits.shrink_seconds)
+        found = find(model, everything, key, limits.shrink_seconds, limits.clock_ns)
     except Exception as error:
         why = f"no counterexample that could be audited: {type(error).__name__}: {error!s:.200}"
         return Finding(_not_audited(key, why))
@@ -139,6 +139,8 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
         anomaly=counterexample.anomaly,
         operations=len(counterexample.operations),
         audited=True,
+        engine=key.engine,
+        **({} if counterexample.margin is None else {"margin_ns": counterexample.margin.ns}),
     )
     return Finding(line, counterexample=counterexample)
 

@@ -13,9 +13,11 @@ import pytest
 from brute_force import linearizable, random_history
 from recorded_histories import recorded
 
+from checker.counterexample import Margin
 from checker.counterexample.find import find
 from checker.counterexample.words import duration, quote
 from checker.engines.contest import Budget, decide_key
+from checker.history import Operation
 from checker.judge import judge_history
 from checker.models import model_named
 from checker.moves import cut_at
@@ -162,3 +164,104 @@ def test_values_are_quoted_harmlessly():
         "3.1 ms",
         "2 s",
     ]
+
+
+MARGINS_NS = {
+    "stale_read": 499_999,
+    "read_before_write": 499_999,
+    "lost_write": 1_999_999,
+    "lost_update": None,
+    "lists_diverge": None,
+    "value_from_nowhere": None,
+}
+
+
+@pytest.mark.parametrize("name", MARGINS_NS)
+def test_how_far_clocks_may_be_off(name):
+    verdict = judge_history(HERE / "bad_histories" / f"{name}.jsonl")
+    found, line = verdict.counterexample, verdict.line("linearizability")
+    assert found.margin is not None
+    assert found.margin.ns == MARGINS_NS[name]
+    assert line.details["margin_ns"] == MARGINS_NS[name]
+    said = "does not matter" if MARGINS_NS[name] is None else "until clocks are off by more than"
+    assert said in " ".join(found.reasons)
+
+
+@pytest.mark.parametrize("model", ["register", "append", "set", "queue", "counter"])
+def test_the_margin_is_where_the_verdict_flips(model):
+    rng, tried, finite = random.Random(8), 0, 0
+    spec = model_named(model)
+    while tried < 60:
+        operations = [
+            replace(o, call_ns=10 * o.call_ns, return_ns=None if o.return_ns is None else 10 * o.return_ns)
+            for o in random_history(rng, model, 6)
+            if o.type != "fail"
+        ]
+        refuted = decide_key(spec, operations, Budget()) if operations else None
+        if refuted is None or refuted.status != "refuted":
+            continue
+        tried += 1
+        found = find(spec, operations, refuted, 5.0).counterexample.margin
+        assert found is not None
+        finite += found.ns is not None
+        # What was left out could only make the history stand longer.
+        assert not linearizable(model, _wider(operations, 1_000 if found.ns is None else found.ns))
+    assert finite > 0
+
+
+def test_the_margin_is_exact():
+    write = Operation(0, 0, "write", "k", "a", None, "ok", 0, 100)
+    stale = Operation(1, 1, "read", "k", None, None, "ok", 201, 300)
+    spec = model_named("register")
+    found = find(spec, [write, stale], decide_key(spec, [write, stale], Budget()), 5.0).counterexample
+    assert found.margin == Margin(50)
+    assert not linearizable("register", _wider([write, stale], 50))
+    assert linearizable("register", _wider([write, stale], 51))
+    assert "order of the lines" in found.margin.sentence(51)
+    assert "order of the lines" not in found.margin.sentence(50)
+
+
+def _wider(operations, by_ns):
+    return [
+        replace(o, call_ns=o.call_ns - by_ns, return_ns=None if o.return_ns is None else o.return_ns + by_ns)
+        for o in operations
+    ]
+
+
+def test_facts_say_what_is_so():
+    found = judge_history(HERE / "bad_histories" / "stale_read.jsonl").counterexample
+    told = {(fact.rule, fact.operations) for fact in found.facts}
+    assert told == {
+        ("reads-from", (14, 8)),
+        ("overwritten", (8, 10, 14)),
+        ("real-time", (8, 10)),
+        ("real-time", (10, 14)),
+        ("stuck", (8, 10, 14)),
+    }
+    steps = found.to_json()["steps"]
+    assert {"rule", "operations", "value", "margin_ns", "text"} == set(steps[0])
+    assert any("3 ms before" in step["text"] for step in steps)
+    json.dumps(steps)
+
+
+def test_a_stale_read_in_a_long_history_of_few_values_shrinks_to_what_is_near():
+    """The search refutes it; what happened before a moment is forgotten: every state is tried there."""
+    rng, operations, state, now = random.Random(2), [], None, 0
+    for i in range(4_000):
+        now += rng.randrange(2, 9)
+        if rng.random() < 0.5:
+            state = f"v{rng.randrange(12)}"
+            operations.append(Operation(i, i % 7, "write", "k", state, None, "ok", now, now + 12))
+        else:
+            operations.append(Operation(i, i % 7, "read", "k", None, state, "ok", now, now + 1))
+    stale = next(o for o in operations[3_500:] if o.f == "read")
+    near = {o.input for o in operations if abs(o.call_ns - stale.call_ns) < 50}
+    wrong = next(value for value in (f"v{i}" for i in range(12)) if value not in near)
+    operations[stale.index] = replace(stale, output=wrong)
+    spec = model_named("register")
+    refuted = decide_key(spec, operations, Budget())
+    assert refuted.status == "refuted"
+    found = find(spec, operations, refuted, 10.0)
+    assert found.objection is None
+    assert len(found.counterexample.operations) <= 12
+    assert "after" in [name for name, _ in found.counterexample.moves]
