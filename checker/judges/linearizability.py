@@ -154,8 +154,9 @@ def _undecided(result: Decision, keys: int) -> Line:
     open_keys = [key for key in result.keys if key.status == "undecided"]
     worst = min(open_keys, key=lambda key: key.placed / max(1, key.total))
     reason = (
-        f"{result.limit} reached with {len(open_keys)} of {keys} keys undecided; of key {quote(worst.key)} "
-        f"{worst.placed} of {worst.total} completed operations were placed"
+        f"{result.limit}: {len(open_keys)} of {keys} keys undecided; of key {quote(worst.key)} "
+        f"{worst.placed} of {worst.total} completed operations were placed, "
+        f"{counted(worst.frontier, 'way')} on left to try after {counted(worst.nodes, 'node')}"
     )
-    furthest = {key.key: [key.placed, key.total] for key in open_keys[:100]}
+    furthest = {key.key: [key.placed, key.total, key.frontier, key.nodes] for key in open_keys[:100]}
     return unknown(NAME, reason, limit=result.limit, furthest=furthest)

@@ -17,9 +17,11 @@ from pathlib import Path
 from big_histories import Recipe, as_history, record, with_stale_read, write_file
 
 from checker.bare import judge_history
+from checker.engines.contest import Budget, decide_key
 from checker.history import History, Operation
 from checker.judges import linearizability
 from checker.limits import Limits
+from checker.models import model_named
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "checker"))
 import hard_histories  # the tests' own, made to be slow
@@ -112,6 +114,18 @@ def few_values(scale: float, scratch: Path) -> Job:
     return judged(as_history(operations))
 
 
+def few_values_stale(scale: float, scratch: Path) -> Job:
+    """The same with one stale read near the end: what the search needs to refute it."""
+    operations = hard_histories.few_values(1, operations=int(100_000 * scale), concurrency=10)
+    operations = hard_histories.with_stale_read(operations, 0.9)
+
+    def run() -> Outcome:
+        found = decide_key(model_named("register"), operations, Budget())
+        return Outcome(found.status, f"{found.nodes} nodes, {found.placed} of {found.total} placed")
+
+    return run
+
+
 def short(scale: float, scratch: Path) -> Job:
     """A hundred short ones, each timed by itself: the best of three."""
     logs = [
@@ -125,9 +139,9 @@ def short(scale: float, scratch: Path) -> Job:
 def impossible(scale: float, scratch: Path) -> Job:
     """Pending writes of few and of many values, and a read that none of them explains."""
     logs = [
-        hard_histories.pending_writes(number, values=values)
+        hard_histories.pending_writes(number, values=values, f=f)
         for number in (20, 40, 80)
-        for values in (5, None)
+        for values, f in ((5, "write"), (None, "write"), (5, "cas"))
     ]
     return lambda: each_timed([as_history(log) for log in logs], most_median_ms=50.0, most_worst_ms=50.0)
 
@@ -173,6 +187,9 @@ ROWS: Mapping[str, Row] = {
     "keys": Row("a million operations on 1 000 keys, our own mix", "", many_keys),
     "few-values": Row(
         "100 000 operations, 5 values, one key, concurrency 10", "<= 5 s", few_values, most_s=5
+    ),
+    "few-values-stale": Row(
+        "the same with one stale read, refuted", "<= 5 s", few_values_stale, "refuted", most_s=5
     ),
     "short": Row(
         "100 histories of 80 operations, 5-20 pending", "median <= 0.5 ms, worst <= 5", short, "decided"
