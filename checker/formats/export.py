@@ -9,6 +9,7 @@ is beside it, under `:traitor/…` and in a comment, for our own reader.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from operator import attrgetter
 
@@ -19,6 +20,7 @@ from checker.formats.traitor import SCHEMA
 from checker.history import History, NemesisEvent, Operation
 
 _JEPSEN = {"get": "read", "put": "write", "delete": "write"}
+_PLAIN = re.compile(r"[A-Za-z][\w*!?+-]*", re.ASCII)
 _LOOKS = frozenset({"read", "get", "dequeue", "peek", "length"})
 _Event = tuple[int, bool, Operation | NemesisEvent]
 
@@ -139,7 +141,7 @@ def _invoked(op: Operation) -> dict[str, Form]:
         return {"f": _keyword("transfer"), "value": amounts} | _own(op) | _phase(op)
     told = _told(op)
     f = "read" if told else _JEPSEN.get(op.f, op.f)
-    fields: dict[str, Form] = {"f": _keyword(f), "value": None if told else form(op.input)}
+    fields: dict[str, Form] = {"f": _name(f), "value": None if told else form(op.input)}
     return fields | _own(op) | _phase(op)
 
 
@@ -187,6 +189,11 @@ def _needs_more(op: Operation) -> bool:
 def _told(op: Operation) -> bool:
     """Whether it is a compare-and-set that did not swap and told what it found."""
     return op.f == "cas" and isinstance(op.output, tuple) and op.output[0] is False
+
+
+def _name(f: str) -> Form:
+    """A keyword, if it can be one: a model of one's own may have any names."""
+    return _keyword(f) if _PLAIN.fullmatch(f) else f
 
 
 def _keyword(name: str) -> Form:

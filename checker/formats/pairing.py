@@ -38,9 +38,10 @@ def build(parsed: Parsed, options: Options) -> Reading:
         raise HistoryError(parsed.source, 0, f"initial must be {problem} for model {name}", _MEND)
     pairing = _Pairing(parsed, model_named(name, parsed.initial), options.fail or parsed.fail)
     room = _drained(parsed.events)
+    numbered = not room and all(event.number is not None for event in parsed.events)
     number = 0
     for place, event in enumerate(parsed.events):
-        if event.number is not None and not room:
+        if numbered and event.number is not None:
             number = event.number
         pairing.take(number, event)
         number += room.get(place, 1)

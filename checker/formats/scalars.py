@@ -14,19 +14,25 @@ from checker.formats.edn import FALSE, TRUE, Atom, EdnError, Form, forms, write
 _MARK = "#edn "
 
 
-def scalar(form: Form) -> Hashable:
+def scalar(value: Form) -> Hashable:
     """The scalar for a value."""
-    if form is None or type(form) is int:
-        return form
-    if isinstance(form, str):
-        return _MARK + write(form) if form.startswith((":", _MARK)) else form
-    if form is TRUE or form == TRUE:
+    if value is None or type(value) is int:
+        return value
+    if isinstance(value, str):
+        stands = value.startswith((":", _MARK)) and not isinstance(form(value), str)
+        return _MARK + write(value) if stands or _written(value) else value
+    if value == TRUE:
         return True
-    if form == FALSE:
+    if value == FALSE:
         return False
-    if isinstance(form, Atom) and form.kind == "keyword":
-        return form.text
-    return _MARK + write(form)
+    if isinstance(value, Atom) and value.kind == "keyword":
+        return value.text
+    return _MARK + write(value)
+
+
+def _written(value: str) -> bool:
+    """Whether the string is what a string becomes that looks like something else."""
+    return value.startswith(_MARK + '"') and form(value) != value
 
 
 def form(value: Hashable) -> Form:

@@ -161,6 +161,7 @@ def test_elements_of_an_outermost_vector_come_one_by_one():
 ATOMS = st.one_of(
     st.none(), st.integers(), st.text(), st.sampled_from([TRUE, FALSE, keyword(":a"), Atom("float", "1.5")])
 )
+HARD = (":a", ":a b", ":", "#edn 1", "#edn 1.5", "#edn :a", '#edn "x"', '#edn ":a"', "#edn ", keyword(":b"))
 FORMS = st.recursive(
     ATOMS,
     lambda inner: st.one_of(
@@ -180,7 +181,7 @@ def test_what_is_written_reads_the_same(value):
 
 
 @settings(max_examples=80, deadline=None)
-@given(FORMS, FORMS)
+@given(FORMS | st.sampled_from(HARD), FORMS | st.sampled_from(HARD))
 def test_scalars_are_equal_iff_the_values_are(left, right):
     assert (scalar(left) == scalar(right) and type(scalar(left)) is type(scalar(right))) is (left == right)
     assert form(scalar(left)) == left

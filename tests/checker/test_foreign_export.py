@@ -15,6 +15,7 @@ from checker.bare import judge_reading
 from checker.formats.detect import read_bytes, read_history
 from checker.formats.export import WRITERS
 from checker.formats.reading import FORMATS, Options
+from checker.formats.writer import HistoryWriter
 from checker.history import HistoryError
 from checker.limits import Limits
 
@@ -61,6 +62,32 @@ def test_to_others_the_edn_says_what_the_operations_said(tmp_path):
         bare = bare.replace(f":traitor/{name}", f":other/{name}")
     reading = read_bytes(bare.encode(), "h", "jepsen-edn", Options(model="cas-register"))
     assert judge_reading(reading, Limits()).verdict == "invalid"
+
+
+def test_a_model_of_ones_own_may_have_any_names(tmp_path, monkeypatch):
+    (tmp_path / "any_model.py").write_text(
+        "from checker.models.base import Model\n"
+        "class Any(Model):\n    def step(self, state, call):\n        return True, state\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    lines: list[bytes] = []
+    writer = HistoryWriter(lines.append, "register")
+    for process, f in enumerate(("two words", "\ud800", "", "plain", ":a", "#edn 1")):
+        writer.invoke(process, process, f, "k", [f, {"a": [True, None]}])
+    options = Options(model="any_model:Any")
+    reading = read_bytes(b"".join(lines), "h", "traitor", options)
+    for name, export in WRITERS.items():
+        again = read_bytes(b"".join(export(reading.history)), "h", "auto", options)
+        assert same(again.history, name) == same(reading.history, name)
+
+
+def test_indexes_are_those_of_the_file_only_if_all_have_one():
+    first = "{:process 0 :type :invoke :f :read}{:process 1 :type :invoke :f :read :index 0}"
+    reading = read_bytes(first.encode(), "h", "jepsen-edn", Options())
+    assert [op.index for op in reading.history.operations] == [0, 1]
+    all_have = first.replace(":read}", ":read :index 7}", 1).replace("0}", "9}")
+    reading = read_bytes(all_have.encode(), "h", "auto", Options())
+    assert [op.index for op in reading.history.operations] == [7, 9]
 
 
 def test_the_command_exports_and_judges(tmp_path, capsys):
