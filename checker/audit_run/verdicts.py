@@ -108,11 +108,9 @@ def requests(now: Verdict) -> Finding:
     if line.verdict == "unknown":
         return Finding("requests", "unchecked", line.reason)
     signatures, compared = line.details.get("signatures"), line.details.get("compared")
-    counts = (
-        f"{signatures} signatures of executed requests",
-        f"{compared} executed requests, by the history",
-    )
-    return Finding("requests", "verified", line.reason, counts)
+    counts = [f"{signatures} signatures of executed requests"] if signatures else []
+    counts.append(f"{compared} executed requests, by the history")
+    return Finding("requests", "verified", line.reason, tuple(counts))
 
 
 def against_traces(now: Verdict, recorded: Recorded | str) -> Finding:
