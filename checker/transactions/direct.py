@@ -20,13 +20,15 @@ def direct(seen: Observations) -> Iterator[Anomaly]:
         yield from _incompatible(seen, key)
         yield from _dirty_updates(seen, key)
     for node, micro in enumerate(seen.micro):
-        if seen.committed[node] and len(micro) > 1:
+        if seen.committed[node] and len(micro) > len({step[1] for step in micro}):
             if seen.operations[node].type == "ok":
                 yield from _internal(seen, node, micro)
                 yield from _future_reads(seen, node, micro)
             yield from _own_order(seen, node, micro)
     for node, name, value in seen.reads():
-        yield from _unfounded(seen, node, seen.keys[name], value)
+        key = seen.keys[name]
+        if value and (len(value) > key.suspect or key.conflicts or value[-1] in key.intermediate):
+            yield from _unfounded(seen, node, key, value)
     yield from _lost_updates(seen)
 
 
@@ -140,8 +142,6 @@ def _own_order(seen: Observations, node: int, micro: Sequence[MicroOp]) -> Itera
 
 def _unfounded(seen: Observations, node: int, key: Key, value: Sequence[Hashable]) -> Iterator[Anomaly]:
     """Reads of what nobody appended, of what was aborted, of what was not yet complete."""
-    if not value:
-        return
     if len(value) > key.suspect or not (seen.agrees(key, tuple(value)) or value == key.longest):
         for element in value:
             if element in key.writers:

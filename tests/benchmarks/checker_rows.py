@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from big_histories import Recipe, as_history, record, with_stale_read, write_file
+from transaction_histories import list_append
 
 from checker.bare import judge_history
 from checker.engines.contest import Budget, decide_key
@@ -22,6 +23,7 @@ from checker.history import History, Operation
 from checker.judges import linearizability
 from checker.limits import Limits
 from checker.models import model_named
+from checker.verdict import Line
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "checker"))
 import hard_histories  # the tests' own, made to be slow
@@ -146,6 +148,24 @@ def impossible(scale: float, scratch: Path) -> Job:
     return lambda: each_timed([as_history(log) for log in logs], most_median_ms=50.0, most_worst_ms=50.0)
 
 
+def transactions(stale: float) -> Callable[[float, Path], Job]:
+    """List-append over 100 keys; lists grow to about 1 250 elements."""
+
+    def prepare(scale: float, scratch: Path) -> Job:
+        history = list_append(int(100_000 * scale), stale=stale)
+        return lambda: said(linearizability.judge(history, Limits()).line)
+
+    return prepare
+
+
+def said(line: Line) -> Outcome:
+    """The verdict with the anomalies found."""
+    types = line.details.get("anomaly_types", {})
+    assert isinstance(types, dict)
+    told = ", ".join(f"{count} {name}" for name, count in types.items())
+    return Outcome(line.verdict, told[:60])
+
+
 def each_timed(histories: Sequence[History], *, most_median_ms: float, most_worst_ms: float) -> Outcome:
     """Processor time of each, in ms, counterexamples included; the best of three rounds."""
     limits = Limits()
@@ -195,4 +215,8 @@ ROWS: Mapping[str, Row] = {
         "100 histories of 80 operations, 5-20 pending", "median <= 0.5 ms, worst <= 5", short, "decided"
     ),
     "impossible": Row("20-80 pending writes and an impossible read", "<= 50 ms", impossible, "decided"),
+    "transactions": Row("100 000 list-append transactions over 100 keys", "", transactions(0.0)),
+    "stale-transactions": Row(
+        "the same, 1 % of reads without the last element", "", transactions(0.01), verdict="invalid"
+    ),
 }  # fmt: skip

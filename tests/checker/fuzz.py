@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import search_rows
+import serial_truth
 from brute_force import linearizable, random_case
 from brute_objects import OBJECTS
 from certificate_trials import wrong_certificate
 from model_advice import wrong_advice
 from register_histories import Case, is_unique, register_case
+from serial_truth import random_transactions
 from structure_histories import core_stands, is_decidable, small
 
 from checker.audit import audit_order
@@ -95,13 +97,36 @@ class Certificates(Advice):
     """Moves and counterexamples under a model (`certificate_trials`)."""
 
 
-ENGINES: Mapping[str, Row | Advice] = {
+@dataclass(frozen=True)
+class Transactions:
+    """The judge of transactions: strict, session and plain serializability, by all serial orders."""
+
+    repeats: bool
+    """Elements may be appended more than once."""
+
+    def case(self, rng: random.Random) -> Case:
+        """A database that is correct, or forgets, delays, or mixes up now and then."""
+        keys, most = rng.choice((1, 2, 3)), rng.choice((3, 4, 5, 6))
+        operations = random_transactions(rng, keys=keys, most=most, repeats=self.repeats)
+        return Case("list-append", None, tuple(operations))
+
+    def wrong(self, case: Case, counts: Counter[str] | None) -> str | None:
+        """What the judge gets wrong."""
+        found = serial_truth.judge(case.operations)
+        if counts is not None:
+            counts[found.line.verdict] += 1
+        return serial_truth.wrong(case.operations, complete=not self.repeats)
+
+
+ENGINES: Mapping[str, Row | Advice | Transactions] = {
     "registers": Row(register_case, registers.decide, is_unique),
     "search breadth": Row(search_rows.any_case, search_rows.breadth),
     "search cuts": Row(search_rows.any_case, search_rows.from_cuts, never),
     "search depth": Row(search_rows.any_case, search_rows.depth),
     "search frontiers": Row(search_rows.any_case, search_rows.frontiers, is_refutable),
     "search only steps": Row(search_rows.any_case, search_rows.only_steps),
+    "transactions": Transactions(repeats=False),
+    "transactions repeating elements": Transactions(repeats=True),
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
     **{f"certificates of {name}": Certificates(name) for name in OBJECTS},
@@ -116,10 +141,14 @@ ENGINES: Mapping[str, Row | Advice] = {
 }
 
 
-def disagreement(row: Row | Advice, case: Case, counts: Counter[str] | None = None) -> str | None:
+def disagreement(
+    row: Row | Advice | Transactions, case: Case, counts: Counter[str] | None = None
+) -> str | None:
     """What the engine gets wrong about `case`."""
     if isinstance(row, Certificates):
         return wrong_certificate(random.Random(str(case)), case)
+    if isinstance(row, Transactions):
+        return row.wrong(case, counts)
     if isinstance(row, Advice):
         return wrong_advice(random.Random(str(case)), case)
     model = model_named(case.model, case.initial)

@@ -159,3 +159,23 @@ def judge(operations, seconds=5.0):
     """What the judge finds."""
     history = History("", "list-append", None, tuple(operations), (), "")
     return transactions.judge(history, model_named("list-append"), Budget(seconds))
+
+
+def wrong(operations, *, complete=True):
+    """What of the judgement brute force does not agree with, or None.
+
+    Complete: weaker models that do not hold are ruled out, too.
+    """
+    found = judge(operations)
+    strict = serial(operations, "real time")
+    if found.line.verdict != ("valid" if strict else "invalid"):
+        return f"{found.line.verdict} where a serial order {'exists' if strict else 'does not exist'}"
+    if strict or "not" not in found.line.details:
+        return None
+    details = found.line.details
+    gone = {*details["not"], *details["also_not"]}
+    for model, order in (("serializable", "any"), ("strong-session-serializable", "session")):
+        holds = serial(operations, order)
+        if (model in gone and holds) or (complete and model not in gone and not holds):
+            return f"{model} ruled out: {model in gone}"
+    return None
