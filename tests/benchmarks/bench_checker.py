@@ -85,6 +85,7 @@ def shown(name: str, row: Row, found: Mapping[str, object]) -> dict[str, object]
     right = found["verdict"] == row.verdict
     met = right and bool(found["within"]) and cpu_s <= row.most_s and peak_mb <= row.most_mb
     words = "met" if met else "MISSED"
+    wrong = " (WRONG)" if {found["verdict"], row.verdict} == {"valid", "invalid"} else ""
     return {
         "row": name,
         "goal": row.goal,
@@ -92,7 +93,7 @@ def shown(name: str, row: Row, found: Mapping[str, object]) -> dict[str, object]
         "wall_s": f"{float(str(found['wall_s'])):.2f}",
         "peak_mb": peak_mb,
         "history_mb": found["history_mb"],
-        "found": f"{found['verdict']}{'' if right else ' (WRONG)'} {found['figures']}".strip(),
+        "found": f"{found['verdict']}{wrong} {found['figures']}".strip(),
         "": words if row.goal else "",
     }
 

@@ -74,11 +74,13 @@ def outcome(found: linearizability.Finding) -> Outcome:
     return Outcome("valid", named)
 
 
-def registers(*, spoilt: bool = False, **shares: float) -> Callable[[float, Path], Job]:
-    """A million operations with unique values on one key."""
+def registers(
+    *, count: int = 1_000_000, spoilt: bool = False, **shares: float
+) -> Callable[[float, Path], Job]:
+    """Operations with unique values on one key."""
 
     def prepare(scale: float, scratch: Path) -> Job:
-        operations = record(Recipe(int(1_000_000 * scale), 100, **shares))
+        operations = record(Recipe(int(count * scale), 100, **shares))
         return judged(as_history(with_stale_read(operations) if spoilt else operations))
 
     return prepare
@@ -200,8 +202,8 @@ ROWS: Mapping[str, Row] = {
         verdict="invalid", most_s=5, most_mb=GIGABYTE,
     ),
     "deletes": Row(
-        "the same with 5 % deletes, so that absent is not unique", "",
-        registers(writes=0.4, cas=0.1, deletes=0.05),
+        "100 000 operations, 1 % of them deletes, so that absent is not unique", "",
+        registers(count=100_000, writes=0.4, cas=0.1, deletes=0.01),
     ),
     "file": Row("the first from its file", "", from_file),
     "keys": Row("a million operations on 1 000 keys, our own mix", "", many_keys),
