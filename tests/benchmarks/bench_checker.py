@@ -25,12 +25,15 @@ from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from checker_rows import ROWS, Row
+from checker_rows import ROWS as REGISTER_ROWS
+from checker_rows import Row
 from machine import describe, warning
+from structure_rows import rows
 from tables import Rows, print_rows
 
 from harness.scratch import scratch_folder
 
+ROWS: Mapping[str, Row] = {**REGISTER_ROWS, **dict(rows())}
 _LONGEST_S = 900.0
 """A row that takes longer is ended: it is not measured, but missed."""
 

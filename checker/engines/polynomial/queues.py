@@ -109,9 +109,8 @@ def _sort_out(model: Model, operations: Sequence[Operation], queue: _Queue) -> R
         if len(several) > len(sources):
             kind = "duplicate-dequeue" if sources else "unwritten"
             return Refuted(kind, _indexes(*sources, *several))
-    for value, take in takes.items():
-        if value not in puts:
-            return Refuted("unwritten", _indexes(take))
+    if not takes.keys() <= puts.keys():
+        return Refuted("unwritten", _indexes(next(op for value, op in takes.items() if value not in puts)))
     return None
 
 
@@ -135,9 +134,10 @@ def _assignments(
     queue: _Queue, choices: Sequence[tuple[list[Operation], list[Operation]]]
 ) -> Iterator[tuple[list[Operation], list[Operation | None]]]:
     """Enqueues and, in the same order, the dequeue of each: one pair of lists for each way to choose."""
-    again, takes_of = queue.more_puts, queue.takes.get
-    puts = [op for value, op in queue.puts.items() if value not in again] if again else [*queue.puts.values()]
-    takes = [takes_of(value) for value in queue.puts if value not in again]
+    again = queue.more_puts
+    once = [value for value in queue.puts if value not in again] if again else queue.puts
+    puts = [*map(queue.puts.__getitem__, once)]
+    takes = [*map(queue.takes.get, once)]
     for chosen in product(*(permutations(puts, len(takes)) for puts, takes in choices)):
         more_puts: list[Operation] = []
         more_takes: list[Operation | None] = []
@@ -326,7 +326,10 @@ class _Pairs:
             if put[v] >= 0:
                 out.append(put[v])
             if c[v] < _NEVER:
-                after_take = max(after_take, c[v], after_put)
+                if c[v] > after_take:
+                    after_take = c[v]
+                if after_put > after_take:
+                    after_take = after_put
                 moments.append(after_take)
         out += [take[u] for u in order[done : len(moments)]]
         out += [index for _, index in empties[nothing:]]
