@@ -40,14 +40,16 @@ class Margin:
 
     ns: int | None
 
-    def sentence(self, clock_ns: int) -> str:
-        """What that means. `clock_ns` is what the clock itself cannot tell apart."""
+    def sentence(self, clock_ns: int | None) -> str:
+        """What that means. `clock_ns` is what the clock itself cannot tell apart; None: there is none."""
+        from checker.counterexample.words import duration
+
         if self.ns is None:
             return (
                 "When each operation began and ended does not matter: no order at all explains the answers."
             )
-        from checker.counterexample.words import duration
-
+        if clock_ns is None:
+            return "The history has no clock: this rests on the order of its lines."
         said = f"This stands until clocks are off by more than {duration(self.ns)}."
         if self.ns < clock_ns:
             said += f" A clock tells no less than {duration(clock_ns)}: it rests on the order of the lines."

@@ -53,7 +53,9 @@ def find(
     reached = longest(model, operations, points, _furthest(model, shrunk))
     explanation = _explain(model, shrunk, everything, reached)
     allowed = margin(model, everything, shrunk, min(seconds, _MARGIN_SECONDS))
-    reasons = explanation.reasons + ((allowed.sentence(clock_ns),) if allowed else ())
+    reasons = explanation.reasons + (
+        (allowed.sentence(clock_ns if _has_clock(everything) else None),) if allowed else ()
+    )
     counterexample = Counterexample(
         key=refuted.key,
         model=model.name,
@@ -85,6 +87,12 @@ def _audit(model: Model, everything: Sequence[Operation], claim: Counterexample)
         return "the moves leave other operations than those shown"
     most = _MOST_STEPS if claim.frontier is None else _MOST_STEPS_OF_FRONTIER
     return audit_refutation(model, left.operations, most, claim.frontier, starts(model, left))
+
+
+def _has_clock(operations: Sequence[Operation]) -> bool:
+    """Whether times are more than the numbers of lines."""
+    span_ns = max(op.return_ns or op.call_ns for op in operations) - operations[0].call_ns
+    return span_ns > 4 * (1 + operations[-1].index - operations[0].index)
 
 
 def _furthest(model: Model, shrunk: Shrunk) -> Longest:

@@ -50,6 +50,8 @@ def margin(model: Model, operations: Sequence[Operation], shrunk: Shrunk, second
 
 def _uncut(model: Model, operations: list[Operation], shrunk: Shrunk) -> list[Operation] | None:
     """The operations shown with their true ends, and what they need of those that were cut away."""
+    if all(name not in ("cut", "after") for name, _ in shrunk.moves):
+        return shrunk.left.operations
     timeless: list[Move] = [move for move in shrunk.moves if move[0] in ("project", "weaken")]
     left = weaker(model, Left(operations), timeless)
     if isinstance(left, str):

@@ -74,6 +74,8 @@ def _in_few_moves(model: Model, whole: Left, found: Shrunk) -> Shrunk:
         values = [value for name, values in found.moves if name == kind for value in values]
         gathered += [(kind, tuple(values))] if values else []
     gathered.append(("keep", tuple(op.index for op in found.left.operations)))
+    if gathered == list(found.moves):
+        return found
     same = weaker(model, whole, gathered) == found.left
     return replace(found, moves=tuple(gathered)) if same else found
 
@@ -131,7 +133,7 @@ class _Shrinker:
         return None
 
     def _keep_closed(self, chosen: set[int], before: Sequence[Move] = (), most: int = _MOST_CLOSED) -> bool:
-        left = weaker(self._model, self.left, before)
+        left = weaker(self._model, self.left, before) if before else self.left
         closed = None if isinstance(left, str) else self._closed(left.operations, chosen)
         if closed is None or len(closed) > most:
             return False

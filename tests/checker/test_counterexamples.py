@@ -219,6 +219,15 @@ def test_the_margin_is_exact():
     assert linearizable("register", _wider([write, stale], 51))
     assert "order of the lines" in found.margin.sentence(51)
     assert "order of the lines" not in found.margin.sentence(50)
+    assert "no clock" in found.margin.sentence(None)
+
+
+def test_without_a_clock_the_order_of_the_lines_is_what_counts():
+    write = Operation(0, 0, "write", "k", "a", None, "ok", 0, 1)
+    stale = Operation(2, 1, "read", "k", None, None, "ok", 2, 3)
+    spec = model_named("register")
+    found = find(spec, [write, stale], decide_key(spec, [write, stale], Budget()), 5.0).counterexample
+    assert "The history has no clock: this rests on the order of its lines." in found.reasons
 
 
 def _wider(operations, by_ns):
