@@ -22,6 +22,7 @@ SCHEMA = "traitor/keys/1"
 PLACE = "keys/public.json"
 KEY_BYTES = 32
 CLUSTER_ID_BYTES = 16
+MOST_HOLDERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ def read_public_keys(folder: Path) -> PublicKeys:
     if fields.text("schema") != SCHEMA:
         raise Unreadable(f"{PLACE}: its schema is not {SCHEMA}")
     cluster = fields.inner("cluster")
+    if max(len(fields.listed("replicas")), len(fields.listed("clients"))) > MOST_HOLDERS:
+        raise Unreadable(f"{PLACE}: it has more than {MOST_HOLDERS} keys")
     return PublicKeys(
         cluster_id=_bytes(cluster, "cluster_id", CLUSTER_ID_BYTES),
         auth=cluster.text("auth"),

@@ -18,9 +18,11 @@ from checker.audit_run.sealed_files import check_files
 from checker.audit_run.sensitivity import check_sensitivity
 from checker.audit_run.trust import always
 from checker.audit_run.verdicts import Recorded, against_traces, compare, read_recorded, requests
+from checker.bare import judge_reading
 from checker.fields import Unreadable, parse_object
 from checker.files import read_regular
 from checker.folder import RunFolder, is_run_folder, read_folder
+from checker.formats.detect import read_history
 from checker.history import HistoryError
 from checker.judge import judge_folder
 from checker.judges.validity import KEYED_HASH
@@ -35,6 +37,8 @@ def audit(folder: Path, limits: Limits, mutate: int = 0) -> Audit:
     files, on_trust = check_files(folder)
     findings = [files]
     recorded = read_recorded(folder)
+    if not (folder / "plan.json").exists() and not (folder / "run.json").exists():
+        return _audit_of_history(folder, limits, files, on_trust)
     try:
         run = read_folder(folder)
     except HistoryError as error:
@@ -55,6 +59,21 @@ def audit(folder: Path, limits: Limits, mutate: int = 0) -> Audit:
     if mutate:
         findings.append(check_sensitivity(run, verdict, mutate, limits))
     return Audit(str(folder), findings, [*on_trust, *more, *trusted, *_always(run, virtual, keys)])
+
+
+def _audit_of_history(folder: Path, limits: Limits, files: Finding, on_trust: list[OnTrust]) -> Audit:
+    """A folder that `traitor check FILE` made: a history and its verdict, and nothing of a run."""
+    recorded = read_recorded(folder)
+    try:
+        reading = read_history(folder / "history.jsonl")
+    except HistoryError as error:
+        findings = [files, Finding("history", "wrong", f"it cannot be read: {error}")]
+        return Audit(str(folder), findings, on_trust)
+    certificate, more = check_certificate(folder, reading.history, _linearizability(recorded))
+    verdict = compare(recorded, judge_reading(reading, limits))
+    why = "a history by itself: nobody knows how it came to be, nor from what"
+    trust = [*on_trust, *more, OnTrust("the history", why), OnTrust("the judge", "this checker, Python")]
+    return Audit(str(folder), [files, certificate, verdict], trust)
 
 
 def _always(run: RunFolder, virtual: bool, keys: PublicKeys | None) -> list[OnTrust]:

@@ -11,9 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from audited_run import AuditedRun, audited, found, judge_and_seal, seal
+from audited_run import AuditedRun, audited, found, judge_and_seal, results, seal
 
 from checker.audit_run import program
+from checker.bare import judge_history
+from checker.results import write_results
 from pbft_node.journal_file import FrameType, encode_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +101,18 @@ def test_a_virtual_run_has_no_journal_of_clients(copy):
     audit = audited(copy)
     assert found(audit, "replies").result == "on trust"
     assert audit.exit_code == 0
+
+
+def test_a_history_by_itself(copy, tmp_path):
+    """What `traitor check FILE` leaves: nothing seals it, the rest verifies."""
+    shutil.copy(copy / "history.jsonl", tmp_path / "history.jsonl")
+    write_results(judge_history(tmp_path / "history.jsonl"), tmp_path)
+    audit = audited(tmp_path)
+    assert results(audit) == {"files": "unchecked", "certificate": "verified", "verdict": "verified"}
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    verdict["lines"][0]["verdict"] = "invalid"
+    (tmp_path / "verdict.json").write_text(json.dumps(verdict))
+    assert found(audited(tmp_path), "verdict").result == "wrong"
 
 
 def test_other_files_are_listed(copy):
