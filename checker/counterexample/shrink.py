@@ -137,7 +137,10 @@ class _Shrinker:
         closed = None if isinstance(left, str) else self._closed(left.operations, chosen)
         if closed is None or len(closed) > most:
             return False
-        return self._accept([*before, ("keep", tuple(sorted(closed)))])
+        assert not isinstance(left, str)
+        # What is needed was just found out, so the move may be made; the auditor asks once more.
+        kept = [op for op in left.operations if op.index in closed]
+        return self._take(left._replace(operations=kept), [*before, ("keep", tuple(sorted(closed)))])
 
     def _weaken_and_keep(self, core: set[int]) -> bool:
         """Say less of calls of the core, so that it needs nothing else: of those that need something outside
@@ -220,9 +223,12 @@ class _Shrinker:
 
     def _accept(self, moves: Sequence[Move]) -> bool:
         """Make the moves if they are allowed and what is left is still refuted."""
+        left = weaker(self._model, self.left, moves) if time.monotonic() < self._deadline else ""
+        return not isinstance(left, str) and self._take(left, moves)
+
+    def _take(self, left: Left, moves: Sequence[Move]) -> bool:
         seconds = self._deadline - time.monotonic()
-        left = weaker(self._model, self.left, moves) if seconds > 0 else ""
-        if isinstance(left, str) or not left.operations:
+        if seconds <= 0 or not left.operations:
             return False
         if left.moment_ns is None:
             budget = replace(_CHECK, seconds=min(_CHECK.seconds, seconds))
