@@ -10,7 +10,7 @@ where null is a value like any other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar, cast
 
 from checker.history import Operation
@@ -235,26 +235,24 @@ class RegisterStudy(Study):
         super().__init__(calls)
         # Few calls of a register are different ones.
         counts = Counter(calls)
-        useless = _useless(list(counts))
+        needs = {call: need[0] for call in counts if (need := required(call))}
+        useless = _useless(counts, set(needs.values()))
         if useless:
             self.useless = frozenset(i for i, call in enumerate(calls) if call in useless)
-        needs = {call: required(call) for call in counts}
-        kept = [call for call in counts if call not in useless]
-        seen = {value for call in kept for value in wanted(call)} | {None}
-        sources = Counter[State]((initial,))
-        self._labels: dict[Call, Call] = {}
-        for call in kept:
-            for value in produced(call):
-                sources[value] += counts[call]
-                if value not in seen:
-                    self._labels[call] = _unseen(call)
+        kept = [call for call in counts if call not in useless] if useless else list(counts)
+        seen = {None, *(value for call in kept if call.f == "cas" for value in wanted(call))}
+        seen.update(needs.values())
+        made = [(call, value) for call in kept for value in produced(call)]
+        sources: dict[State, int] = {initial: 1}
+        for call, value in made:
+            sources[value] = sources.get(value, 0) + counts[call]
+        self._labels = {call: _unseen(call) for call, value in made if value not in seen}
+        lone = {call: value for call, value in needs.items() if sources.get(value) == 1}
         self._users: dict[State, list[int]] = {}
-        lone = {value for call in counts for value in needs[call] if sources[value] == 1}
         if lone:
             for i, call in enumerate(calls):
-                for value in needs[call]:
-                    if value in lone:
-                        self._users.setdefault(value, []).append(i)
+                if call in lone:
+                    self._users.setdefault(lone[call], []).append(i)
 
     def label(self, position: int) -> Call:
         call = self._calls[position]
@@ -271,18 +269,18 @@ def _unseen(call: Call) -> Call:
     return Call(call.f, Blur.UNSEEN, call.output, call.known)
 
 
-def _useless(calls: Sequence[Call]) -> frozenset[Call]:
-    pending = [call for call in calls if not call.known]
-    if any(excludes(call) for call in calls):
-        return frozenset(call for call in pending if not produced(call))
-    needed = {value for call in calls for value in required(call)}
-    left, before = pending, -1
+def _useless(calls: Iterable[Call], needed: set[Hashable]) -> frozenset[Call]:
+    """Pending calls, where `needed` is what completed ones require."""
+    left = [call for call in calls if not call.known]
+    if any(call.output is False and excludes(call) for call in calls):
+        return frozenset(call for call in left if not produced(call))
+    before = -1
     while len(left) != before:
         before, waiting = len(left), left
         left = []
         for call in waiting:
-            if any(value in needed for value in produced(call)):
-                needed.update(wanted(call))
-            else:
+            if needed.isdisjoint(produced(call)):
                 left.append(call)
+            else:
+                needed.update(wanted(call))
     return frozenset(left)
