@@ -14,6 +14,8 @@ from checker.counterexample import Counterexample
 from checker.history import Operation
 
 SCHEMA = "traitor/verdict/1"
+_FEW = 3
+"""More lines than this that were not judged for one and the same reason are one row of the text."""
 Judgement = Literal["valid", "invalid", "unknown"]
 
 NAMES = (
@@ -134,7 +136,11 @@ class Verdict:
     def text(self) -> str:
         """As a terminal shows it: one line each, control characters of hostile values made harmless."""
         rows = []
+        alike = Counter(line.reason for line in self.lines if not line.judged)
+        together = [line.name for line in self.lines if not line.judged and alike[line.reason] > _FEW]
         for line in self.lines:
+            if line.name in together:
+                continue
             rows.append(f"{line.name:<16} {line.verdict:<8} {line.reason}")
             if line.name == "linearizability" and self.counterexample is not None:
                 rows += [f"{'':<25} {reason}" for reason in self.counterexample.reasons[1:]]
@@ -144,6 +150,9 @@ class Verdict:
                 rows += [f"{'':<25} {reason}" for reason in more]
             if line.name == "coverage":
                 rows += [f"{'':<25} {note}" for note in _notes(line)]
+        if together:
+            why = self.line(together[0]).reason
+            rows.append(f"{'not judged':<16} {'unknown':<8} {why}: {', '.join(together)}")
         rows.append(f"{'verdict':<16} {self.verdict:<8} exit code {self.exit_code}")
         return "".join(
             "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in row) + "\n" for row in rows
