@@ -2,21 +2,24 @@
 
 An operation is a bar from invocation to completion; one that never completed runs out to the right.
 Numbers in circles give the longest order that still explains the answers; the operation no order can place
-has a heavy frame.
+has a heavy frame. What the judge weakened, cut or took out is marked, beside what the history has instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
-from reports.operations import NAME_LIMIT, value_text
+from reports.moves import Moves, read_moves
+from reports.operations import Operation
 from reports.untrusted import counted, duration, integer, listing, mapping, shown, time_ns
+from reports.values import NAME_LIMIT, answered_text, asked_text, call_words, value_text
 
 MAX_LISTED = 200
+MAX_FACTS = 100
 MAX_DRAWN = 40
 WIDTH, GUTTER, RIGHT = 1000.0, 96.0, 24.0
 LANE, TOP, BAR = 54.0, 14.0, 20.0
@@ -38,20 +41,26 @@ class Entry:
     place: int | None
     """Position in the longest prefix, from 1."""
     stuck: bool
+    mark: str = ""
+    """``weakened``, ``cut``, ``reduced``: how it differs from the history's; empty where it does not."""
+    original: str = ""
+    """What the history has in its place."""
 
     @property
     def words(self) -> str:
         """``put v17``, ``get → v12``."""
-        parts = [self.f]
-        if self.input != "null":
-            parts.append(self.input)
-        if self.type == "ok" and self.output != "null":
-            parts.append(f"→ {self.output}")
-        elif self.type == "ok" and self.input == "null":
-            parts.append("→ nothing")
-        elif self.type != "ok":
-            parts.append(f"({self.type})")
-        return " ".join(parts)
+        return call_words(self.f, self.input, self.output, self.type)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One step of the argument, as counterexample.json has it in ``steps``."""
+
+    rule: str
+    operations: str
+    text: str
+    margin: str
+    """How far clocks may be off for it; empty where no clock is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +76,17 @@ class Counterexample:
     picture: Markup
     drawn: int
     start_ns: int
+    facts: Sequence[Fact] = ()
+    moves: Sequence[str] = ()
 
     @property
     def stuck(self) -> Entry | None:
         return next((entry for entry in self.entries if entry.stuck), None)
+
+    @property
+    def changed(self) -> bool:
+        """Whether an operation shown is not as it was recorded."""
+        return any(entry.mark for entry in self.entries)
 
     @property
     def prefix(self) -> Sequence[Entry]:
@@ -79,8 +95,10 @@ class Counterexample:
         return sorted(placed, key=lambda entry: entry.place or 0)
 
 
-def read_counterexample(document: Mapping[str, object]) -> Counterexample | None:
-    """None when there is none to show."""
+def read_counterexample(
+    document: Mapping[str, object], history: Sequence[Operation] = ()
+) -> Counterexample | None:
+    """None when there is none to show. ``history``: the operations as they were recorded."""
     operations = listing(document.get("operations"))
     if not document:
         return None
@@ -89,10 +107,15 @@ def read_counterexample(document: Mapping[str, object]) -> Counterexample | None
     ]
     places = {index: place for place, index in enumerate(prefix, start=1)}
     stuck_on = integer(document.get("stuck_on"))
+    moves = read_moves(document)
     entries = [entry for value in operations if (entry := _entry(mapping(value), places, stuck_on))]
     entries.sort(key=lambda entry: (entry.call_ns, entry.index))
+    wanted = {entry.index for entry in entries}
+    recorded = {operation.index: operation for operation in history if operation.index in wanted}
+    entries = [_marked(entry, recorded.get(entry.index), moves) for entry in entries]
     kept = _keep(entries, MAX_LISTED)
     drawn = _keep(entries, MAX_DRAWN)
+    start_ns = min((entry.call_ns for entry in entries), default=0)
     return Counterexample(
         key=shown(document["key"], NAME_LIMIT) if document.get("key") is not None else "",
         model=shown(document.get("model"), NAME_LIMIT),
@@ -102,8 +125,40 @@ def read_counterexample(document: Mapping[str, object]) -> Counterexample | None
         reasons=[shown(reason, 1_000) for reason in listing(document.get("reasons"))[:50]],
         picture=_picture(drawn) if drawn else Markup(""),
         drawn=len(drawn),
-        start_ns=min((entry.call_ns for entry in entries), default=0),
+        start_ns=start_ns,
+        facts=_facts(document),
+        moves=moves.sentences(start_ns),
     )
+
+
+def _facts(document: Mapping[str, object]) -> list[Fact]:
+    """The steps, each once."""
+    facts: dict[Fact, None] = {}
+    for value in listing(document.get("steps"))[:MAX_FACTS]:
+        step = mapping(value)
+        margin = time_ns(step.get("margin_ns"))
+        indexes = [
+            number for value in listing(step.get("operations")) if (number := integer(value)) is not None
+        ]
+        names = " ".join(f"#{index}" for index in indexes[:12]) + (" …" if len(indexes) > 12 else "")
+        text = shown(step.get("text", "(no words)"), 600)
+        facts[Fact(shown(step.get("rule"), 30), names, text, "" if margin is None else duration(margin))] = (
+            None
+        )
+    return list(facts)
+
+
+def _marked(entry: Entry, recorded: Operation | None, moves: Moves) -> Entry:
+    """The entry with what was done to it on the way into the counterexample."""
+    marks = ["weakened"] if entry.index in moves.weakened else []
+    if recorded is None:
+        return replace(entry, mark=", ".join(marks))
+    original = "" if recorded.words == entry.words else recorded.words
+    if recorded.type == "ok" and entry.type == "info" and moves.cut_ns is not None:
+        marks.append("cut")
+    elif original and not marks:
+        marks.append("reduced" if moves.projects else "not as recorded")
+    return replace(entry, mark=", ".join(marks), original=original)
 
 
 def _entry(value: Mapping[str, object], places: Mapping[int, int], stuck_on: int | None) -> Entry | None:
@@ -115,8 +170,8 @@ def _entry(value: Mapping[str, object], places: Mapping[int, int], stuck_on: int
         index=index,
         process=shown(value.get("process"), 20),
         f=shown(value.get("f"), NAME_LIMIT),
-        input=value_text(value.get("input")),
-        output=value_text(value.get("output")),
+        input=asked_text(value.get("input")),
+        output=answered_text(value.get("input"), value.get("output")),
         type=shown(value.get("type"), 10),
         call_ns=call,
         return_ns=None if end is None else max(end, call),
@@ -172,7 +227,10 @@ def _lane(svg: Element, entries: Sequence[Entry], y: float, x: Callable[[int], f
         )
         if entry.stuck:
             group.set("class", f"{group.get('class')} stuck")
-        SubElement(group, "title").text = f"#{entry.index} process {entry.process}: {entry.words}"
+        if entry.mark:
+            group.set("class", f"{group.get('class')} changed")
+        said = f"{entry.words} [{entry.mark}]" if entry.mark else entry.words
+        SubElement(group, "title").text = f"#{entry.index} process {entry.process}: {said}"
         box = {
             "x": f"{left:.1f}",
             "y": f"{y + 24:g}",
@@ -181,7 +239,7 @@ def _lane(svg: Element, entries: Sequence[Entry], y: float, x: Callable[[int], f
             "rx": "3",
         }
         SubElement(group, "rect", box)
-        full, short = f"#{entry.index} {entry.words}", f"#{entry.index}"
+        full, short = f"#{entry.index} {said}", f"#{entry.index}"
         label = full if len(full) * LETTER <= room else short if len(short) * LETTER <= room else ""
         if len(entries) == place + 1 and not label:
             label = short

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports.untrusted import integer, shown, time_ns
+from reports.values import NAME_LIMIT, VALUE_LIMIT, answered_text, asked_text, call_words
 
 TYPES = ("ok", "fail", "info")
-VALUE_LIMIT = 80
-NAME_LIMIT = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,11 @@ class Operation:
     view: int | None
     note: str
     """Error word, phase when not ``load``, and who answered."""
+
+    @property
+    def words(self) -> str:
+        """``put v17``, ``get → v12``."""
+        return call_words(self.f, self.input, self.output, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ class _Reader:
                 lane=f"client {_name(event['client'])}" if "client" in event else f"process {process}",
                 f=_name(event.get("f")),
                 key=_name(event.get("key")) if event.get("key") is not None else "",
-                input=value_text(event.get("input")),
-                output=value_text(end.get("output")) if kind == "ok" else "",
+                input=asked_text(event.get("input")),
+                output=answered_text(event.get("input"), end.get("output")) if kind == "ok" else "",
                 type=kind,
                 call_ns=call_ns,
                 return_ns=None if at_ns is None else max(at_ns, call_ns),
@@ -144,11 +148,6 @@ def read_history(lines: Iterable[tuple[int, Mapping[str, object]]]) -> History:
     for number, event in lines:
         reader.line(number, event)
     return reader.history()
-
-
-def value_text(value: object) -> str:
-    """An input or an output: strings bare, ``null`` for nothing, else JSON."""
-    return "null" if value is None else shown(value, VALUE_LIMIT)
 
 
 def _name(value: object) -> str:

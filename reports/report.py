@@ -14,18 +14,29 @@ from pathlib import Path
 from markupsafe import Markup
 
 from reports import columns, details, page
+from reports.anomalies import Anomalies, read_anomalies
 from reports.axis import Axis, Phase, make_axis, read_phases
 from reports.counterexample import Counterexample, read_counterexample
+from reports.evidence import Certificate, read_certificate
 from reports.faults import Fault, Step, Window, read_faults, read_ledger
 from reports.operations import Bucket, History, buckets, by_function, read_history
 from reports.overview import draw_overview
 from reports.replicas import Replica, read_replicas
 from reports.run_folder import RunFolder
-from reports.untrusted import duration, integer, mapping, shown
+from reports.untrusted import duration, integer, listing, mapping, shown
 from reports.verdict_view import read_banner, read_lines
 
 REPORT = "report.html"
 OVERVIEW_BUCKETS, TABLE_BUCKETS = 120, 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What stands behind the line linearizability."""
+
+    counterexample: Counterexample | None
+    anomalies: Anomalies | None
+    certificate: Certificate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class _Sources:
     run: Mapping[str, object]
     manifest: Mapping[str, object]
     verdict: Mapping[str, object]
-    counterexample: Counterexample | None
+    judged: _Judged
     history: History
     faults: Sequence[Fault]
     windows: Sequence[Window]
@@ -55,7 +66,7 @@ def render(run_folder: Path) -> Path:
     run = folder.document("run.json", "no phases, exits or harness lag")
     manifest = folder.document("manifest.json", "no environment, no reproduce command, no hashes")
     verdict = folder.document("verdict.json", "not judged")
-    counterexample = read_counterexample(folder.document("counterexample.json", None))
+    document = folder.document("counterexample.json", None)
     history = read_history(folder.lines("history.jsonl", "no operations to show"))
     faults, left_out = read_faults(plan, folder.lines("faults.jsonl", "what the nemesis did is unknown"))
     if left_out:
@@ -68,8 +79,8 @@ def render(run_folder: Path) -> Path:
     seed = plan.get("seed", manifest.get("seed"))
     title = shown(name, 60) if seed is None else f"{shown(name, 60)}, seed {shown(seed, 30)}"
     sources = _Sources(
-        folder, plan, run, manifest, verdict, counterexample, history, faults, windows, replicas, phases,
-        _axis(phases, history, faults), title,
+        folder, plan, run, manifest, verdict, _judged(folder, verdict, document, history, "history.jsonl"),
+        history, faults, windows, replicas, phases, _axis(phases, history, faults), title,
     )  # fmt: skip
     return _write(run_folder / REPORT, _page(sources))
 
@@ -84,10 +95,27 @@ def render_history(
     folder = RunFolder(history.parent)
     read = read_history(folder.lines(history.name, "no operations to show"))
     sources = _Sources(
-        folder, {}, {}, {}, verdict_json, read_counterexample(counterexample or {}), read, (), (), (), (),
+        folder, {}, {}, {}, verdict_json,
+        _judged(folder, verdict_json, counterexample or {}, read, history.name), read, (), (), (), (),
         _axis((), read, ()), shown(history.name, 60), shown(history.name, 60),
     )  # fmt: skip
     return _write(out, _page(sources))
+
+
+def _judged(
+    folder: RunFolder,
+    verdict: Mapping[str, object],
+    counterexample: Mapping[str, object],
+    history: History,
+    history_file: str,
+) -> _Judged:
+    lines = [mapping(line) for line in listing(verdict.get("lines"))]
+    line = next((line for line in lines if line.get("name") == "linearizability"), {})
+    return _Judged(
+        read_counterexample(counterexample, history.operations),
+        read_anomalies(mapping(line.get("details")), history.operations),
+        read_certificate(folder, line, counterexample, history_file),
+    )
 
 
 def _axis(phases: Sequence[Phase], history: History, faults: Sequence[Fault]) -> Axis:
@@ -114,7 +142,9 @@ def _page(sources: _Sources) -> str:
         "lines": lines,
         "facts": details.facts(sources.plan, sources.run, sources.history, axis, sources.verdict),
         "reproduce": details.reproduce(sources.manifest, folder),
-        "counterexample": sources.counterexample,
+        "counterexample": sources.judged.counterexample,
+        "anomalies": sources.judged.anomalies,
+        "certificate": sources.judged.certificate,
         "timeline": timeline,
         "summary": details.summary(sources.history, sources.faults, sources.replicas, axis),
         "overview": draw_overview(axis, rows, sources.faults) if timeline else Markup(""),
@@ -145,7 +175,7 @@ def _page(sources: _Sources) -> str:
 def _data(sources: _Sources) -> dict[str, object]:
     axis = sources.axis
     drawn = sources.history.operations[: columns.MAX_OPERATIONS]
-    example = sources.counterexample
+    example = sources.judged.counterexample
     return {
         **columns.time_columns(axis, sources.phases, sources.faults, sources.windows),
         "operations": columns.operation_columns(drawn, axis),

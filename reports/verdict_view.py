@@ -6,14 +6,32 @@ this history, never about the system. No verdict, or one this code does not know
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports.untrusted import integer, listing, mapping, shown
+from reports import evidence
+from reports.untrusted import duration, integer, listing, mapping, shown
 
 LEVELS = ("valid", "invalid", "unknown")
 MAX_LINES = 100
 VIOLATION, USAGE, NOT_KNOWN, HARNESS, INTERRUPTED = 1, 2, 3, 4, 130
+MAX_TOLD = 12
+ASKS = {
+    "linearizability": "Does one order of all operations explain what clients saw?",
+    "witness": "Is the order the replicas executed that explanation?",
+    "agreement": "Did correct replicas decide the same, each time by a quorum?",
+    "exactly-once": "Did every request take effect at most once?",
+    "durability": "Is what clients were told still there, and was it executed before they were told?",
+    "validity": "Was all that was executed asked for and signed by a client?",
+    "promises": "Did each correct replica keep its word: no second vote, no vote in a view it had left?",
+    "liveness": "Did operations complete in time while few enough replicas were bad?",
+    "view-churn": "Did views stay put while nothing was wrong?",
+    "accountability": "Did replicas prove who lied?",
+    "recovery": "Was every fault undone, and is every replica well again?",
+    "coverage": "Did enough happen for the rest to mean something?",
+    "harness": "Can the record itself be trusted?",
+}
+"""What each line asks, for those who read it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +43,9 @@ class Line:
     word: str
     reason: str
     details: str
+    asks: str = ""
+    told: Sequence[str] = ()
+    """What the details say, in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,22 +68,50 @@ def read_lines(verdict: Mapping[str, object]) -> list[Line]:
         level = given if isinstance(given, str) and given in LEVELS else "unknown"
         word = level
         if line.get("judged") is False:
-            level, word = "unjudged", "not yet judged"
+            level, word = "unjudged", "not judged"
         elif given != level:
             word = f"unknown (the file says {shown(given, 30)})"
         details = mapping(line.get("details"))
+        name = shown(line.get("name"), 40)
         lines.append(
             Line(
-                shown(line.get("name"), 40),
+                name,
                 level,
                 word,
                 shown(line["reason"], 600) if line.get("reason") else "no reason given",
-                "\n".join(
-                    f"{shown(name, 60)}: {shown(value, 400)}" for name, value in list(details.items())[:40]
-                ),
+                "\n".join(_listed(name, details)),
+                ASKS.get(name, ""),
+                list(_told(name, details)),
             )
         )
     return lines
+
+
+def _told(name: str, details: Mapping[str, object]) -> Iterator[str]:
+    """Sentences from details whose meaning is known."""
+    if name == "linearizability":
+        yield from evidence.sentences(details)
+    elif name == "witness":
+        rejected = mapping(details.get("rejected"))
+        for key, why in list(rejected.items())[:MAX_TOLD]:
+            yield f"Key {shown(key, 40)}: {shown(why, 400)}"
+        if len(rejected) > MAX_TOLD:
+            yield f"And {len(rejected) - MAX_TOLD:,} keys more."
+    elif name == "coverage":
+        for note in listing(mapping(details.get("read")).get("notes"))[:MAX_TOLD]:
+            yield shown(note, 400)
+
+
+def _listed(name: str, details: Mapping[str, object]) -> Iterator[str]:
+    """The other details as they are."""
+    told = evidence.TOLD if name == "linearizability" else frozenset({"rejected"})
+    yield from evidence.guarantee_rows(details)
+    for field, value in list(details.items())[:40]:
+        if field in told:
+            continue
+        number = integer(value)
+        length = f" ({duration(number)})" if number and field.endswith("_ns") else ""
+        yield f"{shown(field, 60)}: {shown(value, 400)}{length}"
 
 
 def read_banner(verdict: Mapping[str, object], lines: list[Line], operations: int) -> Banner:

@@ -82,6 +82,23 @@ def counterexample(shape: Shape) -> dict[str, object]:
             f"#{first + 3} put v815 began 1.2 ms after #{first} had ended, so it comes later in every order.",
             f"#{first + 15} began 5.0 ms after #{first + 3} had ended, so it must not see v811.",
         ],
+        "moves": [
+            ["cut", [base + 20_000_000]],
+            ["project", ["v700"]],
+            ["weaken", [first + 4]],
+            ["keep", [first + place for place in (0, 3, 4, 9, 11, 15)]],
+        ],
+        "steps": [
+            {
+                "rule": "real-time",
+                "operations": [first, first + 3],
+                "value": None,
+                "margin_ns": 599_999,
+                "text": f"#{first} ended 1.2 ms before #{first + 3} began",
+            }
+        ],
+        "margin_known": True,
+        "margin_ns": 599_999,
     }
 
 
@@ -93,6 +110,8 @@ def verdict(shape: Shape) -> dict[str, object]:
     lines = [
         ("linearizability", "invalid" if shape.invalid else "valid", stale if shape.invalid else
          "a witness order for each of 20 keys was found and verified"),
+        ("witness", "unknown", "nothing explains what clients saw, nor does the order of execution")
+        if shape.invalid else ("witness", "valid", "the order the replicas executed explains all 20 keys"),
         ("agreement", "valid", "4 replicas, one digest for each sequence number, 9 checkpoints agree"),
         ("exactly-once", "valid", "no request was executed twice"),
         ("durability", "valid", "every acknowledged write is in the final state or was overwritten"),
@@ -110,11 +129,26 @@ def verdict(shape: Shape) -> dict[str, object]:
             {
                 "name": name,
                 "verdict": verdict,
-                "judged": name != "accountability",
+                "judged": verdict != "unknown",
                 "reason": reason,
-                "details": {},
+                "details": _details(shape) if name == "linearizability" else {},
             }
             for name, verdict, reason in lines
         ],
         "operations": {},
+    }
+
+
+def _details(shape: Shape) -> dict[str, object]:
+    """What the judge tells beside the line linearizability."""
+    if not shape.invalid:
+        return {"keys": shape.keys, "placed": shape.operations, "engines": {"witness": shape.keys}}
+    return {
+        "kind": "stale read",
+        "engine": "polynomial",
+        "audited": True,
+        "margin_ns": 599_999,
+        "guarantees": {"sequential": {"status": "holds", "why": "an order keeps each process' own"}},
+        "still": "still sequentially consistent: yes; no read was staler than 5 ms",
+        "anomalies": [{"type": "stale read", "transactions": [0], "sentences": ["T1 read v811"]}],
     }

@@ -173,7 +173,7 @@ def box(browser: Chromium, canvas: int) -> list[float]:
 
 
 def test_pointer_wheel_and_drag(browser: Chromium, run: Path) -> None:
-    browser.size(1400, 3000)
+    browser.size(1400, 4000)
     browser.open(run / "report.html")
     x, y, width, _ = box(browser, 0)
     browser.mouse("mouseWheel", x + width / 2, y + 10, deltaX=0, deltaY=-400)
