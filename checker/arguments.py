@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--forgive-torn-tail", action="store_true", help="leave out a half line at the end of the file"
     )
+    parser.add_argument(
+        "--guarantees",
+        action="store_true",
+        help="tell weaker guarantees of any history (not only of one that is not linearizable)",
+    )
     parser.add_argument("--export", choices=EXPORTS, help="write the history, too, for other checkers")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where the export goes")
 

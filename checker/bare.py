@@ -35,10 +35,10 @@ def judge_reading(reading: Reading, limits: Limits) -> Verdict:
 
 
 def with_what_holds(line: Line, history: History | None, limits: Limits) -> Line:
-    """The line of linearizability; an invalid one also tells what the history still satisfies."""
-    if line.verdict != "invalid" or history is None:
+    """The line of linearizability. An invalid one, or any if asked, tells what weaker guarantees hold."""
+    if history is None or not history.operations or not (line.verdict == "invalid" or limits.every_guarantee):
         return line
-    from checker import weaker  # only a violation needs it
+    from checker import weaker  # only a violation needs it, and who asks
 
     return weaker.told(line, history, limits)
 

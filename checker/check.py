@@ -40,7 +40,7 @@ def question(options: Namespace, out: Path | None, seconds: float) -> Question:
         advice = "Give both: a format, and the file it is written to"
         raise HistoryError(str(options.path), 0, "--export and --to go together", advice)
     reading = Options(options.model, options.fail, options.forgive_torn_tail)
-    limits = Limits(seconds=seconds)
+    limits = Limits(seconds=seconds, every_guarantee=options.guarantees)
     return Question(options.path, options.format, reading, limits, out, options.export, options.to)
 
 

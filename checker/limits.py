@@ -19,6 +19,8 @@ class Limits:
     """The least difference that the harness' own clock is trusted to tell: a clock is read about so fast."""
     guarantee_seconds: float = 5.0
     """For what a refuted history still satisfies; 0: nobody asks."""
+    every_guarantee: bool = False
+    """Weaker guarantees are asked of any history, not only of a refuted one."""
     liveness_slack_ns: int = 2 * SECOND_NS
     """For a busy machine, on top of what the cluster's timers allow (see `patience`)."""
     liveness_grace_ns: int = 10 * SECOND_NS

@@ -65,6 +65,7 @@ def _judge_run(options: argparse.Namespace) -> tuple[Path, Judgement]:
     flags = ["--format", options.format]
     flags += ["--fail", options.fail] if options.fail else []
     flags += ["--forgive-torn-tail"] if options.forgive_torn_tail else []
+    flags += ["--guarantees"] if options.guarantees else []
     flags += ["--export", options.export] if options.export else []
     flags += ["--to", str(options.to)] if options.to else []
     judgement = judge(folder, _LIMITS, model=options.model, flags=flags)

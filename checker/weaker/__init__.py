@@ -1,4 +1,4 @@
-"""What a history that is not linearizable still satisfies: weaker guarantees, each with what is known of it.
+"""What a history satisfies that need not be linearizable: weaker guarantees, each with what is known of it.
 
 `stale reads`: the least time by which reads would have to lag for an order to explain all. `sequential`:
 one order of everything that each process agrees with. `read-your-writes`, `monotonic-reads`: of sessions.
@@ -25,8 +25,8 @@ _MOST = 50_000
 
 
 def told(line: Line, history: History, limits: Limits) -> Line:
-    """An invalid line of linearizability, with what still holds; any other as it is."""
-    asked = line.verdict == "invalid" and limits.guarantee_seconds > 0
+    """A line of linearizability with what weaker guarantees hold, if it is invalid or all are asked for."""
+    asked = (line.verdict == "invalid" or limits.every_guarantee) and limits.guarantee_seconds > 0
     if not asked or history.model in ("list-append", "txn-append"):  # those say it themselves
         return line
     try:
@@ -34,8 +34,9 @@ def told(line: Line, history: History, limits: Limits) -> Line:
     except Exception as error:  # the refutation stands by itself
         more: dict[str, object] = {"guarantees": f"not known ({type(error).__name__}: {error!s:.200})"}
     else:
+        found = implied(found) if line.verdict == "valid" else found
         by_name = {name: guarantee.to_json() for name, guarantee in found.items()}
-        more = {"guarantees": by_name, "still": sentence(found)}
+        more = {"guarantees": by_name, "still": sentence(found, line.verdict)}
     return replace(line, details={**line.details, **more})
 
 
@@ -54,16 +55,34 @@ def guarantees(history: History, seconds: float) -> Mapping[str, Guarantee]:
 _ANSWERS = {"holds": "yes", "violated": "no", "unknown": "unknown"}
 
 
-def sentence(found: Mapping[str, Guarantee]) -> str:
-    """All of it in one line."""
-    parts = [f"still sequentially consistent: {_ANSWERS[found['sequential'].status]}"]
+def implied(found: Mapping[str, Guarantee]) -> Mapping[str, Guarantee]:
+    """What was found of a linearizable history: every weaker guarantee holds, whoever says otherwise.
+
+    A `violated` is a mistake of who says so (the order that explains the history was audited): it is told.
+    """
+    told: dict[str, Guarantee] = {}
+    for name, guarantee in found.items():
+        if guarantee.status == "holds" and not guarantee.details.get("at_most_ns"):
+            told[name] = guarantee
+            continue
+        why = "every linearizable history has it"
+        if guarantee.status != "unknown":
+            why += f", though its own rule says, wrongly: {guarantee.why}. Please report it with this history"
+        told[name] = Guarantee("holds", why, {"at_most_ns": 0} if name == "stale-reads" else {})
+    return told
+
+
+def sentence(found: Mapping[str, Guarantee], verdict: str = "invalid") -> str:
+    """All of it in one line, after the line whose verdict it is."""
+    still = {"invalid": "still ", "valid": "hence "}.get(verdict, "")
+    parts = [f"{still}sequentially consistent: {_ANSWERS[found['sequential'].status]}"]
     stale = found["stale-reads"]
     if stale.status == "holds":
         most = stale.details["at_most_ns"]
         lines = (
             f"{counted(most, 'line')} of the history" if "without_clock" in stale.details else duration(most)
         )
-        parts.append(f"no read was staler than {lines}")
+        parts.append(f"no read was staler than {lines}" if most else "no read was stale")
     else:
         violated = stale.status == "violated"
         parts.append("stale reads alone do not explain it" if violated else "staleness of reads unknown")

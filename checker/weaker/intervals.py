@@ -6,12 +6,11 @@ Wider intervals only allow more orders. Operations are renumbered, since engines
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from checker.audit import audit_order
 from checker.engines.contest import Budget
 from checker.engines.decide import decide
-from checker.history import Operation
+from checker.history import Operation, operation
 from checker.models.base import Model
 
 Keys = Mapping[str, Sequence[Operation]]
@@ -23,14 +22,17 @@ def in_order(operations: Iterable[Operation]) -> list[Operation]:
     ordered = sorted(operations, key=lambda op: (op.call_ns, op.index))
     least = min(0, ordered[0].call_ns) if ordered else 0
     return [
-        replace(
-            op,
-            index=i,
-            call_ns=op.call_ns - least,
-            return_ns=None if op.return_ns is None else op.return_ns - least,
-        )
+        spanning(op, op.call_ns - least, None if op.return_ns is None else op.return_ns - least, i)
         for i, op in enumerate(ordered)
     ]
+
+
+def spanning(op: Operation, call_ns: int, return_ns: int | None, index: int) -> Operation:
+    """The operation with another interval and number. (`replace` takes fifteen times as long.)"""
+    return operation(
+        index, op.process, op.f, op.key, op.input, op.output, op.type, call_ns, return_ns, op.phase,
+        op.client, op.timestamp, op.gave_up_ns, op.error, op.view, op.replicas, op.path,
+    )  # fmt: skip
 
 
 def explained(model: Model, keys: Keys, seconds: float) -> bool | None:

@@ -140,24 +140,37 @@ def _of_lists(keys: Keys) -> Mapping[str, Guarantee]:
     found: dict[str, Guarantee] = {}
     for operations in keys.values():
         appended: dict[int, list[Operation]] = {}
+        fresh: dict[int, int] = {}  # how many of them the process' latest read was asked for
         latest: dict[int, Operation] = {}
         for op in operations:
             if op.type != "ok":
                 continue
+            own = appended.setdefault(op.process, [])
             if op.f == "append":
-                appended.setdefault(op.process, []).append(op)
+                own.append(op)
                 continue
-            assert isinstance(op.output, tuple)
-            missing = [own for own in appended.pop(op.process, ()) if own.input not in op.output]
-            if missing and NAMES[0] not in found:
-                pair = (missing[0].index, op.index)
-                found[NAMES[0]] = Guarantee("violated", "a process missed its own append", operations=pair)
             before = latest.get(op.process)
-            if before is not None and NAMES[1] not in found:
-                assert isinstance(before.output, tuple)
-                if op.output[: len(before.output)] != before.output:
-                    why = "a process missed what it had read"
-                    found[NAMES[1]] = Guarantee("violated", why, operations=(before.index, op.index))
-            latest[op.process] = op
+            seen = _elements(op)
+            extends = before is not None and seen[: len(_elements(before))] == before.output
+            # A read that extends the one before has what that had.
+            missing = _missing(own[fresh.get(op.process, 0) if extends else 0 :], seen)
+            if missing is not None and NAMES[0] not in found:
+                pair = (missing.index, op.index)
+                found[NAMES[0]] = Guarantee("violated", "a process missed its own append", operations=pair)
+            if before is not None and not extends and NAMES[1] not in found:
+                why = "a process missed what it had read"
+                found[NAMES[1]] = Guarantee("violated", why, operations=(before.index, op.index))
+            latest[op.process], fresh[op.process] = op, len(own)
     held = Guarantee("holds", "no process missed it in a later read")
     return {name: found.get(name, held) for name in NAMES}
+
+
+def _elements(read: Operation) -> tuple[Hashable, ...]:
+    assert isinstance(read.output, tuple)
+    return read.output
+
+
+def _missing(own: Sequence[Operation], seen: tuple[Hashable, ...]) -> Operation | None:
+    """The first append whose element is not in `seen`."""
+    elements = set(seen) if len(own) > 1 else seen
+    return next((op for op in own if op.input not in elements), None)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from checker.history import Operation
 from checker.models.base import Model
 from checker.weaker.answers import Guarantee
-from checker.weaker.intervals import Keys, explained, in_order
+from checker.weaker.intervals import Keys, explained, in_order, spanning
 
 _EXACT = 2_000
 """Operations up to which the bound is found to the nanosecond."""
@@ -30,9 +29,17 @@ def judge(model: Model, keys: Keys, until: float) -> Guarantee:
     span = max(op.call_ns for op in operations) - first + 1
     exact = len(operations) <= _EXACT
 
+    took = 0.0
+
     def works(lag_ns: int) -> bool | None:
+        nonlocal took
+        began = time.monotonic()
+        if began + took > until:
+            return None  # the next one would be late
         lagging = {key: lag(model, group, lag_ns) for key, group in keys.items()}
-        return explained(model, lagging, until - time.monotonic())
+        found = explained(model, lagging, until - time.monotonic())
+        took = time.monotonic() - began
+        return found
 
     whole = works(span)
     if whole is None:
@@ -61,7 +68,7 @@ def _geometric(low: int, high: int) -> int:
 def lag(model: Model, operations: Sequence[Operation], lag_ns: int) -> list[Operation]:
     """The operations with completed reads called `lag_ns` earlier."""
     return in_order(
-        replace(op, call_ns=op.call_ns - lag_ns)
+        spanning(op, op.call_ns - lag_ns, op.return_ns, op.index)
         if op.type == "ok" and model.is_observer(model.call(op))
         else op
         for op in operations

@@ -2,91 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
-import brute_force
 import pytest
+from weaker_truth import explains, grouped, has_order, histories, is_sequential, keeps_lists, mangled
 
 from checker import weaker
+from checker.__main__ import main
 from checker.history import History, Operation
 from checker.judges import linearizability
 from checker.limits import Limits
 from checker.models import model_named
-from checker.verdict import Verdict
+from checker.verdict import Verdict, unknown
 from checker.weaker import sequential, sessions, staleness
-
-
-def step(model, state, op):
-    """Whether `op` may happen at `state`, and what is then; a register and a list, written again."""
-    if op.f in ("read", "get"):
-        return op.type != "ok" or op.output == state, state
-    return True, (*state, op.input) if model == "append" else op.input
-
-
-def random_sessions(rng, model, keys=2):
-    """A few processes on a slow object: reads may see what was there some time ago."""
-    initial = () if model == "append" else None
-    past = {key: [initial] for key in range(keys)}
-    operations, free = [], [0] * rng.randint(1, 3)
-    lag = rng.choice((0, 1, 2))
-    for i in range(rng.randint(2, 7)):
-        process = rng.randrange(len(free))
-        key = rng.randrange(keys)
-        call = free[process] + rng.randrange(1, 4)
-        end = call + rng.randrange(4)
-        free[process] = end + 1
-        versions = past[key]
-        if rng.random() < 0.5:
-            f, given, told = ("append" if model == "append" else "write"), f"v{i}", None
-            versions.append((*versions[-1], given) if model == "append" else given)
-        else:
-            f, given, told = "read", None, versions[max(0, len(versions) - 1 - rng.randint(0, lag))]
-        operations.append(Operation(i, process, f, f"k{key}", given, told, "ok", call, end))
-    operations.sort(key=lambda op: op.call_ns)
-    last = {op.process: i for i, op in enumerate(operations)}
-    return [
-        replace(op, index=i, type="info", output=None, return_ns=None)
-        if last[op.process] == i and rng.random() < 0.2
-        else replace(op, index=i)
-        for i, op in enumerate(operations)
-    ]
-
-
-def histories(count, seed, model, keys=2):
-    rng = random.Random(seed)
-    return [random_sessions(rng, model, keys) for _ in range(count)]
-
-
-def grouped(operations):
-    keys = {}
-    for op in operations:
-        keys.setdefault(op.key, []).append(op)
-    return keys
-
-
-def is_sequential(model, operations):
-    done = [op for op in operations if op.type == "ok"]
-    pending = [op for op in operations if op.type == "info"]
-    return any(
-        merges(model, {}, [*done, *chosen])
-        for size in range(len(pending) + 1)
-        for chosen in itertools.combinations(pending, size)
-    )
-
-
-def merges(model, states, left):
-    if not left:
-        return True
-    for op in left:
-        if any(other.process == op.process and other.index < op.index for other in left):
-            continue
-        legal, after = step(model, states.get(op.key, () if model == "append" else None), op)
-        if legal and merges(model, {**states, op.key: after}, [o for o in left if o is not op]):
-            return True
-    return False
+from checker.weaker.answers import Guarantee
 
 
 @pytest.mark.parametrize("model", ["register", "append"])
@@ -111,6 +44,59 @@ def test_what_cannot_be_searched_is_unknown_or_proved(monkeypatch):
     assert told["unknown"] > 20
 
 
+def many_processes(count):
+    """Each operation is a process of its own; few values; nobody wrote what the last one read."""
+    return [
+        Operation(i, i, "read", "k", None, f"v{i // 2 % 6}", "ok", 10 * i, 10 * i + 5)
+        if i % 2
+        else Operation(i, i, "write", "k", f"v{i // 2 % 6}", None, "ok", 10 * i, 10 * i + 5)
+        for i in range(count - 1)
+    ] + [Operation(count - 1, count - 1, "read", "k", None, "never", "ok", 10 * count, 10 * count + 5)]
+
+
+def test_the_search_looks_at_the_clock_with_every_step(monkeypatch):
+    ticks = iter(range(1_000_000))
+    monkeypatch.setattr(sequential, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    model, steps = model_named("register"), []
+    step = model.step
+    monkeypatch.setattr(model, "step", lambda state, call: steps.append(1) or step(state, call))
+    assert sequential._search(model, many_processes(2_000), 700) is None
+    assert len(steps) <= 702
+
+
+def test_the_search_bounds_the_numbers_it_holds(monkeypatch):
+    monkeypatch.setattr(sequential, "_CELLS", 50_000)
+    model, steps = model_named("register"), []
+    step = model.step
+    monkeypatch.setattr(model, "step", lambda state, call: steps.append(1) or step(state, call))
+    assert sequential._search(model, many_processes(1_000), 1e18) is None
+    assert len(steps) < 60_000  # a thousand for each of the 49 points it may hold, and for the first one
+
+
+def test_a_way_that_would_be_late_is_left_out(monkeypatch):
+    # The clock of a machine on which each look at intervals takes two of the ten seconds there are.
+    clock = [0.0]
+
+    def slow(*arguments):
+        clock[0] += 4.0
+
+    monkeypatch.setattr(sequential, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(sequential, "explained", slow)
+    asked = sequential.judge(model_named("register"), grouped(STALE), 10.0)
+    assert (clock[0], asked.status) == (8.0, "holds")  # the third one would end at 12
+    monkeypatch.setattr(staleness, "time", sequential.time)
+    monkeypatch.setattr(staleness, "explained", lambda *arguments: slow() or True)
+    asked = staleness.judge(model_named("register"), grouped(STALE), clock[0] + 9.0)
+    assert (clock[0], asked.status) == (16.0, "holds")
+    assert "not narrowed down in time" in asked.why
+
+
+def test_what_no_order_of_processes_would_explain_is_violated(monkeypatch):
+    monkeypatch.setattr(sequential, "_POINTS", 0)
+    lost = [*many_processes(40)[:-1], replace(STALE[2], index=40, call_ns=500, return_ns=505, output="never")]
+    assert sequential.judge(model_named("register"), grouped(lost), 1e18).status == "violated"
+
+
 @pytest.mark.parametrize("model", ["register", "append"])
 def test_the_staleness_is_the_least_that_explains(model):
     told: Counter[str] = Counter()
@@ -118,7 +104,9 @@ def test_the_staleness_is_the_least_that_explains(model):
         spec = model_named(model)
         found = staleness.judge(spec, grouped(operations), 1e18)
         span = operations[-1].call_ns - operations[0].call_ns + 1
-        least = next((t for t in range(span + 1) if explained(spec, model, operations, t)), None)
+        least = next(
+            (t for t in range(span + 1) if explains(model, staleness.lag(spec, operations, t))), None
+        )
         told[found.status] += 1
         assert found.status == ("violated" if least is None else "holds"), operations
         if least is not None:
@@ -134,47 +122,26 @@ def test_lines_are_not_called_nanoseconds():
     assert "no read was staler than 1 line of the history" in weaker.sentence(found)
 
 
-def explained(spec, model, operations, lag_ns):
-    return brute_force.linearizable(model, staleness.lag(spec, operations, lag_ns))
-
-
-def has_order(operations, own):
-    """Whether the writes of the key have an order, in real time, in which no process reads back."""
-    writes = [op for op in operations if op.f == "write"]
-    for order in itertools.permutations(writes):
-        places = {None: -1, **{op.input: i for i, op in enumerate(order)}}
-        if any(
-            b.return_ns is not None and b.return_ns < a.call_ns for a, b in itertools.combinations(order, 2)
-        ):
-            continue
-        if keeps(operations, places, own):
-            return True
-    return False
-
-
-def keeps(operations, places, own):
-    least = {}
-    for op in operations:
-        if op.type != "ok":
-            continue
-        if op.f == "read":
-            if places[op.output] < least.get(op.process, -1):
-                return False
-            if not own:
-                least[op.process] = places[op.output]
-        elif own:
-            least[op.process] = max(least.get(op.process, -1), places[op.input])
-    return True
-
-
 def test_session_guarantees_of_registers_agree_with_brute_force():
     told: Counter[tuple[str, str]] = Counter()
-    for operations in histories(600, 11, "register", keys=1):
+    for operations in histories(600, 11, "register", keys=1, swaps=0.2):
         found = sessions.judge(model_named("register"), grouped(operations))
         for name, own in zip(sessions.NAMES, (True, False)):
             told[name, found[name].status] += 1
             assert (found[name].status == "holds") is has_order(operations, own), (name, operations)
             assert bool(found[name].operations) is (found[name].status == "violated")
+    assert min(told[name, status] for name in sessions.NAMES for status in ("holds", "violated")) > 10
+
+
+def test_session_guarantees_of_lists_agree_with_brute_force():
+    told: Counter[tuple[str, str]] = Counter()
+    rng = random.Random(12)
+    for operations in histories(600, 12, "append"):
+        spoilt = mangled(rng, operations)
+        found = sessions.judge(model_named("append"), grouped(spoilt))
+        for name, own in zip(sessions.NAMES, (True, False)):
+            told[name, found[name].status] += 1
+            assert (found[name].status == "holds") is keeps_lists(spoilt, own), (name, spoilt)
     assert min(told[name, status] for name in sessions.NAMES for status in ("holds", "violated")) > 10
 
 
@@ -192,7 +159,8 @@ def test_session_guarantees_of_lists():
 
     assert statuses(read(2, 0, "a"), read(3, 0, "a", "b")) == ["holds", "holds"]
     assert statuses(read(2, 0, "b")) == ["violated", "holds"]
-    assert statuses(read(2, 1, "a", "b"), read(3, 1, "a")) == ["holds", "violated"]
+    assert statuses(read(2, 0, "a", "b"), read(3, 0, "b")) == ["violated", "violated"]
+    assert statuses(read(2, 1, "a", "b"), read(3, 1, "a")) == ["violated", "violated"]
     assert statuses(read(2, 1, "a", "b"), read(3, 0, "a")) == ["holds", "holds"]
 
 
@@ -234,3 +202,61 @@ def test_no_time_is_unknown_and_a_failure_does_not_hide_the_verdict(monkeypatch)
     line = weaker.told(linearizability.judge(history, Limits()).line, history, Limits())
     assert line.verdict == "invalid"
     assert "ZeroDivisionError" in line.details["guarantees"]
+
+
+@pytest.mark.parametrize("model", ["register", "append"])
+def test_guarantees_of_a_linearizable_history_hold_by_their_own_rules(model):
+    asked = 0
+    for operations in histories(300, 14, model):
+        keys = grouped(operations)
+        if not all(explains(model, group) for group in keys.values()):
+            continue
+        asked += 1
+        found = weaker.guarantees(History("", model, None, tuple(operations), (), ""), 1e18)
+        assert {guarantee.status for guarantee in found.values()} == {"holds"}, operations
+        assert found["stale-reads"].details["at_most_ns"] == 0
+    assert asked > 100
+
+
+FRESH = (*STALE[:2], replace(STALE[2], output="v2"))
+
+
+def test_guarantees_are_told_of_a_valid_history_if_asked():
+    history, all_asked = History("", "register", None, FRESH, (), ""), Limits(every_guarantee=True)
+    plain = linearizability.judge(history, Limits()).line
+    assert weaker.told(plain, history, Limits()) is plain
+    line = weaker.told(plain, history, all_asked)
+    assert line.verdict == "valid"
+    assert {each["status"] for each in line.details["guarantees"].values()} == {"holds"}
+    sentence = (
+        "hence sequentially consistent: yes; no read was stale; read-your-writes holds; monotonic-reads holds"
+    )
+    assert sentence in Verdict((line,), {}).text()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (Guarantee("unknown", "too many"), "every linearizable history has it"),
+        (Guarantee("violated", "so I say"), "wrongly: so I say"),
+    ],
+)
+def test_what_linearizability_implies_is_not_told_otherwise(monkeypatch, wrong, says):
+    history, all_asked = History("", "register", None, FRESH, (), ""), Limits(every_guarantee=True)
+    names = ("sequential", "stale-reads", *sessions.NAMES)
+    monkeypatch.setattr(weaker, "guarantees", lambda *arguments: dict.fromkeys(names, wrong))
+    line = weaker.told(linearizability.judge(history, Limits()).line, history, all_asked)
+    assert all(
+        each["status"] == "holds" and says in each["why"] for each in line.details["guarantees"].values()
+    )
+    assert "no read was stale" in line.details["still"]
+    undecided = weaker.told(unknown("linearizability", "no time"), history, all_asked)
+    assert undecided.details["guarantees"]["sequential"]["status"] == wrong.status
+
+
+def test_guarantees_can_be_asked_for_on_the_command_line(capsys):
+    good = str(Path(__file__).parent / "good_histories" / "stale_read.jsonl")
+    assert main([good]) == 0
+    assert "sequentially" not in capsys.readouterr().out
+    assert main([good, "--guarantees"]) == 0
+    assert "hence sequentially consistent: yes; no read was stale" in capsys.readouterr().out
