@@ -15,6 +15,8 @@ def quote(value: Hashable) -> str:
     """A value in a sentence."""
     if value is None:
         return "nothing"
+    if isinstance(value, tuple) and len(value) == 1 and type(value[0]) is bool:
+        value = value[0]  # the box that models keep a boolean in
     if isinstance(value, tuple):
         shown = [quote(element) for element in value[-_ELEMENTS:]]
         dots = [f"({len(value) - _ELEMENTS} more)"] if len(value) > _ELEMENTS else []

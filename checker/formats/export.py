@@ -89,15 +89,17 @@ def _events(history: History) -> Iterator[_Event]:
     """Each call and each end, in order, as (index, whether it begins, operation).
 
     Where times are equal, what begins comes first (it overlapped), unless its process has to end something
-    before. A call keeps its index; an end takes the first free one, of which there is one for each.
+    before. A call keeps its index; an end takes the first free one, of which there is one for each. So an end
+    that orders nothing (it did not complete, or a line of the nemesis follows) comes first where there is room.
     """
     ends = sorted(
         (op for op in history.operations if op.type == "ok" or op.gave_up_ns is not None),
         key=lambda op: (_end_ns(op), op.index),
     )
+    given_up = [op for op in ends if op.type != "ok"]
     open_ends: dict[int, Operation] = {}
     done: set[int] = set()
-    last, place = -1, 0
+    last, place, unordered = -1, 0, 0
 
     def ended(op: Operation) -> _Event:
         nonlocal last
@@ -115,6 +117,15 @@ def _events(history: History) -> Iterator[_Event]:
         before = None if isinstance(op, NemesisEvent) else open_ends.get(op.process)
         if before is not None and before.index not in done:
             yield ended(before)
+        if isinstance(op, NemesisEvent):
+            while place < len(ends) and _end_ns(ends[place]) == now and last + 1 < op.index:
+                if ends[place].index not in done:
+                    yield ended(ends[place])
+                place += 1
+        while unordered < len(given_up) and _end_ns(given_up[unordered]) <= now and last + 1 < op.index:
+            if given_up[unordered].index not in done:
+                yield ended(given_up[unordered])
+            unordered += 1
         assert op.index > last, f"operation {op.index} leaves no room for what ended before it"
         last = op.index
         if not isinstance(op, NemesisEvent):
@@ -183,7 +194,8 @@ def _needs_more(op: Operation) -> bool:
     """Whether Jepsen's words do not say it all: another name, or an output that they have no place for."""
     if op.f in _LOOKS or op.type != "ok":
         return op.f in _JEPSEN
-    return op.f in _JEPSEN or op.output not in (None, True) or (op.output is True and op.f != "cas")
+    said = op.output is None or (op.output is True and op.f == "cas")  # 1 == True, and is no True
+    return op.f in _JEPSEN or not said
 
 
 def _told(op: Operation) -> bool:

@@ -64,5 +64,7 @@ class Parsed:
     model: str | None = None
     """The format's, or what the file says."""
     initial: Hashable = None
+    says_initial: bool = False
+    """The file says so; None is then the model's own beginning."""
     torn_line: int | None = None
     notes: tuple[str, ...] = ()

@@ -72,6 +72,7 @@ def parse(content: bytes, source: str, options: Options) -> Parsed:
         fail="never-happened",
         model=model if isinstance(model, str) and model in MODEL_NAMES else None,
         initial=initial,
+        says_initial=bool(ours),
         torn_line=torn,
         notes=("every value is [key value]: the keys are independent objects",) if keyed and not ours else (),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn, cast
 
 from checker.formats import shapes
-from checker.formats.edn import Form, write
+from checker.formats.edn import EdnSet, Form, write
 from checker.formats.foreign import NO_KEY, ONLY_KEY, OWN_F, OWN_INPUT, OWN_OUTPUT, OWN_PHASE, Event, Parsed
 from checker.formats.reading import FailPolicy, Options, Reading
 from checker.formats.shapes import Ending, Hint, Part, ShapeError
@@ -30,7 +30,7 @@ def build(parsed: Parsed, options: Options) -> Reading:
         model_class(name)
     except ModelError as error:
         raise HistoryError(parsed.source, 0, *str(error).rsplit(". ", 1)) from None
-    if name == "bank" and parsed.initial is None:
+    if name == "bank" and parsed.initial is None and not parsed.says_initial:
         parsed = replace(parsed, initial=_opening(parsed))
         notes.append("the bank held at first what a read was told before the first transfer")
     problem = initial_problem(name, parsed.initial)
@@ -70,7 +70,7 @@ def _guessed(parsed: Parsed) -> str:
 
 
 def _drained(events: Sequence[Event]) -> dict[int, int]:
-    """Of the call and the end of a drain (by their places) the number of items: as many operations."""
+    """Of the call and the end of a drain (by their places) the number of operations: one an item, and one."""
     room: dict[int, int] = {}
     begun: dict[int | None, int] = {}
     for place, event in enumerate(events):
@@ -78,8 +78,8 @@ def _drained(events: Sequence[Event]) -> dict[int, int]:
             continue
         if event.type == "invoke":
             begun[event.process] = place
-        elif event.process in begun and isinstance(event.value, tuple):
-            room[place] = room[begun.pop(event.process)] = max(1, len(event.value))
+        elif event.process in begun and isinstance(event.value, tuple | EdnSet):
+            room[place] = room[begun.pop(event.process)] = 1 + len(event.value)
     return room
 
 

@@ -123,13 +123,17 @@ def _cas(asked: Form, ended: Ending) -> Part:
 
 
 def _drain(ended: Ending) -> Sequence[Part]:
+    """A dequeue of each item, and one that found the queue empty: that is how a drain knows that it is done.
+
+    Without the last one, a drain that took nothing from a queue that lost everything would show nothing.
+    """
     if ended.type == "fail":
         return []
     if ended.type == "info":
         raise ShapeError("a :drain that is not known to have ended may have taken any number of items")
     if not isinstance(ended.value, tuple | EdnSet):
         raise ShapeError(f"the answer to a :drain must be a vector of items, not {_short(ended.value)}")
-    return [Part("dequeue", None, scalar(item), "ok") for item in ended.value]
+    return [Part("dequeue", None, item, "ok") for item in (*map(scalar, ended.value), None)]
 
 
 def _txn(asked: Form, ended: Ending) -> Part:

@@ -164,6 +164,8 @@ def _with_output(operation, output):
 def test_values_are_quoted_harmlessly():
     assert quote("\x1b[2J<script>\ud800") == '"\\u001b[2J<script>\\ud800"'
     assert len(quote("x" * 1_000)) <= 40
+    assert quote((True,)) == "true"
+    assert quote(((False,), None, 1)) == "[false, nothing, 1]"
     assert quote(tuple("abcdefghijkl")) == '[(4 more), "e", "f", "g", "h", "i", "j", "k", "l"]'
     assert [duration(ns) for ns in (7, 1_500, 3_100_000, 2_000_000_000)] == [
         "7 ns",

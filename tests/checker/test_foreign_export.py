@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +52,75 @@ def test_read_again_it_is_the_same_history_and_verdict(path, exported):
     assert verdicts[0] == ("invalid" if "bad" in f"{path.parent.name}{path.name}" else "valid")
     twice = b"".join(WRITERS[exported](again.history))
     assert twice == content or path.suffix == ".jsonl", "the export of an export is itself"
+
+
+def own_lines(model, *events):
+    """A history of ours, of (time, process, type, f, input, output); the place is the index."""
+    yield json.dumps({"schema": "traitor/history/1", "model": model, "initial": None})
+    for index, (time_ns, process, kind, f, given, *told) in enumerate(events):
+        fields = {"index": index, "time_ns": time_ns, "process": process, "type": kind, "f": f, "key": "k"}
+        yield json.dumps({**fields, "input": given, **({"output": told[0]} if told else {})})
+
+
+def exported(model, *events):
+    """What was read, and what was read of its export, to each format."""
+    reading = read_bytes("\n".join([*own_lines(model, *events), ""]).encode(), "h", "traitor", Options())
+    for name, export in WRITERS.items():
+        again = read_bytes(b"".join(export(reading.history)), "again", "auto", Options())
+        yield name, reading, again
+
+
+@pytest.mark.parametrize("told", [0, 1, 2])
+def test_an_output_of_one_is_not_taken_for_true(told):
+    """1 == True: an `add` that was told a wrong sum was exported without it, and the copy was valid."""
+    for _, reading, again in exported(
+        "counter",
+        (0, 0, "invoke", "add", 3),
+        (1, 0, "ok", "add", 3, told),
+    ):
+        assert judge_reading(reading, Limits()).verdict == "invalid"
+        assert judge_reading(again, Limits()).verdict == "invalid"
+    bank = (0, 0, "invoke", "balance", 1), (1, 0, "ok", "balance", 1, told)
+    for _, reading, again in exported("bank", *bank):
+        assert [op.output for op in again.history.operations] == [told]
+
+
+def test_what_ended_at_the_time_of_a_call_finds_an_index():
+    """Ends that were not completions have no order among calls of the same time, but there must be room."""
+    write = ("put", "a")
+    for kind in ("info", "fail"):
+        for name, reading, again in exported(
+            "kv",
+            (12, 3, "invoke", *write),
+            (16, 3, kind, *write),
+            (16, 8, "invoke", "get", None),
+            (23, 7, "invoke", "get", None),
+            (23, 8, "ok", "get", None, None),
+        ):
+            assert same(again.history, name) == same(reading.history, name)
+
+
+def test_histories_of_a_coarse_clock_are_exported_whole():
+    rng = random.Random(5)
+    for _ in range(200):
+        events, now, open_of, processes = [], 0, {}, 0
+        for _ in range(rng.randrange(1, 30)):
+            now += rng.choice((0, 0, 1))
+            if open_of and rng.random() < 0.5:
+                process = rng.choice(list(open_of))
+                kind = rng.choice(("ok", "ok", "info", "fail"))
+                f, given = open_of.pop(process)
+                answer = [None] if kind == "ok" else []
+                events.append((now, process, kind, f, given, *answer))
+            elif rng.random() < 0.1:
+                events.append((now, "nemesis", "info", "start", None))
+            else:
+                processes += 1
+                open_of[processes] = rng.choice((("put", "a"), ("get", None)))
+                events.append((now, processes, "invoke", *open_of[processes]))
+        if processes:
+            for name, reading, again in exported("kv", *events):
+                assert same(again.history, name) == same(reading.history, name)
 
 
 def test_to_others_the_edn_says_what_the_operations_said(tmp_path):

@@ -234,11 +234,17 @@ def test_the_nemesis_is_kept_and_told():
     assert "1 events are of no client: they are not judged" in reading.notes
 
 
-def test_a_drain_is_as_many_dequeues():
+def test_a_drain_is_as_many_dequeues_and_one_of_the_empty_queue():
     reading = read_history(HERE / "jepsen_queue_good.edn")
     taken = [op for op in reading.history.operations if op.f == "dequeue"]
-    assert [op.output for op in taken] == [1, 2, 3]
-    assert len({op.index for op in reading.history.operations}) == 6
+    assert [op.output for op in taken] == [1, 2, 3, None]
+    assert len({op.index for op in reading.history.operations}) == 7
+
+
+def test_a_drain_may_tell_a_set():
+    text = (HERE / "jepsen_queue_good.edn").read_text().replace("[2 3]", "#{3 2}")
+    operations = read(text).history.operations
+    assert len({op.index for op in operations}) == len(operations) == 7
 
 
 def test_a_half_last_line_is_forgiven_only_when_asked():
