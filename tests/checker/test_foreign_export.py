@@ -62,7 +62,7 @@ def own_lines(model, *events):
         yield json.dumps({**fields, "input": given, **({"output": told[0]} if told else {})})
 
 
-def exported(model, *events):
+def read_again(model, *events):
     """What was read, and what was read of its export, to each format."""
     reading = read_bytes("\n".join([*own_lines(model, *events), ""]).encode(), "h", "traitor", Options())
     for name, export in WRITERS.items():
@@ -73,7 +73,7 @@ def exported(model, *events):
 @pytest.mark.parametrize("told", [0, 1, 2])
 def test_an_output_of_one_is_not_taken_for_true(told):
     """1 == True: an `add` that was told a wrong sum was exported without it, and the copy was valid."""
-    for _, reading, again in exported(
+    for _, reading, again in read_again(
         "counter",
         (0, 0, "invoke", "add", 3),
         (1, 0, "ok", "add", 3, told),
@@ -81,7 +81,7 @@ def test_an_output_of_one_is_not_taken_for_true(told):
         assert judge_reading(reading, Limits()).verdict == "invalid"
         assert judge_reading(again, Limits()).verdict == "invalid"
     bank = (0, 0, "invoke", "balance", 1), (1, 0, "ok", "balance", 1, told)
-    for _, reading, again in exported("bank", *bank):
+    for _, _, again in read_again("bank", *bank):
         assert [op.output for op in again.history.operations] == [told]
 
 
@@ -89,7 +89,7 @@ def test_what_ended_at_the_time_of_a_call_finds_an_index():
     """Ends that were not completions have no order among calls of the same time, but there must be room."""
     write = ("put", "a")
     for kind in ("info", "fail"):
-        for name, reading, again in exported(
+        for name, reading, again in read_again(
             "kv",
             (12, 3, "invoke", *write),
             (16, 3, kind, *write),
@@ -119,7 +119,7 @@ def test_histories_of_a_coarse_clock_are_exported_whole():
                 open_of[processes] = rng.choice((("put", "a"), ("get", None)))
                 events.append((now, processes, "invoke", *open_of[processes]))
         if processes:
-            for name, reading, again in exported("kv", *events):
+            for name, reading, again in read_again("kv", *events):
                 assert same(again.history, name) == same(reading.history, name)
 
 
