@@ -89,8 +89,9 @@ def _events(history: History) -> Iterator[_Event]:
     """Each call and each end, in order, as (index, whether it begins, operation).
 
     Where times are equal, what begins comes first (it overlapped), unless its process has to end something
-    before. A call keeps its index; an end takes the first free one, of which there is one for each. So an end
-    that orders nothing (it did not complete, or a line of the nemesis follows) comes first where there is room.
+    before. A call keeps its index; an end takes the first free one, of which there is one for each. So an
+    end that orders nothing (it did not complete, or a line of the nemesis follows) comes first where there
+    is room.
     """
     ends = sorted(
         (op for op in history.operations if op.type == "ok" or op.gave_up_ns is not None),

@@ -57,9 +57,9 @@ def test_read_again_it_is_the_same_history_and_verdict(path, exported):
 def own_lines(model, *events):
     """A history of ours, of (time, process, type, f, input, output); the place is the index."""
     yield json.dumps({"schema": "traitor/history/1", "model": model, "initial": None})
-    for index, (time_ns, process, kind, f, given, *told) in enumerate(events):
+    for index, (time_ns, process, kind, f, asked, *told) in enumerate(events):
         fields = {"index": index, "time_ns": time_ns, "process": process, "type": kind, "f": f, "key": "k"}
-        yield json.dumps({**fields, "input": given, **({"output": told[0]} if told else {})})
+        yield json.dumps({**fields, "input": asked, **({"output": told[0]} if told else {})})
 
 
 def read_again(model, *events):
@@ -109,9 +109,9 @@ def test_histories_of_a_coarse_clock_are_exported_whole():
             if open_of and rng.random() < 0.5:
                 process = rng.choice(list(open_of))
                 kind = rng.choice(("ok", "ok", "info", "fail"))
-                f, given = open_of.pop(process)
+                f, asked = open_of.pop(process)
                 answer = [None] if kind == "ok" else []
-                events.append((now, process, kind, f, given, *answer))
+                events.append((now, process, kind, f, asked, *answer))
             elif rng.random() < 0.1:
                 events.append((now, "nemesis", "info", "start", None))
             else:
