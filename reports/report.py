@@ -24,7 +24,7 @@ from reports.overview import draw_overview
 from reports.replicas import Replica, read_replicas
 from reports.run_folder import RunFolder
 from reports.untrusted import duration, integer, listing, mapping, shown
-from reports.verdict_view import read_banner, read_lines
+from reports.verdict_view import read_banner, read_lines, rows
 
 REPORT = "report.html"
 OVERVIEW_BUCKETS, TABLE_BUCKETS = 120, 30
@@ -134,12 +134,12 @@ def _page(sources: _Sources) -> str:
         )
     lines = read_lines(sources.verdict)
     timeline = bool(operations or sources.replicas or sources.faults)
-    rows = buckets(operations, axis.from_ns, axis.to_ns, axis.zero_ns, OVERVIEW_BUCKETS)
+    drawn = buckets(operations, axis.from_ns, axis.to_ns, axis.zero_ns, OVERVIEW_BUCKETS)
     environment, files, checked = details.environment(sources.manifest, folder)
     context = {
         "title": sources.title,
         "banner": read_banner(sources.verdict, lines, len(operations)),
-        "lines": lines,
+        "lines": rows(lines),
         "facts": details.facts(sources.plan, sources.run, sources.history, axis, sources.verdict),
         "reproduce": details.reproduce(sources.manifest, folder),
         "counterexample": sources.judged.counterexample,
@@ -147,7 +147,7 @@ def _page(sources: _Sources) -> str:
         "certificate": sources.judged.certificate,
         "timeline": timeline,
         "summary": details.summary(sources.history, sources.faults, sources.replicas, axis),
-        "overview": draw_overview(axis, rows, sources.faults) if timeline else Markup(""),
+        "overview": draw_overview(axis, drawn, sources.faults) if timeline else Markup(""),
         "buckets": _table(sources),
         "axis": axis,
         "faults": sources.faults,

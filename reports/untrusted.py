@@ -78,7 +78,7 @@ def duration(ns: float) -> str:
     if not size:
         return "0"
     for limit, unit, divisor in ((1e3, "ns", 1.0), (1e6, "µs", 1e3), (1e9, "ms", 1e6)):
-        if size < limit:
+        if size < limit * 0.9995:  # what would be rounded to 1,000 is 1 of the next unit
             return f"{_three_digits(ns / divisor)} {unit}"
     return f"{_three_digits(ns / 1e9)} s"
 

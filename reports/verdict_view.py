@@ -6,8 +6,9 @@ this history, never about the system. No verdict, or one this code does not know
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reports import evidence
 from reports.untrusted import duration, integer, listing, mapping, shown
@@ -16,6 +17,8 @@ LEVELS = ("valid", "invalid", "unknown")
 MAX_LINES = 100
 VIOLATION, USAGE, NOT_KNOWN, HARNESS, INTERRUPTED = 1, 2, 3, 4, 130
 MAX_TOLD = 12
+FEW_ALIKE = 3
+"""More lines than this that were not judged for one and the same reason are one row."""
 ASKS = {
     "linearizability": "Does one order of all operations explain what clients saw?",
     "witness": "Is the order the replicas executed that explanation?",
@@ -85,6 +88,20 @@ def read_lines(verdict: Mapping[str, object]) -> list[Line]:
             )
         )
     return lines
+
+
+def rows(lines: Sequence[Line]) -> list[Line]:
+    """The lines as a table has them: those that one reason kept from being judged together, at the end."""
+    alike = Counter(line.reason for line in lines if line.level == "unjudged")
+    together = [line for line in lines if line.level == "unjudged" and alike[line.reason] > FEW_ALIKE]
+    by_reason: dict[str, list[Line]] = {}
+    for line in together:
+        by_reason.setdefault(line.reason, []).append(line)
+    joined = [
+        replace(some[0], name="the others", reason=f"{reason}: {', '.join(line.name for line in some)}")
+        for reason, some in by_reason.items()
+    ]
+    return [line for line in lines if line not in together] + joined
 
 
 def _told(name: str, details: Mapping[str, object]) -> Iterator[str]:

@@ -38,8 +38,8 @@ def say(op: Operation) -> str:
 def duration(ns: int) -> str:
     """A time span a person can compare."""
     for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("µs", 1_000)):
-        if ns >= size:
-            return f"{ns / size:.3g} {unit}"
+        if ns >= size * 0.9995:  # .3g would say 1e+03 of the unit below
+            return f"{ns / size:.3g} {unit}" if ns < 999 * size else f"{ns // size} {unit}"
     return f"{ns} ns"
 
 

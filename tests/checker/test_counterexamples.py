@@ -167,11 +167,17 @@ def test_values_are_quoted_harmlessly():
     assert quote((True,)) == "true"
     assert quote(((False,), None, 1)) == "[false, nothing, 1]"
     assert quote(tuple("abcdefghijkl")) == '[(4 more), "e", "f", "g", "h", "i", "j", "k", "l"]'
-    assert [duration(ns) for ns in (7, 1_500, 3_100_000, 2_000_000_000)] == [
+    assert [
+        duration(ns) for ns in (7, 999, 999_499, 999_999, 1_500, 3_100_000, 2_000_000_000, 1_200_000_000_000)
+    ] == [
         "7 ns",
+        "999 ns",
+        "999 µs",
+        "1 ms",
         "1.5 µs",
         "3.1 ms",
         "2 s",
+        "1200 s",
     ]
 
 

@@ -15,7 +15,7 @@ from reports.anomalies import MAX_ANOMALIES, MAX_TRANSACTIONS, read_anomalies
 from reports.evidence import RECHECK, read_certificate
 from reports.operations import read_history
 from reports.run_folder import RunFolder
-from reports.verdict_view import ASKS, read_lines
+from reports.verdict_view import ASKS, FEW_ALIKE, read_lines, rows
 
 EVIL = '"><img src=x onerror=alert(1)></script>'
 HISTORY = [
@@ -52,6 +52,18 @@ def test_every_line_of_the_judge_has_its_question() -> None:
     assert set(ASKS) == set(NAMES)
     lines = read_lines({"lines": [{"name": name, "verdict": "valid"} for name in (*NAMES, "invented")]})
     assert [bool(line.asks) for line in lines] == [True] * len(NAMES) + [False]
+
+
+def test_lines_not_judged_for_one_reason_are_one_row() -> None:
+    def table(count: int) -> list[tuple[str, str]]:
+        bare = [{"name": f"n{i}", "judged": False, "reason": "a bare history"} for i in range(count)]
+        other = {"name": "other", "judged": False, "reason": "no journals"}
+        judged = {"name": "last", "verdict": "unknown", "reason": "a bare history"}
+        return [(line.name, line.reason) for line in rows(read_lines({"lines": [*bare, other, judged]}))]
+
+    rest = [("other", "no journals"), ("last", "a bare history")]
+    assert table(FEW_ALIKE)[FEW_ALIKE:] == rest
+    assert table(FEW_ALIKE + 1) == [*rest, ("the others", "a bare history: n0, n1, n2, n3")]
 
 
 def test_who_decided_how_many_keys() -> None:

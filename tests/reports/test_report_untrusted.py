@@ -89,6 +89,8 @@ def test_a_time_is_not_negative() -> None:
         (42_000_000, "42 ms"),
         (12_345_000_000, "12.3 s"),
         (-5e6, "-5 ms"),
+        (999_499, "999 µs"),
+        (999_999, "1.00 ms"),
     ],
 )
 def test_duration(ns: float, text: str) -> None:
