@@ -31,8 +31,8 @@ register | register
 - return Call("read", None, call.output[1], True)
 + return Call('read', None, cas_of(call)[0], True)
 register | cas-register
-- Counter[State]((initial,))
-+ Counter[State](())
+- sources: dict[State, int] = {initial: 1}
++ sources: dict[State, int] = {}
 register | cas-register
 - null_matches: ClassVar[bool] = True
 + null_matches: ClassVar[bool] = False
