@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import cast
 
 from checker.counterexample.register_reasons import Explanation
-from checker.counterexample.words import duration, ended_before, quote, say
+from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
 from checker.models.base import Model
 
@@ -134,7 +134,7 @@ class AppendReasons:
             elif len(a) < len(b) and long.return_ns is not None and long.return_ns < short.call_ns:
                 reason = (
                     f"{self._saw(short)}, but {self._saw(long)}, and that ended "
-                    f"{duration(short.call_ns - long.return_ns)} before the shorter one began."
+                    f"{gap(long, short)} before the shorter one began."
                 )
                 yield Explanation("stale read", (reason,))
 

@@ -13,7 +13,7 @@ from typing import cast
 
 from checker.counterexample import Fact
 from checker.counterexample.longest import Longest
-from checker.counterexample.words import duration, ended_before, quote, say
+from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
 from checker.models.append import AppendList
 from checker.models.base import Model
@@ -89,8 +89,7 @@ def _seen(
         if other in makers or other is op or not leaves or value in leaves or other.return_ns is None:
             continue
         if born_ns is not None and born_ns < other.call_ns and other.return_ns < op.call_ns:
-            gap = duration(op.call_ns - other.return_ns)
-            text = f"{say(other)} had replaced {quote(value)} {gap} before {say(op)} began"
+            text = f"{say(other)} had replaced {quote(value)} {gap(other, op)} before {say(op)} began"
             source = makers[0].index if makers else other.index
             yield Fact("overwritten", (source, other.index, op.index), text, value)
 

@@ -139,18 +139,27 @@ def _known_pattern(model: Model, shrunk: Shrunk, everything: Sequence[Operation]
 def _stuck(model: Model, shrunk: Shrunk, reached: Longest) -> str:
     by_index = {op.index: op for op in shrunk.left.operations}
     shown = model.show(reached.state)
-    holds = quote(tuple(shown) if isinstance(shown, list) else str(shown) if shown is not None else None)
+    if isinstance(shown, list):
+        shown = tuple(shown)
+    holds = quote(shown if isinstance(shown, tuple | int | str | None) else str(shown))
+    stuck = by_index[reached.stuck_on]
     if shrunk.left.moment_ns is not None:
         return (
             f"Whatever was before these {len(by_index)} operations, and whatever of what was open then is "
-            f"done, {say(by_index[reached.stuck_on])} can come nowhere."
+            f"done, {say(stuck)}{_answer(stuck)} can come nowhere."
         )
     if len(by_index) == 1:
-        return f"It needs nothing else to be wrong: the key holds {holds} when it begins."
+        (only,) = by_index.values()
+        return f"{say(only)}{_answer(only)} needs nothing else to be wrong: the key holds {holds} at first."
     steps = (
         f"after {len(reached.order)} of these {len(by_index)} operations" if reached.order else "at the start"
     )
     return (
         f"The longest order that can be explained ends {steps}: the key then holds {holds} and "
-        f"{say(by_index[reached.stuck_on])} cannot come next."
+        f"{say(stuck)}{_answer(stuck)} cannot come next."
     )
+
+
+def _answer(op: Operation) -> str:
+    """What it was told, where the sentence is about that."""
+    return "" if op.output is None and op.input is not None else f", which returned {quote(op.output)},"

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
-from checker.counterexample.words import duration, ended_before, quote, say
+from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
 from checker.models.base import Model
 from checker.models.register import produced, required
@@ -210,10 +210,9 @@ class RegisterReasons:
     ) -> Explanation:
         """`last` rests on an old value although `done` shows that a newer one was there."""
         assert done.return_ns is not None
-        gap = duration(last.call_ns - done.return_ns)
         did = ended_before(done, last)
         if self._required(done):
-            did = f"{self._saw(done)}, and that ended {gap} before {say(last)} began"
+            did = f"{self._saw(done)}, and that ended {gap(done, last)} before {say(last)} began"
         reasons = [f"{self._saw(last)}, but {did}."]
         if begun is None:
             value = self._required(last)[0]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Hashable
 
 from checker.history import Operation
+from checker.numbers import counted
 
 _LONGEST = 40
 _ELEMENTS = 8
@@ -47,4 +48,13 @@ def ended_before(first: Operation, second: Operation) -> str:
     """`first ended 3 ms before second began`, which must be so."""
     assert first.return_ns is not None
     assert first.return_ns < second.call_ns
-    return f"{say(first)} ended {duration(second.call_ns - first.return_ns)} before {say(second)} began"
+    return f"{say(first)} ended {gap(first, second)} before {say(second)} began"
+
+
+def gap(first: Operation, second: Operation) -> str:
+    """From the end of one to the call of the other. In a history without a clock the lines are the time: a
+    call's time is its index, and to say nanoseconds would be made up."""
+    passed = second.call_ns - (first.return_ns or 0)
+    if first.call_ns == first.index and second.call_ns == second.index:
+        return counted(passed, "line")
+    return duration(passed)

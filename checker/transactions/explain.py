@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 
-from checker.counterexample.words import duration, quote
+from checker.counterexample.words import gap, quote
 from checker.history import Operation
 from checker.transactions.anomalies import Anomaly, Step
 from checker.transactions.cycles import Path, name_of
@@ -90,5 +90,4 @@ def _sentence(
     first, second = by_index[step.source], by_index[step.target]
     if step.edge == "process":
         return f"process {first.process} did {one} before {other}{so}"
-    gap = second.call_ns - (first.return_ns or 0)
-    return f"{one} ended {duration(gap)} before {other} began{so}"
+    return f"{one} ended {gap(first, second)} before {other} began{so}"

@@ -13,12 +13,16 @@ import pytest
 from brute_force import linearizable, random_history
 from recorded_histories import recorded
 
+from checker.bare import judge_reading
 from checker.counterexample import Margin
 from checker.counterexample.find import find
 from checker.counterexample.words import duration, quote
 from checker.engines.contest import Budget, decide_key
+from checker.formats.detect import read_bytes
+from checker.formats.reading import Options
 from checker.history import Operation
 from checker.judge import judge_history
+from checker.limits import Limits
 from checker.models import model_named
 from checker.moves import cut_at
 
@@ -29,7 +33,11 @@ ANOMALIES = {
     "appends_reordered": ("reordered appends", 3, ['"d" ahead of "c"']),
     "cas_contradicts_itself": ("cas that contradicts itself", 2, ['expected "v2" and found "v1"']),
     "cas_replaced_value": ("cas against a replaced value", 3, ['put "v2"']),
-    "counter_goes_back": ("no explanation", 3, ['the key then holds "1"']),
+    "counter_goes_back": (
+        "no explanation",
+        3,
+        ["holds 1 and read by process 2 (operation 3), which returned 0,"],
+    ),
     "element_from_nowhere": ("value from nowhere", 1, ["nobody ever tried"]),
     "failed_write_seen": ("effect of a failed operation", 1, ["answered as failed"]),
     "list_shrinks": ("stale read", 3, ["before the shorter one began"]),
@@ -289,3 +297,27 @@ def test_a_stale_read_in_a_long_history_of_few_values_shrinks_to_what_is_near():
     assert found.objection is None
     assert len(found.counterexample.operations) <= 12
     assert "after" in [name for name, _ in found.counterexample.moves]
+
+
+def test_without_a_clock_it_is_lines_that_passed():
+    """`ended 2 ns before` would be made up."""
+    calls = ((0, "write", 1, 1), (1, "write", 2, 2), (2, "read", "nil", 1))
+    called, ended = (
+        "{{:process {} :type :invoke :f :{} :value {}}}",
+        "{{:process {} :type :ok :f :{} :value {}}}",
+    )
+    text = "\n".join(
+        line for p, f, asked, told in calls for line in (called.format(p, f, asked), ended.format(p, f, told))
+    )
+    found = judge_reading(read_bytes(text.encode(), "h", "auto", Options()), Limits()).counterexample
+    assert found is not None
+    assert "ended 1 line before read by process 2" in " ".join(found.reasons)
+    assert " ns " not in " ".join(found.reasons)
+
+
+def test_one_operation_that_is_wrong_by_itself_says_what_it_was_told():
+    text = "{:process 0 :type :invoke :f :inc}{:process 0 :type :ok :f :inc}"
+    text += "{:process 0 :type :invoke :f :read}{:process 0 :type :ok :f :read :value -7}"
+    found = judge_reading(read_bytes(text.encode(), "h", "auto", Options()), Limits()).counterexample
+    assert found is not None
+    assert "read by process 0 (operation 2), which returned -7," in found.reasons[0]
