@@ -57,6 +57,9 @@ def parse(content: bytes, source: str, options: Options) -> Parsed:
             raise HistoryError(
                 source, number, reason, "Correct that line, or judge a complete copy of the log"
             )
+    notes = [f"{others} lines of other loggers are passed over"] if others else []
+    if events and events[-1].line == len(lines):  # of 12 may be left 1
+        notes.append(f"line {len(lines)}, the last, has no line end: if it is torn, its value may be another")
     return Parsed(
         source=source,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -65,7 +68,7 @@ def parse(content: bytes, source: str, options: Options) -> Parsed:
         fail="observer",
         model=MODEL,
         torn_line=torn,
-        notes=(f"{others} lines of other loggers are passed over",) if others else (),
+        notes=tuple(notes),
     )
 
 

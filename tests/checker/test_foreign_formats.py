@@ -247,6 +247,13 @@ def test_a_drain_may_tell_a_set():
     assert len({op.index for op in operations}) == len(operations) == 7
 
 
+def test_a_log_whose_last_line_may_be_torn_says_so():
+    """`:read 12` torn after the 1 is a read of 1: nothing in the line tells."""
+    whole = log("0 :invoke :write 12", "0 :ok :write 12", "0 :invoke :read nil", "0 :ok :read 12")
+    assert not any("no line end" in note for note in read(whole).notes)
+    assert any("line 4, the last, has no line end" in note for note in read(whole.rstrip()[:-1]).notes)
+
+
 def test_a_half_last_line_is_forgiven_only_when_asked():
     for text in (INVOKE + OK + INVOKE[:-9], log("0 :invoke :write 1", "0 :ok :write 1") + "INFO jeps"):
         with pytest.raises(HistoryError, match="ends i"):
