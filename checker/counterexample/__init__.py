@@ -10,7 +10,21 @@ from checker.audit import Frontier
 from checker.history import Operation
 from checker.moves import Move
 
-Rule = Literal["real-time", "reads-from", "unwritten", "overwritten", "answered", "stuck"]
+Rule = Literal[
+    "real-time",
+    "reads-from",
+    "unwritten",
+    "overwritten",
+    "answered",
+    "stuck",
+    "missing",
+    "taken",
+    "twice",
+    "nobody-else",
+    "possible",
+    "contradiction",
+]
+"""What each says: `checker.counterexample.facts`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from typing import cast
 
-from checker.counterexample.register_reasons import Explanation
+from checker.counterexample.pattern import Explanation
 from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
-from checker.models.base import Model
+
+_READS = ("read", "get")
 
 
 class AppendReasons:
@@ -25,13 +26,17 @@ class AppendReasons:
     """
 
     def __init__(
-        self, model: Model, operations: Sequence[Operation], everything: Sequence[Operation], filtered: bool
+        self,
+        initial: tuple[Hashable, ...],
+        operations: Sequence[Operation],
+        everything: Sequence[Operation],
+        filtered: bool,
     ) -> None:
         self._filtered = filtered
         self._everything = everything
-        self._reads = [op for op in operations if op.f == "read" and op.type == "ok"]
+        self._reads = [op for op in operations if op.f in _READS and op.type == "ok"]
         self._appends: dict[Hashable, list[Operation]] = {}
-        self._initial = tuple(cast("list[Hashable]", model.show(model.initial)))
+        self._initial = initial
         for op in operations:
             if op.f == "append":
                 self._appends.setdefault(op.input, []).append(op)
@@ -42,6 +47,7 @@ class AppendReasons:
             self._from_nowhere,
             self._twice,
             self._from_the_future,
+            self._forgotten,
             self._lost,
             self._diverged,
             self._reordered,
@@ -89,10 +95,18 @@ class AppendReasons:
     def _from_the_future(self) -> Iterator[Explanation]:
         for read in self._reads:
             for element in _list(read):
-                ops = self._appends.get(element, ())
+                ops = () if element in self._initial else self._appends.get(element, ())
                 if ops and all(read.return_ns is not None and read.return_ns < op.call_ns for op in ops):
                     reason = f"{self._saw(read)}; but {ended_before(read, ops[0])}."
                     yield Explanation("read from the future", (reason,))
+
+    def _forgotten(self) -> Iterator[Explanation]:
+        for read in self._reads:
+            if _list(read)[: len(self._initial)] != self._initial:
+                reason = (
+                    f"{self._saw(read)}, which does not begin with {quote(self._initial)}: that was there at "
+                )
+                yield Explanation("lost append", (reason + "first, and nothing is ever taken out.",))
 
     def _lost(self) -> Iterator[Explanation]:
         for read in self._reads:
@@ -101,9 +115,8 @@ class AppendReasons:
                 done = [op for op in ops if op.return_ns is not None and op.return_ns < read.call_ns]
                 if element in there or not done:
                     continue
-                reasons = [
-                    f"{self._saw(read)}, which lacks {quote(element)}, but {ended_before(done[0], read)}."
-                ]
+                order = ended_before(done[0], read)
+                reasons = [f"{self._saw(read)}, which lacks {quote(element)}, but {order}."]
                 longer = self._continued(read)
                 if longer is not None:
                     reasons.append(f"{say(longer)} returned a list that goes on where the other one ends.")
@@ -111,7 +124,7 @@ class AppendReasons:
 
     def _continued(self, read: Operation) -> Operation | None:
         """Another read of the key that returned what `read` did and more, before anything was left out."""
-        reads = {op.index: op for op in self._everything if op.f == "read" and op.type == "ok"}
+        reads = {op.index: op for op in self._everything if op.f in _READS and op.type == "ok"}
         mine = _list(reads.get(read.index, read))
         for op in reads.values():
             if len(_list(op)) > len(mine) and _list(op)[: len(mine)] == mine:
@@ -140,7 +153,8 @@ class AppendReasons:
 
     def _reordered(self) -> Iterator[Explanation]:
         for read in self._reads:
-            known = [(e, self._appends[e]) for e in _list(read) if len(self._appends.get(e, ())) == 1]
+            added = (element for element in _list(read) if element not in self._initial)
+            known = [(e, self._appends[e]) for e in added if len(self._appends.get(e, ())) == 1]
             for at, (early, (first,)) in enumerate(known):
                 for late, (second,) in known[at + 1 :]:
                     if second.return_ns is not None and second.return_ns < first.call_ns:

@@ -4,6 +4,11 @@
 `reads-from`: the first saw what the second left (alone: what was there at first); `unwritten`: it saw what no
 operation left; `overwritten`: the second stands between what the third saw and the third; `answered`: what it
 said; `stuck`: the order of all but the last can be explained, and the last cannot come next.
+
+Of a known pattern besides: `missing`: the first lacks what the second put there; `taken`: the first saw what
+the second had taken away; `twice`: all of them rest on one thing that was there once; `nobody-else`: no
+operation of the key that could have changed that was open between; `possible`: all values that can have been
+there; `contradiction`: an answer that is wrong whatever was there.
 """
 
 from __future__ import annotations
@@ -13,7 +18,8 @@ from typing import cast
 
 from checker.counterexample import Fact
 from checker.counterexample.longest import Longest
-from checker.counterexample.words import ended_before, gap, quote, say
+from checker.counterexample.pattern import before, ended
+from checker.counterexample.words import gap, quote, say
 from checker.history import Operation
 from checker.models.append import AppendList
 from checker.models.base import Model
@@ -37,16 +43,11 @@ def facts(model: Model, operations: Sequence[Operation], reached: Longest, whole
 def _real_time(operations: Sequence[Operation]) -> Iterator[Fact]:
     """Who ended before whom, less what follows from others."""
 
-    def before(one: Operation, other: Operation) -> bool:
-        return one.return_ns is not None and one.return_ns < other.call_ns
-
     for one in operations:
         for other in operations:
             between = any(before(one, op) and before(op, other) for op in operations)
             if before(one, other) and not between:
-                gap = other.call_ns - cast(int, one.return_ns)
-                text = ended_before(one, other)
-                yield Fact("real-time", (one.index, other.index), text, margin_ns=(gap - 1) // 2)
+                yield ended(one, other)
 
 
 def _answers(model: Model, operations: Sequence[Operation], whole: bool) -> Iterator[Fact]:
@@ -68,7 +69,11 @@ def _answers(model: Model, operations: Sequence[Operation], whole: bool) -> Iter
 
 
 def _seen(
-    model: Model, operations: Sequence[Operation], op: Operation, value: Hashable, whole: bool
+    model: Model,
+    operations: Sequence[Operation],
+    op: Operation,
+    value: Hashable,
+    whole: bool,
 ) -> Iterator[Fact]:
     """Of a register: where a value that was seen came from, and who replaced it."""
     makers = [other for other in operations if other is not op and value in produced(model.call(other))]

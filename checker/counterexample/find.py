@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from checker.audit import audit_refutation
-from checker.counterexample import Counterexample
-from checker.counterexample.append_reasons import AppendReasons
+from checker.counterexample import Counterexample, Fact
 from checker.counterexample.facts import facts
 from checker.counterexample.longest import Longest, longest
 from checker.counterexample.margin import margin
-from checker.counterexample.register_reasons import Explanation, RegisterReasons
+from checker.counterexample.pattern import Explanation
+from checker.counterexample.patterns import known_pattern
 from checker.counterexample.shrink import Shrunk, shrink
 from checker.counterexample.words import quote, say
 from checker.engines.contest import KeyResult
 from checker.engines.frontier import frontier
 from checker.history import Operation
-from checker.models.append import AppendList
 from checker.models.base import Model
-from checker.models.register import Register
 from checker.moves import Left, starts, weaker
 
 _MOST_STEPS = 200_000
@@ -27,6 +25,8 @@ _MARGIN_SECONDS = 3.0
 _MOST_STEPS_OF_FRONTIER = 2_000_000
 _MOST_EXPLAINED = 300
 """Operations among which patterns are looked for: the search is quadratic and partly recursive."""
+_PARTS = {"multi-register": "register", "kv-append": "piece", "queue": "item"}
+"""What is left out of a key, if it is not elements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def find(
         reasons=reasons,
         left_out=tuple(str(atom) for atom in shrunk.left_out),
         moves=shrunk.moves,
-        facts=facts(model, operations, reached, shrunk.left.moment_ns is None),
+        facts=_together(explanation.steps, facts(model, operations, reached, shrunk.left.moment_ns is None)),
         margin=allowed,
     )
     objection = _audit(model, everything, counterexample)
@@ -108,11 +108,17 @@ def _furthest(model: Model, shrunk: Shrunk) -> Longest:
     return Longest(order, state, stuck_on)
 
 
+def _together(steps: Sequence[Fact], others: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The facts of the pattern, and what else there is to say."""
+    said = {(step.rule, step.operations) for step in steps}
+    return (*steps, *(other for other in others if (other.rule, other.operations) not in said))
+
+
 def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reached: Longest) -> Explanation:
     explanation = None
     if len(shrunk.left.operations) <= _MOST_EXPLAINED:
         try:
-            explanation = _known_pattern(model, shrunk, everything)
+            explanation = known_pattern(model, shrunk, everything)
         except Exception:
             explanation = None  # the counterexample stands by itself, unexplained
     anomaly = explanation.anomaly if explanation else "no explanation"
@@ -121,19 +127,10 @@ def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reac
     if shrunk.left_out:
         count = len(shrunk.left_out)
         reasons.append(
-            f"{count} other element{'s are' if count > 1 else ' is'} left out of every list shown here."
+            f"{count} other {_PARTS.get(model.kind, 'element')}{'s are' if count > 1 else ' is'} left out of "
+            "every answer shown here."
         )
-    return Explanation(anomaly, tuple(reasons))
-
-
-def _known_pattern(model: Model, shrunk: Shrunk, everything: Sequence[Operation]) -> Explanation | None:
-    operations = shrunk.left.operations
-    if isinstance(model, AppendList):
-        return AppendReasons(model, operations, everything, bool(shrunk.left_out)).explain()
-    if isinstance(model, Register):
-        rules = RegisterReasons(model, operations, everything)
-        return rules.explain() if shrunk.left.moment_ns is None else rules.replaced()
-    return None
+    return Explanation(anomaly, tuple(reasons), explanation.steps if explanation else ())
 
 
 def _stuck(model: Model, shrunk: Shrunk, reached: Longest) -> str:

@@ -13,17 +13,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, cast
 
+from checker.counterexample.pattern import Explanation, before
 from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
 from checker.models.base import Model
-from checker.models.register import produced, required
-
-
-class Explanation(NamedTuple):
-    """What went wrong, in a few words, and the sentences that show it."""
-
-    anomaly: str
-    reasons: tuple[str, ...]
+from checker.models.register import cas_of, excludes, produced, required
 
 
 class _Member(NamedTuple):
@@ -72,6 +66,7 @@ class RegisterReasons:
             or self._tangle()
             or self._vanished()
             or self.replaced()
+            or self._refused()
         )
 
     def _required(self, op: Operation) -> tuple[Hashable, ...]:
@@ -252,11 +247,41 @@ class RegisterReasons:
             for value in self._required(op):
                 found = next((new for new in self._ops if self._gone(op, value, new)), None)
                 if found is not None:
-                    reason = f"{self._saw(op)}, but {ended_before(found, op)}; whatever could have left "
-                    reason += f"{quote(value)} had ended before that began, or began when {op.f} had ended."
+                    reason = f"{self._saw(op)}, but {ended_before(found, op)}; whatever could have "
+                    reason += (
+                        f"left {quote(value)} had ended before that began, or began when {op.f} had ended."
+                    )
                     return Explanation(
                         "stale read" if op.f != "cas" else "cas against a replaced value", (reason,)
                     )
+        return None
+
+    def _refused(self) -> Explanation | None:
+        """A compare-and-set that did not swap, although nothing else than what it expected can be there."""
+        null_matches = getattr(self._model, "null_matches", False)
+        for op in self._ops:
+            call = self._model.call(op)
+            expected = cas_of(call)[0] if excludes(call) else None
+            if op.return_ns is None or not excludes(call) or (expected is None and not null_matches):
+                continue
+            others = [
+                other
+                for other in self._everything
+                if other.type != "fail"
+                and (produced(self._model.call(other)) or (expected,)) != (expected,)
+                and not before(op, other)
+            ]
+            did = f"{say(op)} did not swap, but"
+            if expected == self._model.initial and not others:
+                reason = f"{did} {quote(expected)} was there at first, and nobody wrote anything else "
+                reason += "before it ended."
+                return Explanation("cas refused although it matched", (reason,))
+            for maker in self._ops:
+                fits = produced(self._model.call(maker)) == (expected,) and before(maker, op)
+                if fits and maker.type == "ok" and all(before(other, maker) for other in others):
+                    reason = f"{did} {ended_before(maker, op)}, and nobody wrote anything else "
+                    reason += "between."
+                    return Explanation("cas refused although it matched", (reason,))
         return None
 
     def _gone(self, op: Operation, value: Hashable, new: Operation) -> bool:

@@ -52,9 +52,12 @@ def ended_before(first: Operation, second: Operation) -> str:
 
 
 def gap(first: Operation, second: Operation) -> str:
-    """From the end of one to the call of the other. In a history without a clock the lines are the time: a
-    call's time is its index, and to say nanoseconds would be made up."""
+    """From the end of one to the call of the other."""
     passed = second.call_ns - (first.return_ns or 0)
-    if first.call_ns == first.index and second.call_ns == second.index:
-        return counted(passed, "line")
-    return duration(passed)
+    return duration(passed) if has_clock(first, second) else counted(passed, "line")
+
+
+def has_clock(first: Operation, second: Operation) -> bool:
+    """Whether times are more than the numbers of lines: without a clock the lines are the time, so that a
+    call's time is its index, and to say nanoseconds would be made up."""
+    return first.call_ns != first.index or second.call_ns != second.index

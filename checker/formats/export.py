@@ -194,7 +194,8 @@ def _ended(op: Operation) -> dict[str, Form]:
 def _needs_more(op: Operation) -> bool:
     """Whether Jepsen's words do not say it all: another name, or an output that they have no place for."""
     if op.f in _LOOKS or op.type != "ok":
-        return op.f in _JEPSEN
+        # What a read was asked for has no place beside what it was told.
+        return op.f in _JEPSEN or (op.f in _LOOKS and op.input is not None)
     said = op.output is None or (op.output is True and op.f == "cas")  # 1 == True, and is no True
     return op.f in _JEPSEN or not said
 

@@ -122,11 +122,11 @@ class KvAppend(Model):
         )
 
     def atoms(self, calls: Sequence[Call]) -> tuple[Hashable, ...]:
-        """Pieces, if each is found in a string only where it was put or appended (`_solid`). Then leaving one
+        """Pieces, if each is found in a string only where it was put or appended (`solid`). Then leaving one
         out of all strings got leaves them made of the other pieces, and the order explains those."""
         initial = cast(Text, self.initial).text()
         pieces = dict.fromkeys(_piece(call) for call in calls if call.f != "get" and call.input)
-        if not _solid({*pieces, *([initial] if initial else [])}):
+        if not solid({*pieces, *([initial] if initial else [])}):
             return ()
         return tuple(piece for piece in pieces if piece != initial)
 
@@ -190,7 +190,7 @@ class _Seen:
         return any(told.startswith(text) for told in self._whole)
 
 
-def _solid(pieces: set[str]) -> bool:
+def solid(pieces: set[str]) -> bool:
     """Whether in any row of pieces each one is found only at its own places: none is inside another, and
     none begins as another, or it itself, ends."""
     if sum(map(len, pieces)) > _MOST_SOLID or max(map(len, pieces), default=0) > _LONGEST_PIECE:

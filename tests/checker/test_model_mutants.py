@@ -133,11 +133,11 @@ texts | kv-append
 - any(piece in told for told in self._whole)
 + any(told == piece for told in self._whole)
 texts | kv-append of tangles
-- if not _solid({*pieces, *([initial] if initial else [])}):
+- if not solid({*pieces, *([initial] if initial else [])}):
 + if False:
 texts | kv-append of tangles
-- if not _solid({*pieces, *([initial] if initial else [])}):
-+ if not _solid(set(pieces)):
+- if not solid({*pieces, *([initial] if initial else [])}):
++ if not solid(set(pieces)):
 texts | kv-append of tangles
 - and not _can_make(others, sources[0])
 +
