@@ -15,6 +15,7 @@ from typing import cast
 from checker.counterexample.pattern import Explanation
 from checker.counterexample.words import ended_before, gap, quote, say
 from checker.history import Operation
+from checker.numbers import counted
 
 _READS = ("read", "get")
 
@@ -110,13 +111,17 @@ class AppendReasons:
 
     def _lost(self) -> Iterator[Explanation]:
         for read in self._reads:
-            there = set(_list(read))
+            there = Counter(_list(read))
             for element, ops in self._appends.items():
                 done = [op for op in ops if op.return_ns is not None and op.return_ns < read.call_ns]
-                if element in there or not done:
+                if not done or there[element] >= len(done) + self._initial.count(element):
                     continue
                 order = ended_before(done[0], read)
-                reasons = [f"{self._saw(read)}, which lacks {quote(element)}, but {order}."]
+                lacks = f"lacks {quote(element)}"
+                if there[element]:
+                    asked = len(done) + self._initial.count(element)
+                    lacks = f"has {quote(element)} only {counted(there[element], 'time')} of {asked}"
+                reasons = [f"{self._saw(read)}, which {lacks}, but {order}."]
                 longer = self._continued(read)
                 if longer is not None:
                     reasons.append(f"{say(longer)} returned a list that goes on where the other one ends.")

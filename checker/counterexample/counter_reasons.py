@@ -17,8 +17,10 @@ from checker.history import Operation
 from checker.models.base import Model
 from checker.models.counters import required
 
-_MOST = 60
+_MOST_PAIRS = 60
 """Operations of which any two are compared."""
+_MOST = 400
+"""Operations of which each is compared with the beginning."""
 _MOST_SHOWN = 3
 
 
@@ -26,8 +28,6 @@ def explain(
     model: Model, operations: Sequence[Operation], everything: Sequence[Operation]
 ) -> Explanation | None:
     """The first known pattern, from the plainest to the subtlest."""
-    if len(operations) > _MOST:
-        return None
     rules = _Reasons(model, operations, everything)
     return first_of((rules.lost_update(), rules.went_back(), rules.unreachable()))
 
@@ -69,19 +69,25 @@ class _Reasons:
 
     def went_back(self) -> Iterator[Explanation]:
         """Less (of one that only falls, more) than somebody was told before."""
-        for first, _ in self._told if self._one_way else ():
-            for op, need in self._told:
-                value = cast(int, first.output)
-                if not before(first, op) or (need >= value if self._up else need <= value):
-                    continue
-                steps = (self._needs(op, need), self._answer(first), ended(first, op))
+        sign = 1 if self._up else -1
+        returns = sorted((op.return_ns or 0, op.index, op) for op, _ in self._told)
+        place, farthest = 0, None
+        for op, need in sorted(self._told, key=lambda told: told[0].call_ns) if self._one_way else ():
+            while place < len(returns) and before(returns[place][2], op):
+                other = returns[place][2]
+                if farthest is None or sign * _told(other) > sign * _told(farthest):
+                    farthest = other
+                place += 1
+            if farthest is not None and sign * need < sign * _told(farthest):
+                steps = (self._needs(op, need), self._answer(farthest), ended(farthest, op))
                 yield explained("stale read" if op.f == "read" else "lost update", *steps)
 
     def unreachable(self) -> Iterator[Explanation]:
         """A value that the adds that can have come before do not add up to."""
-        for first in (None, *(op for op, _ in self._told)):
+        told = self._told if len(self._told) <= _MOST else []
+        for first in (None, *(op for op, _ in told[:_MOST_PAIRS])):
             start = self._start if first is None else cast(int, first.output)
-            for op, need in self._told:
+            for op, need in told:
                 if first is not None and not before(first, op):
                     continue
                 sums, surely = between(self._adds, first, op)
@@ -118,3 +124,7 @@ class _Reasons:
     def _possible(self, op: Operation, sums: Sums, start: int) -> Fact:
         text = f"whatever the order, the adds shown make it {sums.shown(start)} when {say(op)} comes"
         return fact("possible", [op], text, (start + sums.low, start + sums.high))
+
+
+def _told(op: Operation) -> int:
+    return cast(int, op.output)

@@ -23,8 +23,6 @@ from checker.moves import Left, starts, weaker
 _MOST_STEPS = 200_000
 _MARGIN_SECONDS = 3.0
 _MOST_STEPS_OF_FRONTIER = 2_000_000
-_MOST_EXPLAINED = 300
-"""Operations among which patterns are looked for: the search is quadratic and partly recursive."""
 _PARTS = {"multi-register": "register", "kv-append": "piece", "queue": "item"}
 """What is left out of a key, if it is not elements."""
 
@@ -115,12 +113,10 @@ def _together(steps: Sequence[Fact], others: Sequence[Fact]) -> tuple[Fact, ...]
 
 
 def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reached: Longest) -> Explanation:
-    explanation = None
-    if len(shrunk.left.operations) <= _MOST_EXPLAINED:
-        try:
-            explanation = known_pattern(model, shrunk, everything)
-        except Exception:
-            explanation = None  # the counterexample stands by itself, unexplained
+    try:
+        explanation = known_pattern(model, shrunk, everything)
+    except Exception:
+        explanation = None  # the counterexample stands by itself, unexplained
     anomaly = explanation.anomaly if explanation else "no explanation"
     reasons = list(explanation.reasons) if explanation else []
     reasons.append(_stuck(model, shrunk, reached))

@@ -25,6 +25,10 @@ _REASONS: Mapping[str, str] = {
     "queue": "queue_reasons",
     "set": "set_reasons",
 }
+_MOST = 300
+"""Operations among which patterns are looked for: the search is quadratic and partly recursive."""
+_MOST_OF_COUNTERS = 20_000
+"""Of a counter none can be left out, and going back is found in one pass."""
 
 
 class _Module(Protocol):
@@ -36,6 +40,8 @@ class _Module(Protocol):
 def known_pattern(model: Model, shrunk: Shrunk, everything: Sequence[Operation]) -> Explanation | None:
     """The pattern that a counterexample shows, if it is a known one. `everything`: the key, failures too."""
     operations = shrunk.left.operations
+    if len(operations) > (_MOST_OF_COUNTERS if model.kind == "counter" else _MOST):
+        return None
     if isinstance(model, AppendList):
         from checker.counterexample.append_reasons import AppendReasons
 

@@ -127,18 +127,21 @@ class _Reasons:
     def twice(self) -> Iterator[Explanation]:
         for item, takers in self._takers.items():
             mine = [op for op in self._ops if op.f == "dequeue" and op.type == "ok" and op.output == item]
-            if len(takers) > self._count(item) and len(mine) > self._count(item):
+            later = [op for op in self._sources.get(item, ()) if all(before(taker, op) for taker in mine)]
+            count = self._count(item) - len(later)
+            if 0 < count < len(mine) and len(takers) >= len(mine):
                 who = " and ".join(say(op) for op in mine[:3])
-                text = f"{who} took {quote(item)}, which was {self._times_in(item)}"
+                text = f"{who} took {quote(item)}, which was {self._times_in(item, count)}"
+                text += " by then" if later else ""
                 yield explained("item dequeued twice", fact("twice", mine, text, item))
         for op in self._ops:
             for item, count in Counter(_items(op)).items():
                 if count > self._count(item):
-                    text = f"{say(op)} returned {quote(item)} {count} times, which was {self._times_in(item)}"
+                    text = f"{say(op)} returned {quote(item)} {count} times, which was "
+                    text += self._times_in(item, self._count(item))
                     yield explained("enqueue executed twice", fact("twice", [op], text, item))
 
-    def _times_in(self, item: Hashable) -> str:
-        count = self._count(item)
+    def _times_in(self, item: Hashable, count: int) -> str:
         asked = "only once" if count == 1 else f"only {count} times"
         return f"there at first, {asked}" if item in self._initial else f"enqueued {asked}"
 

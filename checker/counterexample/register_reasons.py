@@ -128,8 +128,22 @@ class RegisterReasons:
                 return Explanation("lost update", (reason,))
         return None
 
+    def _needed(self) -> set[Hashable]:
+        """Values that somebody saw, and those a pending swap consumed to leave one: what surely was there."""
+        needed = {value for op in self._ops for value in self._required(op)}
+        todo = list(needed)
+        while todo:
+            value = todo.pop()
+            for maker in self._makers.get(value, ()) if self._unique(value) else ():
+                consumed = cas_of(self._model.call(maker))[0] if maker.f == "cas" else None
+                if maker.f == "cas" and consumed not in needed:
+                    needed.add(consumed)
+                    todo.append(consumed)
+        return needed
+
     def _chains(self) -> list[_Chain]:
         """Chains over the values with one source; every other write or delete is a chain of its own."""
+        needed = self._needed()
         places: dict[Hashable, tuple[_Chain, int]] = {}
         chains: list[_Chain] = []
 
@@ -146,7 +160,7 @@ class RegisterReasons:
             chain, level = (before[0], before[1] + 1) if before else (_Chain(first=maker is None), 0)
             if before is None:
                 chains.append(chain)
-            if maker is not None:
+            if maker is not None and (maker.type == "ok" or value in needed):
                 chain.members.append(_Member(2 * level, maker))
             places[value] = (chain, level)
             return places[value]
@@ -225,12 +239,12 @@ class RegisterReasons:
 
     def _vanished(self) -> Explanation | None:
         """A key read as absent although a write ended after every delete and before the read."""
-        deletes = [op for op in self._ops if op.f == "delete"]
+        deletes = [op for op in self._ops if produced(self._model.call(op)) == (None,)]
         for read in self._ops:
             if self._required(read) != (None,):
                 continue
             for write in self._ops:
-                if write.f == "delete" or not produced(self._model.call(write)):
+                if write in deletes or not produced(self._model.call(write)):
                     continue
                 if write.return_ns is None or write.return_ns >= read.call_ns:
                     continue

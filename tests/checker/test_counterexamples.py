@@ -250,20 +250,28 @@ def test_no_model_speaks_of_times_where_there_are_none(name):
 
 
 PATTERNED = ("queue", "measured queue", "set", "grow-only-set", "counter", "signed counter", "bank")
-PATTERNED += ("kv-append", "kv-append of tokens", "growing text", "multi-register", "bare register")
+PATTERNED += (
+    "kv-append",
+    "kv-append of tokens",
+    "growing text",
+    "multi-register",
+    "bare register",
+    "register",
+    "append",
+)
 
 
 @pytest.mark.parametrize("name", PATTERNED)
 def test_patterns_are_found_only_where_they_are_proofs(name):
     """None in an explainable history, and most that are not have a name."""
     rng, valid, refuted, named = random.Random(4), 0, 0, 0
-    while valid < 150 or refuted < 25:
+    while valid < 400 or refuted < 25:
         case = random_case(rng, name, 5)
         if not case.operations:
             continue
         spec, truth = model_named(case.model, case.initial), linearizable(name, case.operations, case.initial)
         left = Left(list(case.operations))
-        if truth and valid < 150:
+        if truth and valid < 400:
             valid += 1
             shrunk = Shrunk(left, (), decide_key(spec, case.operations, Budget()))
             assert known_pattern(spec, shrunk, case.operations) is None, case
