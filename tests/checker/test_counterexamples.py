@@ -258,6 +258,7 @@ PATTERNED += (
     "bare register",
     "register",
     "append",
+    "cas-register",
 )
 
 
