@@ -85,7 +85,7 @@ MUTANTS = {
         CHOICES, "bisect_right(group, returns[i], key", "bisect_left(group, returns[i], key"),
     "a block that touches is a barrier": (BARRIERS, "bisect_left(self._ends", "bisect_right(self._ends"),
     "the beginning is nobody's choice": (
-        CHOICES, "if limit == self._barriers.never and INITIAL in self._makers[value]:", "if False:"),
+        CHOICES, "if limit == self._barriers.never and value == columns.initial:", "if False:"),
     "who had a choice refutes": (CHOICES, "if len(self._candidates[i]) > 1)", "if False)"),
     "pending makers are no choice": (
         CHOICES, "for group, latest in ((self._completed, self._latest), (self._pending, None)):",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 
 import pytest
 from fuzz import ENGINES, disagreement
+from hard_histories import few_values
 from register_histories import Case, register_case
 
 from checker.audit import audit_order
@@ -296,3 +298,13 @@ def test_order_and_dropped_name_everything_by_its_index():
     assert (list(answer.order), sorted(answer.dropped)) == ([20, 30], [10, 40])
     assert audit_order(model_named("register"), operations, answer.order, answer.dropped) is None
     assert judge([]) == Explained([], ())
+
+
+def test_where_most_values_repeat_the_search_is_asked_at_once():
+    """Choosing among thousands of makers of five values took minutes."""
+    operations = few_values(1, operations=20_000, concurrency=10)
+    began = time.process_time()
+    answer = registers.decide(model_named("register"), operations)
+    assert isinstance(answer, Undecided)
+    assert "again and again" in answer.why
+    assert time.process_time() - began < 2

@@ -79,7 +79,7 @@ class Choices:
             value = columns.need[i]
             choices = fitting[value].makers(i, limit, _MOST_CANDIDATES + 1)
             found[i] = [make[j] for j in choices]
-            if limit == self._barriers.never and INITIAL in self._makers[value]:
+            if limit == self._barriers.never and value == columns.initial:
                 found[i].append(value)
             if len(found[i]) > _MOST_CANDIDATES:
                 found[i].pop()

@@ -25,6 +25,7 @@ Values that are not unique: `register_choices`. Everything found is audited by o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from checker.engines.answers import Answer, Explained, Refuted, Undecided
@@ -33,6 +34,9 @@ from checker.engines.polynomial.register_zones import Zones
 from checker.history import Operation
 from checker.models.base import Model
 
+_FEW = 32
+"""Operations among which any choice is quickly tried."""
+
 
 def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     """Of one key's operations, `fail` left out."""
@@ -40,7 +44,9 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     if table.impossible != NOTHING:
         return Refuted("impossible", tuple(table.index([table.impossible])))
     if not _is_unique(table):
-        return _choose(table)
+        return (
+            Undecided("most values are made again and again") if _mostly_repeated(table) else _choose(table)
+        )
     zones = Zones(table)
     broken = zones.broken()
     if broken is None:
@@ -57,12 +63,24 @@ def _refuted(table: Columns, kind: str, positions: tuple[int, ...]) -> Answer:
     return Refuted(kind, tuple(table.index(positions)))
 
 
+def _made(table: Columns) -> list[int]:
+    """The value of every maker."""
+    make = table.make
+    return [make[i] for group in (table.writes, table.swaps, table.maybes) for i in group]
+
+
 def _is_unique(table: Columns) -> bool:
     """Whether no value is made twice, nor made and initial."""
-    make = table.make
-    made = [make[i] for group in (table.writes, table.swaps, table.maybes) for i in group]
+    made = _made(table)
     values = set(made)
     return len(values) == len(made) and table.initial not in values
+
+
+def _mostly_repeated(table: Columns) -> bool:
+    """Whether most makers make what others make, too. Choosing among them is harder than searching."""
+    makers = Counter(_made(table))
+    repeated = sum(count for count in makers.values() if count > 1)
+    return len(table.calls) > _FEW and 2 * repeated > sum(makers.values())
 
 
 def _choose(table: Columns) -> Answer:
