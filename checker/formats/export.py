@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from heapq import heappop, heappush
 from operator import attrgetter
 
 from checker.formats.edn import Atom, EdnMap, Form, write
@@ -22,6 +23,7 @@ from checker.history import History, NemesisEvent, Operation
 _JEPSEN = {"get": "read", "put": "write", "delete": "write"}
 _PLAIN = re.compile(r"[A-Za-z][\w*!?+-]*", re.ASCII)
 _LOOKS = frozenset({"read", "get", "dequeue", "peek", "length"})
+_NEVER = 1 << 64
 _Event = tuple[int, bool, Operation | NemesisEvent]
 
 
@@ -91,16 +93,17 @@ def _events(history: History) -> Iterator[_Event]:
     Where times are equal, what begins comes first (it overlapped), unless its process has to end something
     before. A call keeps its index; an end takes the first free one, of which there is one for each. So an
     end that orders nothing (it did not complete, or a line of the nemesis follows) comes first where there
-    is room.
+    is room: of those called before, the one whose process calls again first, since it must be over by then.
     """
     ends = sorted(
         (op for op in history.operations if op.type == "ok" or op.gave_up_ns is not None),
         key=lambda op: (_end_ns(op), op.index),
     )
-    given_up = [op for op in ends if op.type != "ok"]
+    given_up, next_calls = [op for op in ends if op.type != "ok"], _next_calls(history)
+    waiting: list[tuple[int, int]] = []
     open_ends: dict[int, Operation] = {}
     done: set[int] = set()
-    last, place, unordered = -1, 0, 0
+    last, place, tied = -1, 0, 0
 
     def ended(op: Operation) -> _Event:
         nonlocal last
@@ -120,13 +123,18 @@ def _events(history: History) -> Iterator[_Event]:
             yield ended(before)
         if isinstance(op, NemesisEvent):
             while place < len(ends) and _end_ns(ends[place]) == now and last + 1 < op.index:
+                if ends[place].index > op.index:  # not called yet
+                    break
                 if ends[place].index not in done:
                     yield ended(ends[place])
                 place += 1
-        while unordered < len(given_up) and _end_ns(given_up[unordered]) <= now and last + 1 < op.index:
-            if given_up[unordered].index not in done:
-                yield ended(given_up[unordered])
-            unordered += 1
+        while tied < len(given_up) and (_end_ns(given_up[tied]), given_up[tied].index) < (now, op.index):
+            heappush(waiting, (next_calls.get(given_up[tied].index, _NEVER), tied))
+            tied += 1
+        while waiting and last + 1 < op.index:
+            end = given_up[heappop(waiting)[1]]
+            if end.index not in done:
+                yield ended(end)
         assert op.index > last, f"operation {op.index} leaves no room for what ended before it"
         last = op.index
         if not isinstance(op, NemesisEvent):
@@ -135,6 +143,17 @@ def _events(history: History) -> Iterator[_Event]:
     for end in ends[place:]:
         if end.index not in done:
             yield ended(end)
+
+
+def _next_calls(history: History) -> dict[int, int]:
+    """Of each operation whose process went on: the index of its next call."""
+    found: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for op in history.operations:
+        if op.process in last:
+            found[last[op.process]] = op.index
+        last[op.process] = op.index
+    return found
 
 
 def _end_ns(op: Operation) -> int:

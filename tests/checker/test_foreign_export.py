@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from medium_histories import medium_history
 
 from checker.__main__ import main
 from checker.bare import judge_reading
@@ -121,6 +122,58 @@ def test_histories_of_a_coarse_clock_are_exported_whole():
         if processes:
             for name, reading, again in read_again("kv", *events):
                 assert same(again.history, name) == same(reading.history, name)
+
+
+def _written(model, *events, initial=None):
+    """Of (time, process, what, …) as HistoryWriter takes it."""
+    lines: list[bytes] = []
+    writer = HistoryWriter(lines.append, model, initial)
+    for now, process, what, *more in events:
+        getattr(writer, what)(now, process, *more)
+    return read_bytes(b"".join(lines), "h", "traitor", Options()).history
+
+
+def _gap_before_a_nemesis_line():
+    call = {"index": 4, "time_ns": 5, "process": 0, "type": "invoke", "f": "read", "key": "k", "input": None}
+    fault = {"index": 3, "time_ns": 5, "process": "nemesis", "type": "info", "f": "start", "fault": "f"}
+    lines = [{"schema": "traitor/history/1", "model": "register"}, fault | {"kind": "k"}, call]
+    lines.append(call | {"index": 5, "type": "ok", "output": None})
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    return read_bytes(content, "h", "traitor", Options()).history
+
+
+CALLS = [(0, process, "invoke", "write", "k", f"v{process}") for process in range(3)]
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        # What failed at the moment of a later call: only before that call is there an index for its end.
+        _written("register", CALLS[2], (0, 2, "fail", "no"), CALLS[1], CALLS[2], (0, 1, "ok", None)),
+        _written("register", *CALLS, (0, 1, "fail", "no"), CALLS[1], (0, 0, "fail", "no"), CALLS[0]),
+        _written("register", *CALLS[:2], (0, 1, "fail", "no"), CALLS[2], CALLS[1], (0, 0, "fail", "no")),
+        # The moment of a line of the nemesis is also that of a call after it.
+        _gap_before_a_nemesis_line(),
+        # 1 is an answer, though Python holds it to be equal to true.
+        _written("bank", (0, 0, "invoke", "balance", "k", 2), (1, 0, "ok", 1), initial=[3, 2, 1]),
+    ],
+)
+@pytest.mark.parametrize("exported", WRITERS)
+def test_these_were_lost_on_the_way(exported, history):
+    again = read_bytes(b"".join(WRITERS[exported](history)), "again", "auto", Options()).history
+    assert same(again, exported) == same(history, exported)
+
+
+@pytest.mark.parametrize("exported", WRITERS)
+@pytest.mark.parametrize(
+    "name", ["register", "cas-register", "set", "queue", "counter", "bank", "growing text"]
+)
+def test_many_histories_survive(exported, name):
+    rng = random.Random(name)
+    for _ in range(20):
+        history = medium_history(rng, name, 60)
+        again = read_bytes(b"".join(WRITERS[exported](history)), "again", "auto", Options()).history
+        assert same(again, exported)[2] == same(history, exported)[2]
 
 
 def test_to_others_the_edn_says_what_the_operations_said(tmp_path):
