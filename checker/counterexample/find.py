@@ -131,10 +131,7 @@ def _explain(model: Model, shrunk: Shrunk, everything: Sequence[Operation], reac
 
 def _stuck(model: Model, shrunk: Shrunk, reached: Longest) -> str:
     by_index = {op.index: op for op in shrunk.left.operations}
-    shown = model.show(reached.state)
-    if isinstance(shown, list):
-        shown = tuple(shown)
-    holds = quote(shown if isinstance(shown, tuple | int | str | None) else str(shown))
+    holds = quote(model.show(reached.state))
     stuck = by_index[reached.stuck_on]
     if shrunk.left.moment_ns is not None:
         return (

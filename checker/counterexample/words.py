@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable
+from collections.abc import Mapping
 
 from checker.history import Operation
 from checker.numbers import counted
@@ -12,18 +12,24 @@ _LONGEST = 40
 _ELEMENTS = 8
 
 
-def quote(value: Hashable) -> str:
-    """A value in a sentence."""
+def quote(value: object) -> str:
+    """A value in a sentence: what a model takes or tells, or its state as `Model.show` has it."""
     if value is None:
         return "nothing"
     if isinstance(value, tuple) and len(value) == 1 and type(value[0]) is bool:
         value = value[0]  # the box that models keep a boolean in
-    if isinstance(value, tuple):
-        shown = [quote(element) for element in value[-_ELEMENTS:]]
-        dots = [f"({len(value) - _ELEMENTS} more)"] if len(value) > _ELEMENTS else []
-        return f"[{', '.join(dots + shown)}]"
-    text = json.dumps(value)
+    if isinstance(value, tuple | list):
+        return f"[{_listed([quote(element) for element in value[-_ELEMENTS:]], len(value))}]"
+    if isinstance(value, Mapping):
+        last = list(value.items())[-_ELEMENTS:]
+        return f"{{{_listed([f'{quote(name)}: {quote(inner)}' for name, inner in last], len(value))}}}"
+    text = json.dumps(value, default=repr)
     return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 2]}…"'
+
+
+def _listed(shown: list[str], total: int) -> str:
+    """The last elements of so many."""
+    return ", ".join([f"({total - len(shown)} more)", *shown] if total > len(shown) else shown)
 
 
 def say(op: Operation) -> str:

@@ -52,6 +52,11 @@ def judge(
     """Ask the order of execution (`executed`: indexes by key, if known), then engines; audit both."""
     if history is None or not history.operations:
         return Finding(unknown(NAME, "there is no operation to judge"))
+    if not any(op.type == "ok" for op in history.operations):
+        why = (
+            f"none of {counted(len(history.operations), 'operation')} completed: there is no answer to judge"
+        )
+        return Finding(unknown(NAME, why))
     model = model_named(history.model, history.initial)
     if model.kind == "list-append":
         return _transactions(model, history, limits)

@@ -146,6 +146,11 @@ def test_values_are_quoted_harmlessly():
     assert quote("\x1b[2J<script>\ud800") == '"\\u001b[2J<script>\\ud800"'
     assert len(quote("x" * 1_000)) <= 40
     assert quote((True,)) == "true"
+    assert (
+        quote({"x": 1, "\x1b": None, "z": [True, ("a",)]})
+        == '{"x": 1, "\\u001b": nothing, "z": [true, ["a"]]}'
+    )
+    assert quote({str(i): i for i in range(10)}).startswith('{(2 more), "2": 2, ')
     assert quote(((False,), None, 1)) == "[false, nothing, 1]"
     assert quote(tuple("abcdefghijkl")) == '[(4 more), "e", "f", "g", "h", "i", "j", "k", "l"]'
     assert [

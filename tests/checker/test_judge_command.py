@@ -232,7 +232,7 @@ def test_a_wrong_refutation_does_not_pass_the_auditor(folder, monkeypatch):
     assert line.verdict == "unknown"
 
 
-@pytest.mark.parametrize("broken", ["find", "_known_pattern"])
+@pytest.mark.parametrize("broken", ["find", "known_pattern"])
 def test_a_refutation_stands_when_only_its_explanation_fails(monkeypatch, folder, broken):
     def fails(*_):
         raise RecursionError("too deep")
@@ -270,3 +270,20 @@ def test_the_worst_line_decides_and_unknown_never_hides_a_violation():
 
 def test_lines_that_were_not_judged_do_not_make_a_pass():
     assert Verdict(tuple(not_judged(name) for name in NAMES), {}).exit_code == 3
+
+
+def test_where_nothing_completed_nothing_is_explained(tmp_path, capsys):
+    lines = BAD.read_text().splitlines(keepends=True)
+    path = tmp_path / "open.jsonl"
+    path.write_text("".join(line for line in lines if '"ok"' not in line))
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 3
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    line = next(line for line in verdict["lines"] if line["name"] == "linearizability")
+    assert line["verdict"] == "unknown"
+    assert "completed: there is no answer to judge" in line["reason"]
+    assert not (tmp_path / "out" / "witness.jsonl").exists()
+
+
+def test_a_state_of_registers_is_said_as_json(capsys):
+    assert main([str(HERE / "bad_histories" / "registers_stale_read.jsonl")]) == 1
+    assert 'the key then holds {"x": 1} and read ["x"]' in capsys.readouterr().out
