@@ -273,9 +273,8 @@ def test_lines_that_were_not_judged_do_not_make_a_pass():
 
 
 def test_where_nothing_completed_nothing_is_explained(tmp_path, capsys):
-    lines = BAD.read_text().splitlines(keepends=True)
     path = tmp_path / "open.jsonl"
-    path.write_text("".join(line for line in lines if '"ok"' not in line))
+    path.write_text("".join(BAD.read_text().splitlines(keepends=True)[:2]))
     assert main([str(path), "--out", str(tmp_path / "out")]) == 3
     verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
     line = next(line for line in verdict["lines"] if line["name"] == "linearizability")
