@@ -2,17 +2,24 @@
 
 It is the source of the auditor, of the moves, of the one model used, of a small reader and a small main
 program, in this order, word for word but for the imports of each other. So what it runs can be read here, and
-a test compares. The same model gives the same bytes.
+a test compares. The same model gives the same bytes. Every judgement writes it, that of nine operations too:
+a model of ours is cut out by lines, many times as fast as by the grammar; a test holds the two together.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
+import re
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from checker.models import model_class
+
+if TYPE_CHECKING:
+    import ast
+    from importlib.abc import InspectLoader
 
 _PROGRAM = "checker.recheck.program"
 _TOP = '''"""Verifies the certificate of a verdict about a history: what the judge's auditor did, once more.
@@ -33,44 +40,110 @@ _BOTTOM = """
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], {name}, {model!a}, Path(__file__).resolve().parent))
 """
+_OWN_IMPORT = re.compile(r"^from (__future__|checker[.\w]*) import (?:\([^)]*\)|.*)$", re.MULTILINE)
+"""At the top of a module of ours: we write them in no other way."""
 
 
 class NotCarried(Exception):
     """A model whose source cannot stand alone; the text says why."""
 
 
+class Carried(NamedTuple):
+    """A module as it goes into the program."""
+
+    source: str
+    """Without its imports of ours."""
+    imports: tuple[str, ...]
+    """Those of ours, in order."""
+    defined: tuple[str, ...]
+    """Names at its top, where a model that we do not know might define them again."""
+
+
 def assemble(model: str) -> str:
     """The text of `recheck.py` for certificates under the model called `model`. Raises NotCarried."""
+    ours = model_class(model).__module__.startswith("checker.models.")
+    return assemble_with(by_lines if ours else by_grammar, model)
+
+
+def assemble_with(read: Callable[[str], Carried], model: str) -> str:
+    """The same text whichever of the two reads the modules, where both can."""
     used = model_class(model)
-    modules: list[str] = []
+    modules: dict[str, Carried] = {}
     for wanted in ("checker.models.base", used.__module__, _PROGRAM):
-        _gather(wanted, modules)
+        _gather(wanted, read, modules)
     parts = [_TOP.format(model=ascii(model)[1:-1])]
     names: dict[str, str] = {}
-    for module in modules:
-        source, defined = _without_own_imports(module)
-        for name in defined:
+    for module, carried in modules.items():
+        for name in carried.defined:
             if names.setdefault(name, module) != module:
                 raise NotCarried(f"{name} is defined in {names[name]} and in {module}")
-        parts.append(f"\n\n# --- {module}\n\n{source.strip()}\n")
+        parts.append(f"\n\n# --- {module}\n\n{carried.source.strip()}\n")
     parts.append(_BOTTOM.format(name=used.__qualname__, model=model))
     return "".join(parts)
 
 
-def _gather(module: str, found: list[str]) -> None:
+def _gather(module: str, read: Callable[[str], Carried], found: dict[str, Carried]) -> None:
     """`module` and all of ours it imports, those first that others rest on. None imports in a circle."""
     if module in found:
         return
-    for node in ast.parse(_source(module)).body:
-        for name in _imported(node):
-            if _is_ours(name, module):
-                _gather(name, found)
-            elif name.partition(".")[0] not in sys.stdlib_module_names:
+    carried = read(module)
+    for name in carried.imports:
+        _gather(name, read, found)
+    found[module] = carried
+
+
+def by_lines(module: str) -> Carried:
+    """A module of ours: all of them are known to carry, and to define no name twice. It is not imported."""
+    found = find_spec(module)
+    try:
+        source = cast("InspectLoader", found.loader).get_source(module) if found else None
+    except ImportError as error:
+        raise NotCarried(f"the source of {module} cannot be read ({error})") from None
+    if source is None:
+        raise NotCarried(f"the source of {module} cannot be read (there is none)")
+    names = (name for name in _OWN_IMPORT.findall(source) if name != "__future__")
+    return Carried(_OWN_IMPORT.sub(lambda line: "\n" * line[0].count("\n"), source), tuple(names), ())
+
+
+def by_grammar(module: str) -> Carried:
+    """Any module. Raises NotCarried if it needs what is not of the standard library."""
+    import ast
+
+    source = _source(module)
+    lines = source.splitlines()
+    imports: list[str] = []
+    defined: list[str] = []
+    for node in ast.parse(source).body:
+        names = _imported(node)
+        own = [name for name in names if _is_ours(name, module)]
+        imports += own
+        for name in names:
+            if name not in own and name.partition(".")[0] not in sys.stdlib_module_names:
                 raise NotCarried(f"{module} imports {name}, which is not of the standard library")
-    found.append(module)
+        if own or "__future__" in names:
+            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
+                lines[number] = ""
+        defined += _defined(node)
+    return Carried("\n".join(lines), tuple(imports), tuple(defined))
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    import ast
+
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+        return []
+    names: list[str] = []
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        each = target.elts if isinstance(target, ast.Tuple) else [target]
+        names += [name.id for name in each if isinstance(name, ast.Name)]
+    return names
 
 
 def _source(module: str) -> str:
+    import inspect
+
     try:
         return inspect.getsource(import_module(module))
     except (OSError, TypeError) as error:
@@ -78,6 +151,8 @@ def _source(module: str) -> str:
 
 
 def _imported(node: ast.stmt) -> list[str]:
+    import ast
+
     if isinstance(node, ast.ImportFrom):
         return [node.module or ""]
     return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -85,24 +160,3 @@ def _imported(node: ast.stmt) -> list[str]:
 
 def _is_ours(name: str, importer: str) -> bool:
     return name.partition(".")[0] in ("checker", importer.partition(".")[0])
-
-
-def _without_own_imports(module: str) -> tuple[str, list[str]]:
-    """The source without imports of ours, and the names it defines at its top."""
-    source = _source(module)
-    tree = ast.parse(source)
-    lines = source.splitlines()
-    defined: list[str] = []
-    for node in tree.body:
-        own = [name for name in _imported(node) if _is_ours(name, module)]
-        if own or "__future__" in _imported(node):
-            for number in range(node.lineno - 1, node.end_lineno or node.lineno):
-                lines[number] = ""
-        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            defined.append(node.name)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                names = target.elts if isinstance(target, ast.Tuple) else [target]
-                defined += [name.id for name in names if isinstance(name, ast.Name)]
-    return "\n".join(lines), defined
