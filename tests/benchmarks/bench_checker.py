@@ -30,10 +30,11 @@ from checker_rows import Row
 from machine import describe, warning
 from structure_rows import rows
 from tables import Rows, print_rows
+from witness_rows import rows as witness_rows
 
 from harness.scratch import scratch_folder
 
-ROWS: Mapping[str, Row] = {**REGISTER_ROWS, **dict(rows())}
+ROWS: Mapping[str, Row] = {**REGISTER_ROWS, **dict(rows()), **dict(witness_rows())}
 _LONGEST_S = 900.0
 """A row that takes longer is ended: it is not measured, but missed."""
 
