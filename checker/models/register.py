@@ -88,7 +88,7 @@ class Register(Model):
     def step(self, state: State, call: Action) -> tuple[bool, State]:
         f = self.functions[call.f]
         if f == "read":
-            return (not call.known or call.output == state), state
+            return (call.output == state or not call.known), state
         if f == "write":
             return True, call.input
         if f == "delete":

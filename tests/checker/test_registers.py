@@ -308,3 +308,7 @@ def test_where_most_values_repeat_the_search_is_asked_at_once():
     assert isinstance(answer, Undecided)
     assert "again and again" in answer.why
     assert time.process_time() - began < 2
+    ghost = Operation(90_000, 90_000, "read", "k", None, "nobody's", "ok", 10**9, 10**9 + 1)
+    answer = registers.decide(model_named("register"), [*operations, ghost])
+    assert isinstance(answer, Refuted)
+    assert (answer.kind, tuple(answer.core)) == ("unwritten", (90_000,))

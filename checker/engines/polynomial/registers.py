@@ -44,9 +44,7 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     if table.impossible != NOTHING:
         return Refuted("impossible", tuple(table.index([table.impossible])))
     if not _is_unique(table):
-        return (
-            Undecided("most values are made again and again") if _mostly_repeated(table) else _choose(table)
-        )
+        return _choose(table) if not _mostly_repeated(table) else _leave_to_search(table)
     zones = Zones(table)
     broken = zones.broken()
     if broken is None:
@@ -81,6 +79,14 @@ def _mostly_repeated(table: Columns) -> bool:
     makers = Counter(_made(table))
     repeated = sum(count for count in makers.values() if count > 1)
     return len(table.calls) > _FEW and 2 * repeated > sum(makers.values())
+
+
+def _leave_to_search(table: Columns) -> Answer:
+    made = {*_made(table), table.initial}
+    for i in (*table.reads, *table.swaps):
+        if table.need[i] not in made:
+            return _refuted(table, "unwritten", (i,))
+    return Undecided("most values are made again and again")
 
 
 def _choose(table: Columns) -> Answer:
