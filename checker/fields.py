@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import cast
 
@@ -22,6 +23,25 @@ def parse_json(content: bytes) -> object:
         if end == len(text):
             return cast(object, value)
     return cast(object, json.loads(content))
+
+
+def name_twice(content: bytes) -> str | None:
+    """A name that is twice in one object of JSON, at any depth; None also if it is not JSON.
+
+    Python takes the last of them, other readers the first: such an object says two things.
+    """
+    found: list[str] = []
+
+    def once(pairs: list[tuple[str, object]]) -> None:
+        seen = set[str]()
+        for name, _ in pairs:
+            if name in seen:
+                found.append(name)
+            seen.add(name)
+
+    with contextlib.suppress(ValueError, RecursionError):
+        json.loads(content, object_pairs_hook=once)
+    return found[0] if found else None
 
 
 def parse_object(content: bytes) -> dict[str, object]:

@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from checker.fields import name_twice
 from checker.files import read_regular
 from checker.formats.traitor_lines import Lines, freeze, parse_line, show
 from checker.history import History, HistoryError
@@ -42,6 +43,10 @@ def read_bytes(
         )
     lines = content.split(b"\n")
     tail = lines.pop()
+    if not tail.strip():  # blank lines at the very end say nothing; others are refused
+        tail = b""
+        while not lines[-1].strip():
+            lines.pop()
     torn: int | None = None
     if tail:
         if parse_line(tail) is not None:
@@ -79,6 +84,9 @@ class _Header:
 def _header(source: str, line: bytes, override: str | None) -> _Header:
     fields = parse_line(line)
     known = ", ".join(MODEL_NAMES)
+    if (twice := name_twice(line)) is not None:
+        reason = f"name {show(twice)} is in one object of the line twice"
+        raise HistoryError(source, 1, reason, "Correct the header: each name once")
     if fields is None or "schema" not in fields:
         reason = f'is not a header: expected {{"schema": "{SCHEMA}", "model": …}}'
         raise HistoryError(source, 1, reason, "Put the header line back; it says how to read the rest")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from operator import attrgetter
 from typing import NoReturn, cast
 
-from checker.fields import parse_json
+from checker.fields import name_twice, parse_json
 from checker.history import HistoryError, NemesisEvent, Operation, Outcome, Phase, operation
 from checker.models.base import Model
 
@@ -91,7 +91,8 @@ class Lines:
             try:
                 text = line.decode()
                 fields, end = scan(text, 0)
-                if end == len(text):
+                # A name is twice only where there are more colons than names: in a value, perhaps.
+                if end == len(text) and (text.count(":") == len(fields) or name_twice(line) is None):
                     kind = fields["type"]
                     if kind == "ok":
                         if answered(fields):
@@ -218,6 +219,8 @@ class Lines:
         fields = parse_line(line)
         if fields is None:
             self._refuse("the line is not a JSON object")
+        if line.count(b":") != len(fields) and (twice := name_twice(line)) is not None:
+            self._refuse(f"name {show(twice)} is in one object of the line twice")
         self._order(fields)
         kind, process = self._need(fields, "type"), self._need(fields, "process")
         if kind not in _TYPES:

@@ -57,7 +57,7 @@ def _verified(folder: Path, history: Path, model_class: type[Model], model_name:
     content = _read(history)
     digest = hashlib.sha256(content).hexdigest()
     lines = content.split(b"\n")
-    if not lines[-1]:
+    while lines and not lines[-1].strip():  # blank lines at the very end say nothing
         lines.pop()
     model = model_class(model_name, read_header(lines[0] if lines else b""))
     operations = read_operations(lines[1:], model)

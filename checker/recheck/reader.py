@@ -18,6 +18,10 @@ class Refused(Exception):
     """What was found that must not be so."""
 
 
+class NoObject(Refused):
+    """A line that is no JSON object: the last one may be half a line."""
+
+
 def frozen(value: object) -> Hashable:
     """JSON as something immutable: lists as tuples, objects as tuples of pairs."""
     if isinstance(value, list):
@@ -45,7 +49,7 @@ def read_operations(lines: list[bytes], model: Model) -> list[Operation]:
     for number, line in enumerate(lines, 2):
         try:
             event = _object(line, number)
-        except Refused:
+        except NoObject:
             if number == len(lines) + 1:
                 break
             raise
@@ -90,9 +94,18 @@ def _must(problem: str | None, number: int, what: str) -> None:
 
 def _object(line: bytes, number: int) -> dict[str, object]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, object_pairs_hook=_once)
+    except Refused as twice:
+        raise Refused(f"line {number}: {twice}") from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Refused(f"line {number}: no JSON object")
+        raise NoObject(f"line {number}: no JSON object")
+    return value
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise Refused("a name is in one object twice")
     return value

@@ -59,6 +59,24 @@ MALFORMED = {
     "not an object": ([HEADER, "[1, 2]"], 2, "not a JSON object"),
     "very deep": ([HEADER, "[" * 100_000], 2, "not a JSON object"),
     "empty line": ([HEADER, "", invoke(0)], 2, "empty"),
+    "blank line": ([HEADER, "  ", invoke(0)], 2, "empty"),
+    "name twice": ([HEADER, invoke(0), ended(1)[:-1] + ', "output": "b"}'], 3, 'name "output" is in one'),
+    "name twice, once escaped": (
+        [HEADER, invoke(0)[:-1] + ', "ke\\u0079" : "other"}'],
+        2,
+        'name "key" is in one',
+    ),
+    "name twice inside": (
+        [HEADER, invoke(0, f="put", input=None)[:-1] + ', "more": [{"a": ":", "a": ":"}]}'],
+        2,
+        'name "a" is in one',
+    ),
+    "name twice in the header": (['{"model": "kv", ' + HEADER[1:]], 1, 'name "model" is in one'),
+    "name twice in a last line": (
+        [HEADER, invoke(0), ended(1)[:-1] + ', "time_ns": 10}'],
+        3,
+        'name "time_ns" is in one',
+    ),
     "phase unknown": ([HEADER, invoke(0, phase="dessert")], 2, "phase"),
     "replicas no list": ([HEADER, invoke(0), ended(1, replicas="all")], 3, "replicas"),
     "no header": ([invoke(0)], 1, "not a header"),
@@ -172,3 +190,23 @@ def test_the_model_can_be_named_from_outside():
     assert traitor.read_bytes(content, "h.jsonl", "kv").model == "kv"
     with pytest.raises(HistoryError, match="--model"):
         traitor.read_bytes(content, "h.jsonl")
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n\n", "\r\n \t\n", "\n  "])
+def test_blank_lines_at_the_very_end_are_nothing(end):
+    content = "\n".join([HEADER, invoke(0), ended(1)])
+    assert traitor.read_bytes((content + end).encode(), "h").operations == (
+        traitor.read_bytes(content.encode(), "h").operations
+    )
+
+
+def test_a_half_line_before_blank_lines_is_no_torn_tail():
+    content = "\n".join([HEADER, invoke(0), ended(1)[:30], "", ""]).encode()
+    with pytest.raises(HistoryError, match="line 3"):
+        traitor.read_bytes(content, "h", forgive_torn_tail=True)
+
+
+def test_colons_in_values_are_no_names():
+    lines = [HEADER, invoke(0, key='a":b'), ended(1, output='{"a": 1, "a": 1}')]
+    (found,) = traitor.read_bytes("\n".join(lines).encode(), "h").operations
+    assert (found.key, found.output) == ('a":b', '{"a": 1, "a": 1}')

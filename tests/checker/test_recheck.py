@@ -244,8 +244,20 @@ def _written(model, operations, rng) -> bytes:
         b'{"index": 0, "time_ns": -5, "process": 0, "type": "invoke", "f": "read", "key": "k"}',
         b'{"index": 0, "time_ns": 5, "process": 0, "type": "invoke", "f": "dance", "key": "k"}',
         b'{"index": 0, "time_ns": 5, "process": 0, "type": "invoke", "f": "write", "key": "k", "input": [1]}',
+        b'{"index": 0, "time_ns": 5, "process": 0, "type": "invoke", "f": "read", "key": "k", "key": "k"}',
     ],
 )
 def test_its_reader_refuses(line):
     with pytest.raises(Refused, match="line 2"):
         read_operations([line, b"{}"], model_named("register"))
+
+
+def test_a_name_twice_is_no_half_line():
+    call = (
+        b'{"index": 0, "time_ns": 5, "process": 0, "type": "invoke", "f": "read", "key": "k", "input": null'
+    )
+    assert read_operations([call], model_named("register")) == []
+    with pytest.raises(Refused, match="line 2: a name is in one object twice"):
+        read_operations([call + b', "f": "read"}'], model_named("register"))
+    with pytest.raises(Refused, match="line 1: a name is in one object twice"):
+        read_header(b'{"schema": "traitor/history/1", "initial": 0, "initial": 1}')
