@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from checker.arguments import add_arguments
+from checker.arguments import add_arguments, formatter
 from checker.check import check, question
 from checker.history import HistoryError
 
@@ -59,7 +59,9 @@ def _seconds(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m checker", description="Judge a run folder or a history file."
+        prog="python -m checker",
+        description="Judge a run folder or a history file.",
+        formatter_class=formatter,
     )
     add_arguments(parser)
     parser.add_argument(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 from checker.formats.reading import EXPORTS, FAIL_POLICIES, FORMATS
@@ -33,6 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--export", choices=EXPORTS, help="write the history, too, for other checkers")
     parser.add_argument("--to", type=Path, metavar="FILE", help="where the export goes")
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """As argparse has it, which asks for one with every argument that is added.
+
+    Its own way to the terminal's width (`shutil.get_terminal_size`) imports all that can be archived with.
+    """
+    return argparse.HelpFormatter(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
 
 
 def _model(text: str) -> str:

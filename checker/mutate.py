@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from checker.audit import audit_order
 from checker.counterexample.words import duration, quote, say
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.engines.decide import decide_key
 from checker.engines.witness import propose
 from checker.history import History, Operation, by_key

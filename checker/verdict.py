@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from checker.counterexample import Counterexample
 from checker.history import Operation
+
+if TYPE_CHECKING:
+    from checker.counterexample import Counterexample
 
 SCHEMA = "traitor/verdict/1"
 _FEW = 3

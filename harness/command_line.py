@@ -71,10 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
 
 def check_parser() -> argparse.ArgumentParser:
     """Of ``traitor check``, whose flags are the checker's."""
-    from checker.arguments import add_arguments
+    from checker.arguments import add_arguments, formatter
 
     parser = argparse.ArgumentParser(
         prog="traitor check",
+        formatter_class=formatter,
         allow_abbrev=False,
         description="Judges a run folder, or a history file of this or another checker.",
         epilog="Exit codes: 0 valid, 1 a violation, 2 wrong use or no history, 3 unknown.",

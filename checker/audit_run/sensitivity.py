@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checker.audit_run.findings import Finding, Result
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.executed import executed_order
 from checker.folder import RunFolder
 from checker.limits import Limits

@@ -14,7 +14,7 @@ from checker.counterexample.pattern import Explanation
 from checker.counterexample.patterns import known_pattern
 from checker.counterexample.shrink import Shrunk, shrink
 from checker.counterexample.words import quote, say
-from checker.engines.contest import KeyResult
+from checker.engines.answers import KeyResult
 from checker.engines.frontier import frontier
 from checker.history import Operation
 from checker.models.base import Model

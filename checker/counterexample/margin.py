@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from checker.counterexample import Margin
 from checker.counterexample.shrink import Shrunk
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.engines.decide import decide_key
 from checker.history import Operation
 from checker.models.base import Model

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from checker.audit import audit_refutation
-from checker.engines.contest import Budget, KeyResult
+from checker.engines.answers import Budget, KeyResult
 from checker.engines.contest import decide_key as search
 from checker.engines.decide import decide_key
 from checker.history import Operation

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from checker.engines.answers import Budget, KeyResult
 from checker.engines.breadth import BreadthFirst
 from checker.engines.cut import cut
 from checker.engines.depth import DepthFirst
@@ -33,44 +34,6 @@ _FIRST_CUT = 24
 """How many returns before the place where depth first is stuck the first cut is."""
 _CUT_FACTOR = 4
 _CUT_NODES = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How much work the search may do. `nodes` and `bytes` are those of undecided keys together."""
-
-    seconds: float = 60.0
-    nodes: int = 3_000_000
-    bytes: int = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class KeyResult:
-    """What the engines say of one key.
-
-    `order` is an explaining order (explained), or the order that got furthest (refuted, undecided).
-    `stuck_on` is then the operation that returned first of those the order could not place.
-    """
-
-    key: str
-    status: Literal["explained", "refuted", "undecided"]
-    order: tuple[int, ...]
-    dropped: tuple[int, ...]
-    stuck_on: int | None
-    placed: int
-    total: int
-    nodes: int
-    engine: str = "search"
-    kind: str = ""
-    """Of a refutation: which rule of the engine was broken."""
-    core: tuple[int, ...] = ()
-    """Operations that refute by themselves (`answers.Refuted`), where the engine can name them."""
-    frontier: int = 0
-    """Of an undecided key: points known and not yet expanded."""
-    why: str = ""
-    """Of an undecided key: the limit that was hit, or what the model did wrong."""
-    prefix_end: int | None = None
-    """Of a refuted key: what was called up to this operation's return has no explanation by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from checker.audit import audit_order
-from checker.counterexample import Counterexample
-from checker.counterexample.words import quote
-from checker.engines.answers import Explained
-from checker.engines.contest import Budget, KeyResult
+from checker.engines.answers import Budget, Explained, KeyResult
 from checker.engines.decide import Decision, decide
 from checker.engines.witness import propose
 from checker.history import History, Operation, by_key
@@ -24,6 +22,9 @@ from checker.models import model_named
 from checker.models.base import Model
 from checker.numbers import counted
 from checker.verdict import KeyWitness, Line, invalid, unknown, valid
+
+if TYPE_CHECKING:
+    from checker.counterexample import Counterexample
 
 NAME = "linearizability"
 
@@ -72,7 +73,7 @@ def judge(
     for key in result.keys:
         objection = audit_order(model, keys[key.key], key.order, key.dropped)
         if objection is not None:
-            reason = f"the engine explains key {quote(key.key)} but the auditor objects: {objection}"
+            reason = f"the engine explains key {_quote(key.key)} but the auditor objects: {objection}"
             return Finding(unknown(NAME, reason, key=key.key), witnessed=witnessed)
         told[key.key] = KeyWitness(key.key, key.order, key.dropped)
     line = _explained(result, tuple(told.values()), len(witnessed.accepted))
@@ -135,7 +136,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
     counterexample = found.counterexample
     if found.objection is not None:
         return Finding(_not_audited(key, f"the auditor objects: {found.objection}"))
-    reason = f"key {quote(key.key)}: {counterexample.anomaly}: {counterexample.reasons[0]}"
+    reason = f"key {_quote(key.key)}: {counterexample.anomaly}: {counterexample.reasons[0]}"
     line = invalid(
         NAME,
         reason,
@@ -151,7 +152,7 @@ def _refuted(model: Model, history: History, key: KeyResult, limits: Limits) -> 
 
 
 def _not_audited(key: KeyResult, why: str) -> Line:
-    reason = f"the {key.engine} engine refutes key {quote(key.key)}, but that cannot be verified: {why}"
+    reason = f"the {key.engine} engine refutes key {_quote(key.key)}, but that cannot be verified: {why}"
     return unknown(NAME, reason, key=key.key, refuted_by=key.engine, stuck_on=key.stuck_on)
 
 
@@ -159,9 +160,15 @@ def _undecided(result: Decision, keys: int) -> Line:
     open_keys = [key for key in result.keys if key.status == "undecided"]
     worst = min(open_keys, key=lambda key: key.placed / max(1, key.total))
     reason = (
-        f"{result.limit}: {len(open_keys)} of {keys} keys undecided; of key {quote(worst.key)} "
+        f"{result.limit}: {len(open_keys)} of {keys} keys undecided; of key {_quote(worst.key)} "
         f"{worst.placed} of {worst.total} completed operations were placed, "
         f"{counted(worst.frontier, 'way')} on left to try after {counted(worst.nodes, 'node')}"
     )
     furthest = {key.key: [key.placed, key.total, key.frontier, key.nodes] for key in open_keys[:100]}
     return unknown(NAME, reason, limit=result.limit, furthest=furthest)
+
+
+def _quote(key: str) -> str:
+    from checker.counterexample.words import quote  # only what is not valid needs it
+
+    return quote(key)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from checker.counterexample.words import quote
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.history import History, Operation
 from checker.models.base import Model
 from checker.numbers import counted

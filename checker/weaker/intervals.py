@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from checker.audit import audit_order
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.engines.decide import decide
 from checker.history import Operation, operation
 from checker.models.base import Model

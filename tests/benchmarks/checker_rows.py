@@ -20,7 +20,8 @@ from big_histories import Recipe, as_history, record, with_stale_read, write_fil
 from transaction_histories import list_append
 
 from checker.bare import judge_history
-from checker.engines.contest import Budget, decide_key
+from checker.engines.answers import Budget
+from checker.engines.contest import decide_key
 from checker.history import History, Operation
 from checker.judges import linearizability
 from checker.limits import Limits

@@ -11,7 +11,7 @@ from register_histories import Case
 
 from checker.audit import audit_refutation
 from checker.counterexample.find import find
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.engines.decide import decide_key
 from checker.history import Operation
 from checker.models import model_named

@@ -28,8 +28,8 @@ from serial_truth import random_transactions
 from structure_histories import core_stands, is_decidable, small
 
 from checker.audit import audit_order
-from checker.engines.answers import Answer, Engine, Explained, Refuted, Undecided
-from checker.engines.contest import Budget, decide_key
+from checker.engines.answers import Answer, Budget, Engine, Explained, Refuted, Undecided
+from checker.engines.contest import decide_key
 from checker.engines.polynomial import engine_for, registers
 from checker.history import Operation
 from checker.models import model_named

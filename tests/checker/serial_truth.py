@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from checker import transactions
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.history import History, Operation
 from checker.models import model_named
 

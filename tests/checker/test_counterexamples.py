@@ -20,7 +20,8 @@ from checker.counterexample.find import find
 from checker.counterexample.patterns import known_pattern
 from checker.counterexample.shrink import Shrunk
 from checker.counterexample.words import duration, quote
-from checker.engines.contest import Budget, decide_key
+from checker.engines.answers import Budget
+from checker.engines.contest import decide_key
 from checker.formats.detect import read_bytes, read_history
 from checker.formats.reading import Options
 from checker.history import Operation

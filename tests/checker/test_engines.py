@@ -11,8 +11,9 @@ from brute_force import linearizable, random_history
 from recorded_histories import recorded
 
 from checker.audit import audit_order, audit_refutation
+from checker.engines.answers import Budget
 from checker.engines.breadth import BreadthFirst
-from checker.engines.contest import Budget, decide, decide_key
+from checker.engines.contest import decide, decide_key
 from checker.engines.depth import DepthFirst
 from checker.engines.problem import Problem
 from checker.engines.search import Status

@@ -272,7 +272,8 @@ def _mutex(*spans):
 
 @pytest.mark.usefixtures("own")
 def test_a_model_of_ones_own_needs_only_step():
-    from checker.engines.contest import Budget, decide_key
+    from checker.engines.answers import Budget
+    from checker.engines.contest import decide_key
 
     model = model_named("own_models:Mutex")
     good = _mutex(("acquire", "a", 0, 1), ("release", "a", 2, 9), ("acquire", "b", 3, 5))

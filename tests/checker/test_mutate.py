@@ -8,7 +8,7 @@ import pytest
 
 from checker import mutate
 from checker.audit import audit_order
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget
 from checker.engines.decide import decide
 from checker.history import History, Operation, by_key
 from checker.models import model_named

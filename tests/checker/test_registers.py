@@ -12,8 +12,7 @@ from hard_histories import few_values
 from register_histories import Case, register_case
 
 from checker.audit import audit_order
-from checker.engines.answers import Explained, Refuted, Undecided
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget, Explained, Refuted, Undecided
 from checker.engines.contest import decide as search
 from checker.engines.polynomial import engine_for, registers
 from checker.history import Operation

@@ -13,8 +13,8 @@ from hard_histories import appends, few_values, op, pending_writes, queue, short
 
 from checker.audit import audit_order
 from checker.engines import breadth, depth, problem
-from checker.engines.answers import Explained, Refuted
-from checker.engines.contest import Budget, decide, decide_key
+from checker.engines.answers import Budget, Explained, Refuted
+from checker.engines.contest import decide, decide_key
 from checker.engines.frontier import from_json, frontier
 from checker.engines.problem import Problem
 from checker.models import model_named

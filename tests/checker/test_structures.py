@@ -17,8 +17,7 @@ from fuzz import ENGINES, disagreement
 from structure_histories import recorded
 
 from checker.audit import audit_order
-from checker.engines.answers import Explained, Refuted
-from checker.engines.contest import Budget
+from checker.engines.answers import Budget, Explained, Refuted
 from checker.engines.contest import decide_key as search
 from checker.engines.polynomial import engine_for
 from checker.models import model_named
