@@ -60,7 +60,7 @@ def weaker(model: Model, before: Left, moves: Sequence[Move]) -> Left | str:
         elif name == "weaken":
             left = [_as(model.weaken(model.call(op)), op) if op.index in chosen else op for op in left]
         elif name == "keep":
-            kept = frozenset(i for i, op in enumerate(left) if op.index in chosen)
+            kept = frozenset([i for i, op in enumerate(left) if op.index in chosen])
             if needed := model.needed(left, kept):
                 return f"operation {left[needed[0]].index} may not be left out"
             left = [left[i] for i in sorted(kept)]

@@ -123,7 +123,7 @@ class _Shrinker:
         """Indexes chosen and those they need; None if that has no end soon, or not `within` these."""
         chosen = set(chosen)
         for _ in range(_CLOSINGS):
-            kept = frozenset(i for i, op in enumerate(operations) if op.index in chosen)
+            kept = frozenset([i for i, op in enumerate(operations) if op.index in chosen])
             needed = {operations[i].index for i in self._model.needed(operations, kept)}
             if not needed:
                 return chosen

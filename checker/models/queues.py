@@ -21,13 +21,19 @@ class Line:
     one copies what it holds. Equal if the items are equal.
     """
 
+    # No __init__: calling one costs as much as all else that a step does.
     __slots__ = ("_items", "_key", "_start", "_stop")
+    _items: list[Hashable]
+    _key: tuple[Hashable, ...] | None
+    _start: int
+    _stop: int
 
-    def __init__(self, items: list[Hashable], start: int, stop: int) -> None:
-        self._items = items
-        self._start = start
-        self._stop = stop
-        self._key: tuple[Hashable, ...] | None = None
+    @staticmethod
+    def of(items: Sequence[Hashable]) -> Line:
+        """A queue with a row of its own; the end of the row is never a queue's, so others copy it."""
+        line = Line()
+        line._items, line._key, line._start, line._stop = [*items, None], None, 0, len(items)
+        return line
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -43,11 +49,18 @@ class Line:
             items.append(item)
         elif items[stop] != item:
             items, start, stop = [*items[start:stop], item], 0, stop - start
-        return Line(items, start, stop + 1)
+        line = Line()
+        line._items, line._key, line._start, line._stop = items, None, start, stop + 1
+        return line
 
-    def rest(self) -> Line:
-        """This queue, if not empty, without its oldest item."""
-        return Line(self._items, self._start + 1, self._stop)
+    def taken(self) -> tuple[Hashable, Line]:
+        """The oldest item, and this queue without it; null and this queue if there is none."""
+        items, start, stop = self._items, self._start, self._stop
+        if start == stop:
+            return None, self
+        line = Line()
+        line._items, line._key, line._start, line._stop = items, None, start + 1, stop
+        return items[start], line
 
     def items(self) -> tuple[Hashable, ...]:
         """All, oldest first."""
@@ -76,8 +89,7 @@ class Queue(Model):
 
     def __init__(self, name: str, initial: Hashable = None) -> None:
         items = [boxed(item) for item in cast(tuple[Hashable, ...], initial or ())]
-        # A place is kept free of the row's end, so that the initial queue is copied and keeps nothing alive.
-        super().__init__(name, Line([*items, None], 0, len(items)))
+        super().__init__(name, Line.of(items))
 
     def step(self, state: State, call: Action) -> tuple[bool, State]:
         line: Line = state  # type: ignore[assignment]  # a cast costs as much as the rest
@@ -85,10 +97,8 @@ class Queue(Model):
         if f == "enqueue":
             return True, line.then(call.input)
         if f == "dequeue":
-            if not call.known:
-                return True, line.rest() if len(line) else line
-            first = line.first()
-            return call.output == first, line if first is None else line.rest()
+            first, rest = line.taken()
+            return not call.known or call.output == first, rest
         if not call.known:
             return True, line
         if f == "peek":

@@ -141,10 +141,10 @@ class Register(Model):
         functions = self.functions
         for i, op in enumerate(operations):
             f = functions[op.f]
-            if f == "read" or i in kept:
+            if f == "read":
                 continue
-            left = (op.input,) if f == "write" else produced(self.call(op))
-            if left and (anything or left[0] in depends):
+            value = op.input if f == "write" else None if f == "delete" else cas_of(op)[1]
+            if (anything or value in depends) and i not in kept and produced(self.call(op)):
                 needed.append(i)
         return needed
 

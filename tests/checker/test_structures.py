@@ -43,7 +43,7 @@ MUTANTS = {
         ("elif returned < begin", "elif returned <= begin"),
         ("bisect_left(begins, moment) - 1", "bisect_right(begins, moment) - 1"),
         ("if moment > op.return_ns", "if moment >= op.return_ns"),
-        ("if ends and b[v] < ends[-1]", "if ends and b[v] <= ends[-1]"),
+        ("if b[v] >= end:", "if b[v] > end:"),
         ("while b[v] >= until", "while b[v] > until + 1"),
         ("a[v], b[v], c[v], d[v] = begin, end, _NEVER, _NEVER", "continue"),
         ("todo.append(more)", "pass"),

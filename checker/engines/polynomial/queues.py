@@ -23,9 +23,10 @@ took one of them: each such choice is tried. Values enqueued more than once: eac
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import count, permutations, product
 from math import perm, prod
 from typing import cast
 
@@ -43,12 +44,12 @@ _NEVER = _EVER + 1
 
 @dataclass(slots=True)
 class _Queue:
-    """One key's operations by what they are; `more_*` of values that occur more than once."""
+    """One key's operations by what they are; those of a value by its number, `more_*` if it has several."""
 
-    puts: dict[Hashable, Operation] = field(default_factory=dict)
-    takes: dict[Hashable, Operation] = field(default_factory=dict)
-    more_puts: dict[Hashable, list[Operation]] = field(default_factory=dict)
-    more_takes: dict[Hashable, list[Operation]] = field(default_factory=dict)
+    puts: list[Operation] = field(default_factory=list)
+    takes: list[Operation | None] = field(default_factory=list)
+    more_puts: dict[int, list[Operation]] = field(default_factory=dict)
+    more_takes: dict[int, list[Operation]] = field(default_factory=dict)
     empties: list[Operation] = field(default_factory=list)
     pending: list[Operation] = field(default_factory=list)
     """Dequeues of which nobody knows what they took."""
@@ -70,7 +71,9 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
     answer: Answer | None = _sort_out(model, operations, queue)
     if answer is not None:
         return answer
-    choices = [(puts, _takes_of(queue, value)) for value, puts in queue.more_puts.items()]
+    choices = [
+        (puts, _those(queue.more_takes, queue.takes, number)) for number, puts in queue.more_puts.items()
+    ]
     ways = prod(perm(len(puts), len(takes)) for puts, takes in choices)
     tries = min(TRIES, 1 + WORK // max(1, len(operations)))
     if ways > tries:
@@ -84,16 +87,23 @@ def decide(model: Model, operations: Sequence[Operation]) -> Answer:
 
 def _sort_out(model: Model, operations: Sequence[Operation], queue: _Queue) -> Refuted | Undecided | None:
     functions = model.functions
-    puts, takes = queue.puts, queue.takes
-    for number, value in enumerate(cast(Line, model.initial).items()):
-        moment = number - _EVER
+    initial = cast(Line, model.initial).items()
+    numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
+    most = len(initial) + len(operations)
+    puts: list[Operation | None] = [None] * most
+    takes: list[Operation | None] = [None] * most
+    for position, value in enumerate(initial):
+        moment = position - _EVER
         first = Operation(-1, -1, "enqueue", "", value, None, "ok", moment, moment)
-        _file(puts, queue.more_puts, value, first)
+        _file(puts, queue.more_puts, numbers[value], first)
     for op in operations:
         name = functions[op.f]
         if name == "enqueue":
-            if puts.setdefault(op.input, op) is not op:
-                _file(puts, queue.more_puts, op.input, op)
+            number = numbers[op.input]
+            if puts[number] is None:
+                puts[number] = op
+            else:
+                _file(puts, queue.more_puts, number, op)
         elif name != "dequeue":
             if op.return_ns is not None:
                 return Undecided(f"the queue was looked at by a {name}")
@@ -102,28 +112,41 @@ def _sort_out(model: Model, operations: Sequence[Operation], queue: _Queue) -> R
             queue.pending.append(op)
         elif op.output is None:
             queue.empties.append(op)
-        elif takes.setdefault(op.output, op) is not op:
-            _file(takes, queue.more_takes, op.output, op)
-    for value, several in queue.more_takes.items():
-        sources = queue.more_puts.get(value, [puts[value]] if value in puts else [])
+        else:
+            number = numbers[op.output]
+            if takes[number] is None:
+                takes[number] = op
+            else:
+                _file(takes, queue.more_takes, number, op)
+    for number, several in queue.more_takes.items():
+        sources = _those(queue.more_puts, puts, number)
         if len(several) > len(sources):
             kind = "duplicate-dequeue" if sources else "unwritten"
             return Refuted(kind, _indexes(*sources, *several))
-    if not takes.keys() <= puts.keys():
-        return Refuted("unwritten", _indexes(next(op for value, op in takes.items() if value not in puts)))
+    del puts[len(numbers) :], takes[len(numbers) :]
+    queue.puts, queue.takes = [op for op in puts if op is not None], takes
+    if len(queue.puts) < len(puts):
+        lone = takes[puts.index(None)]
+        assert lone is not None
+        return Refuted("unwritten", _indexes(lone))
     return None
 
 
 def _file(
-    first: dict[Hashable, Operation], more: dict[Hashable, list[Operation]], value: Hashable, op: Operation
+    first: list[Operation | None], more: dict[int, list[Operation]], number: int, op: Operation
 ) -> None:
-    known = first.setdefault(value, op)
-    if known is not op:
-        more.setdefault(value, [known]).append(op)
+    known = first[number]
+    if known is None:
+        first[number] = op
+    else:
+        more.setdefault(number, [known]).append(op)
 
 
-def _takes_of(queue: _Queue, value: Hashable) -> list[Operation]:
-    return queue.more_takes.get(value, [queue.takes[value]] if value in queue.takes else [])
+def _those(
+    more: dict[int, list[Operation]], first: Sequence[Operation | None], number: int
+) -> list[Operation]:
+    known = first[number]
+    return more.get(number, [known] if known is not None else [])
 
 
 def _indexes(*operations: Operation) -> tuple[int, ...]:
@@ -135,9 +158,8 @@ def _assignments(
 ) -> Iterator[tuple[list[Operation], list[Operation | None]]]:
     """Enqueues and, in the same order, the dequeue of each: one pair of lists for each way to choose."""
     again = queue.more_puts
-    once = [value for value in queue.puts if value not in again] if again else queue.puts
-    puts = [*map(queue.puts.__getitem__, once)]
-    takes = [*map(queue.takes.get, once)]
+    puts = [op for number, op in enumerate(queue.puts) if number not in again] if again else queue.puts
+    takes = [op for number, op in enumerate(queue.takes) if number not in again] if again else queue.takes
     for chosen in product(*(permutations(puts, len(takes)) for puts, takes in choices)):
         more_puts: list[Operation] = []
         more_takes: list[Operation | None] = []
@@ -241,13 +263,15 @@ class _Pairs:
         b, c = self._b, self._c
         begins: list[int] = []
         ends: list[int] = []
+        end = -_NEVER
         for v in self._by_b:
             if b[v] < c[v]:
-                if ends and b[v] < ends[-1]:
-                    ends[-1] = max(ends[-1], c[v])
-                else:
+                if b[v] >= end:
                     begins.append(b[v])
                     ends.append(c[v])
+                    end = c[v]
+                elif c[v] > end:
+                    ends[-1] = end = c[v]
         moments: list[tuple[int, int]] = []
         for op in empties:
             assert op.return_ns is not None
