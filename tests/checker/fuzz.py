@@ -26,6 +26,7 @@ from model_advice import wrong_advice
 from register_histories import Case, is_unique, register_case
 from serial_truth import random_transactions
 from structure_histories import core_stands, is_decidable, small
+from witness_truth import wrong_placement
 
 from checker.audit import audit_order
 from checker.engines.answers import Answer, Budget, Engine, Explained, Refuted, Undecided
@@ -98,6 +99,21 @@ class Certificates(Advice):
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The order of execution of an object, with reads to be placed into it."""
+
+    name: str
+
+    def case(self, rng: random.Random) -> Case:
+        """Only where its choices begin."""
+        return Case(self.name, rng.randrange(2**60), ())
+
+    def wrong(self, case: Case, counts: Counter[str] | None) -> str | None:
+        """What the engine gets wrong."""
+        return wrong_placement(random.Random(str(case.initial)), self.name, counts)
+
+
+@dataclass(frozen=True)
 class Transactions:
     """The judge of transactions: strict, session and plain serializability, by all serial orders."""
 
@@ -118,7 +134,7 @@ class Transactions:
         return serial_truth.wrong(case.operations, complete=not self.repeats)
 
 
-ENGINES: Mapping[str, Row | Advice | Transactions] = {
+ENGINES: Mapping[str, Row | Advice | Witness | Transactions] = {
     "registers": Row(register_case, registers.decide, is_unique),
     "search breadth": Row(search_rows.any_case, search_rows.breadth),
     "search cuts": Row(search_rows.any_case, search_rows.from_cuts, never),
@@ -129,6 +145,10 @@ ENGINES: Mapping[str, Row | Advice | Transactions] = {
     "transactions repeating elements": Transactions(repeats=True),
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
+    **{
+        f"witness of {name}": Witness(name)
+        for name in ("register", "append", "set", "queue", "counter", "bank")
+    },
     **{f"certificates of {name}": Certificates(name) for name in OBJECTS},
     "lists": _structure("append"),
     "texts": _structure("growing text"),
@@ -142,12 +162,12 @@ ENGINES: Mapping[str, Row | Advice | Transactions] = {
 
 
 def disagreement(
-    row: Row | Advice | Transactions, case: Case, counts: Counter[str] | None = None
+    row: Row | Advice | Witness | Transactions, case: Case, counts: Counter[str] | None = None
 ) -> str | None:
     """What the engine gets wrong about `case`."""
     if isinstance(row, Certificates):
         return wrong_certificate(random.Random(str(case)), case)
-    if isinstance(row, Transactions):
+    if isinstance(row, Transactions | Witness):
         return row.wrong(case, counts)
     if isinstance(row, Advice):
         return wrong_advice(random.Random(str(case)), case)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import random
+from collections import Counter
 
 import pytest
-from brute_force import random_history, step
-from brute_objects import OBJECTS
 from run_folder_builder import RunFolderBuilder
+from witness_truth import wrong_placement
 
 from checker.audit import audit_order
 from checker.engines.answers import Explained
@@ -85,45 +84,13 @@ def test_an_answer_the_executed_order_does_not_give_rejects_the_witness():
     assert "does not accept operation 2" in order(wrong, [0, 1, 2])
 
 
-@pytest.mark.parametrize("model", ["register", "append"])
-def test_placement_finds_a_place_whenever_there_is_one(model):
-    """Against every interleaving of the reads into every order of the mutators."""
-    rng, spec = random.Random(11), model_named(model)
-    fits = misses = 0
-    while fits + misses < 1_500:
-        operations = [o for o in random_history(rng, model, 6) if o.type != "fail"]
-        reads = [o for o in operations if spec.is_observer(spec.call(o)) and o.type == "ok"]
-        logged = [o for o in operations if o not in reads and (o.type == "ok" or rng.random() < 0.5)]
-        if not reads:
-            continue
-        rng.shuffle(logged)
-        logged.sort(key=lambda o: o.call_ns + rng.randrange(6))
-        proposal = propose(spec, operations, [o.index for o in logged])
-        there_is = _placeable(model, logged, reads)
-        found = isinstance(proposal, Explained)
-        if found:
-            found = audit_order(spec, operations, proposal.order, proposal.dropped) is None
-        assert found is there_is, (operations, logged)
-        fits, misses = fits + found, misses + (not found)
-    assert min(fits, misses) > 300
-
-
-def _placeable(model, logged, reads):
-    thing = OBJECTS[model]
-    for gaps in itertools.product(range(len(logged) + 1), repeat=len(reads)):
-        for tie in itertools.permutations(range(len(reads))):
-            order, state = [], thing.initial
-            for gap in range(len(logged) + 1):
-                order += [reads[i] for i in tie if gaps[i] == gap]
-                order += logged[gap : gap + 1]
-            for at, one in enumerate(order):
-                legal, state = step(thing, state, one)
-                later = order[at + 1 :]
-                if not legal or any(o.return_ns is not None and o.return_ns < one.call_ns for o in later):
-                    break
-            else:
-                return True
-    return False
+@pytest.mark.parametrize("name", ["register", "append", "set", "queue", "counter"])
+def test_placement_finds_a_place_whenever_there_is_one(name):
+    rng, counts = random.Random(11), Counter[str]()
+    while counts.total() < 600:
+        wrong = wrong_placement(rng, name, counts)
+        assert wrong is None, wrong
+    assert min(counts["placed"], counts["rejected"]) > 60
 
 
 @pytest.fixture
