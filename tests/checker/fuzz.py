@@ -145,10 +145,7 @@ ENGINES: Mapping[str, Row | Advice | Witness | Transactions] = {
     "transactions repeating elements": Transactions(repeats=True),
     **{f"search of {name}": Row(partial(random_case, name=name), searched) for name in OBJECTS},
     **{f"advice of {name}": Advice(name) for name in OBJECTS},
-    **{
-        f"witness of {name}": Witness(name)
-        for name in ("register", "append", "set", "queue", "counter", "bank")
-    },
+    **{f"witness of {name}": Witness(name) for name in ("register", "append", "set", "queue", "counter")},
     **{f"certificates of {name}": Certificates(name) for name in OBJECTS},
     "lists": _structure("append"),
     "texts": _structure("growing text"),
