@@ -14,6 +14,7 @@ from checker.history import Operation
 
 if TYPE_CHECKING:
     from checker.counterexample import Counterexample
+    from checker.transactions.refutation import Refutation
 
 SCHEMA = "traitor/verdict/1"
 _FEW = 3
@@ -100,7 +101,7 @@ class Verdict:
     model: str | None = None
     history_sha256: str | None = None
     witness: tuple[KeyWitness, ...] = ()
-    counterexample: Counterexample | None = None
+    counterexample: Counterexample | Refutation | None = None
 
     @property
     def exit_code(self) -> int:

@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
+from reports.evidence import TRANSACTIONS
 from reports.moves import Moves, read_moves
 from reports.operations import Operation
 from reports.untrusted import counted, duration, integer, listing, mapping, shown, time_ns
@@ -98,9 +99,12 @@ class Counterexample:
 def read_counterexample(
     document: Mapping[str, object], history: Sequence[Operation] = ()
 ) -> Counterexample | None:
-    """None when there is none to show. ``history``: the operations as they were recorded."""
+    """None when there is none to show. ``history``: the operations as they were recorded.
+
+    Anomalies of transactions are no operations that lack an order: ``reports.anomalies`` tells them.
+    """
     operations = listing(document.get("operations"))
-    if not document:
+    if not document or document.get("kind") == TRANSACTIONS:
         return None
     prefix = [
         number for value in listing(document.get("longest_prefix")) if (number := integer(value)) is not None

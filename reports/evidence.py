@@ -14,6 +14,8 @@ from reports.run_folder import RunFolder
 from reports.untrusted import counted, duration, integer, listing, mapping, shown, time_ns
 
 RECHECK = "python3 -I recheck.py"
+TRANSACTIONS = "transactions"
+"""The kind of a counterexample.json that has anomalies of transactions."""
 MAX_ENGINES, MAX_KEYS = 12, 10
 TOLD = frozenset(
     {"engines", "engine", "audited", "margin_ns", "still", "guarantees", "furthest", "failures", "reasons"}
@@ -46,13 +48,16 @@ def read_certificate(
     """The certificate of the line linearizability; None where a verdict needs none."""
     level = None if line.get("judged") is False else line.get("verdict")
     if level == "invalid" and not counterexample and mapping(line.get("details")).get("anomalies"):
-        return Certificate("No certificate file: the anomalies below are the evidence, each audited.")
+        return Certificate(
+            "No certificate: there is no counterexample.json that could be verified again. The anomalies "
+            "below are what the judge said."
+        )
     if level == "valid":
         header = _first_line(folder, "witness.jsonl")
         name, what = "witness.jsonl", "an order for every key"
     elif level == "invalid":
         header, name = counterexample, "counterexample.json"
-        what = f"{counted(len(listing(header.get('operations'))), 'operation')} that no order explains"
+        what = _refuted(header)
         points = _points(header.get("frontier"))
         if points:
             what += f", and, as there are too many orders to try, a frontier of {counted(points, 'point')}"
@@ -72,6 +77,15 @@ def read_certificate(
     if not folder.has("recheck.py"):
         return Certificate(f"{sentence} The program that verifies it, recheck.py, is not here.")
     return Certificate(f"{sentence} To verify it in this folder, offline and without Traitor:", RECHECK)
+
+
+def _refuted(header: Mapping[str, object]) -> str:
+    operations = len(listing(header.get("operations")))
+    if header.get("kind") == TRANSACTIONS:
+        anomalies = len(listing(header.get("anomalies")))
+        more = "anomaly" if anomalies == 1 else "anomalies"
+        return f"{anomalies} {more} of {counted(operations, 'transaction')} that no serial order explains"
+    return f"{counted(operations, 'operation')} that no order explains"
 
 
 def sentences(details: Mapping[str, object]) -> Iterator[str]:

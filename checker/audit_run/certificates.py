@@ -14,7 +14,7 @@ from checker.audit_run.findings import Finding, OnTrust
 from checker.files import read_regular
 from checker.history import History
 from checker.models import model_class
-from checker.recheck import NotCarried, assemble
+from checker.recheck import NotCarried, assemble, is_of_transactions
 from checker.recheck import program as recheck
 
 NAME = "certificate"
@@ -31,9 +31,14 @@ def check_certificate(
         if recorded == "unknown":
             return Finding(NAME, "on trust", "there is none: the verdict on linearizability is unknown"), []
         return Finding(NAME, "unchecked", "no witness.jsonl and no counterexample.json in the folder"), []
+    used, whole = model_class(history.model), None
+    if is_of_transactions(used):
+        from checker.recheck.transactions import Transactions  # only such histories need it
+
+        whole = Transactions
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        code = recheck.main([str(folder)], model_class(history.model), history.model, folder)
+        code = recheck.main([str(folder)], used, history.model, folder, whole)
     lines = said.getvalue().splitlines() or ["nothing was said"]
     if code != recheck.VERIFIED:
         return Finding(NAME, "wrong", f"{' and '.join(there)}: {lines[-1]}"), []

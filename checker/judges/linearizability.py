@@ -25,6 +25,7 @@ from checker.verdict import KeyWitness, Line, invalid, unknown, valid
 
 if TYPE_CHECKING:
     from checker.counterexample import Counterexample
+    from checker.transactions.refutation import Refutation
 
 NAME = "linearizability"
 
@@ -43,7 +44,7 @@ class Finding:
 
     line: Line
     witness: tuple[KeyWitness, ...] = ()
-    counterexample: Counterexample | None = None
+    counterexample: Counterexample | Refutation | None = None
     witnessed: Witnessed = Witnessed()
 
 
@@ -85,8 +86,16 @@ def _transactions(model: Model, history: History, limits: Limits) -> Finding:
     from checker import transactions  # only such histories need it
 
     found = transactions.judge(history, model, Budget(limits.seconds, limits.nodes))
+    if found.searched is not None:
+        searched = _refuted(model, history, found.searched, limits)
+        if searched.line.verdict != "invalid":
+            return searched
+        details = {**searched.line.details, **found.line.details}
+        assert searched.counterexample is not None
+        reason = f"{found.line.reason}: {searched.counterexample.reasons[0]}"
+        return replace(searched, line=replace(found.line, reason=reason, details=details))
     if found.line.verdict != "valid":
-        return Finding(found.line)
+        return Finding(found.line, counterexample=found.refutation)
     return Finding(found.line, (KeyWitness(history.operations[0].key, found.order, found.dropped),))
 
 

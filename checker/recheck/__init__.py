@@ -16,18 +16,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from checker.models import model_class
+from checker.models.base import Model
 
 if TYPE_CHECKING:
     import ast
     from importlib.abc import InspectLoader
 
 _PROGRAM = "checker.recheck.program"
+_TRANSACTIONS = "checker.recheck.transactions"
 _TOP = '''"""Verifies the certificate of a verdict about a history: what the judge's auditor did, once more.
 
     python3 -I recheck.py [FOLDER [HISTORY]]
 
 Standard library only. Below is, word for word, the source of what must be believed: what an operation is, the
-model ({model}), the moves that only make a history weaker, the auditor; then a reader and a main program.
+model ({model}), the moves that only make a history weaker, the auditors; then a reader and a main program.
 Exit codes: 0 verified, 1 not verified, 2 wrong use.
 """
 
@@ -38,7 +40,7 @@ _BOTTOM = """
 # --- the end
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], {name}, {model!a}, Path(__file__).resolve().parent))
+    sys.exit(main(sys.argv[1:], {name}, {model!a}, Path(__file__).resolve().parent{whole}))
 """
 _OWN_IMPORT = re.compile(r"^from (__future__|checker[.\w]*) import (?:\([^)]*\)|.*)$", re.MULTILINE)
 """At the top of a module of ours: we write them in no other way."""
@@ -69,7 +71,8 @@ def assemble_with(read: Callable[[str], Carried], model: str) -> str:
     """The same text whichever of the two reads the modules, where both can."""
     used = model_class(model)
     modules: dict[str, Carried] = {}
-    for wanted in ("checker.models.base", used.__module__, _PROGRAM):
+    whole = (_TRANSACTIONS,) if is_of_transactions(used) else ()
+    for wanted in ("checker.models.base", used.__module__, _PROGRAM, *whole):
         _gather(wanted, read, modules)
     parts = [_TOP.format(model=ascii(model)[1:-1])]
     names: dict[str, str] = {}
@@ -78,8 +81,14 @@ def assemble_with(read: Callable[[str], Carried], model: str) -> str:
             if names.setdefault(name, module) != module:
                 raise NotCarried(f"{name} is defined in {names[name]} and in {module}")
         parts.append(f"\n\n# --- {module}\n\n{carried.source.strip()}\n")
-    parts.append(_BOTTOM.format(name=used.__qualname__, model=model))
+    more = ", Transactions" if whole else ""
+    parts.append(_BOTTOM.format(name=used.__qualname__, model=model, whole=more))
     return "".join(parts)
+
+
+def is_of_transactions(model: type[Model]) -> bool:
+    """Whether its certificates are of the whole database, for the auditor of transactions."""
+    return model.kind == "list-append"
 
 
 def _gather(module: str, read: Callable[[str], Carried], found: dict[str, Carried]) -> None:

@@ -14,9 +14,9 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from checker.audit import Frontier, audit_order, audit_refutation
 from checker.history import Operation, by_key
@@ -28,7 +28,36 @@ MOST_STEPS = 5_000_000
 VERIFIED, NOT_VERIFIED, WRONG_USE = 0, 1, 2
 
 
-def main(arguments: Sequence[str], model_class: type[Model], model_name: str, home: Path) -> int:
+_PROSE = (
+    "this vouches for the operations shown and that no order explains them, not for the prose about them "
+    "(anomaly, reasons, steps)"
+)
+_PROSE_OF_TRANSACTIONS = (
+    "this vouches for the transactions shown, the anomalies and each step of their cycles, not for the prose "
+    "about them (sentences, reasons)"
+)
+
+
+class Whole(Protocol):
+    """Of a history that is one object, what is verified otherwise (`checker.recheck.transactions`)."""
+
+    def audit_order(self, order: Sequence[int], dropped: Sequence[int]) -> str | None:
+        """Why the order explains nothing, or None."""
+
+    def refuted(self, claim: dict[str, Any]) -> list[str]:
+        """What was verified of a counterexample, in sentences. Raises Refused."""
+
+
+WholeOf = Callable[[Sequence[Operation]], Whole]
+
+
+def main(
+    arguments: Sequence[str],
+    model_class: type[Model],
+    model_name: str,
+    home: Path,
+    whole_of: WholeOf | None = None,
+) -> int:
     """Verify, print; returns the exit code. `home` is where to look when no folder is named."""
     if len(arguments) > 2 or any(argument.startswith("-") for argument in arguments):
         sys.stderr.write("usage: python3 -I recheck.py [FOLDER [HISTORY]]\n")
@@ -42,7 +71,7 @@ def main(arguments: Sequence[str], model_class: type[Model], model_name: str, ho
         )
         return WRONG_USE
     try:
-        for sentence in _verified(folder, history, model_class, model_name):
+        for sentence in _verified(folder, history, model_class, model_name, whole_of):
             print(sentence)
     except Refused as refused:
         print(f"NOT VERIFIED: {str(refused)!a}")
@@ -53,7 +82,9 @@ def main(arguments: Sequence[str], model_class: type[Model], model_name: str, ho
     return VERIFIED
 
 
-def _verified(folder: Path, history: Path, model_class: type[Model], model_name: str) -> list[str]:
+def _verified(
+    folder: Path, history: Path, model_class: type[Model], model_name: str, whole_of: WholeOf | None
+) -> list[str]:
     content = _read(history)
     digest = hashlib.sha256(content).hexdigest()
     lines = content.split(b"\n")
@@ -62,6 +93,7 @@ def _verified(folder: Path, history: Path, model_class: type[Model], model_name:
     model = model_class(model_name, read_header(lines[0] if lines else b""))
     operations = read_operations(lines[1:], model)
     keys = by_key(operations)
+    whole = None if whole_of is None else whole_of(operations)
     said = [
         f"history: {len(operations)} operations on {len(keys)} keys, sha256 {digest}",
         f"model: {model_name}",
@@ -72,7 +104,7 @@ def _verified(folder: Path, history: Path, model_class: type[Model], model_name:
     if witness.exists():
         claims = [json.loads(line) for line in _read(witness).splitlines()]
         _bound(claims[0], "traitor/witness/1", digest, model_name)
-        _witnessed(model, keys, claims[1:])
+        _witnessed(model, keys, claims[1:], whole)
         said.append(
             "witness: an order for each key: every completed operation is in it once, none was called after "
             "something behind it had returned, and the model accepts every answer"
@@ -81,12 +113,17 @@ def _verified(folder: Path, history: Path, model_class: type[Model], model_name:
         return [*said, "VERIFIED: the history is linearizable"]
     claim = json.loads(_read(counterexample))
     _bound(claim, "traitor/counterexample/1", digest, model_name)
+    if claim.get("kind") == "transactions" and whole is not None:
+        said += whole.refuted(claim)
+        _agrees(folder, "invalid")
+        return [*said, _PROSE_OF_TRANSACTIONS, "VERIFIED: the history is not strictly serializable"]
     total = len(keys.get(claim["key"], ()))
     left = _refuted(model, keys, claim)
     said += [
         f"counterexample: of {total} operations on key {claim['key']!a}, {left} are left "
         f"by sound moves ({', '.join(name for name, _ in claim['moves'])})",
         "every order of these was tried: the model accepts none",
+        _PROSE,
     ]
     _agrees(folder, "invalid")
     return [*said, "VERIFIED: the history is not linearizable"]
@@ -112,11 +149,19 @@ def _bound(claim: dict[str, Any], schema: str, digest: str, model_name: str) -> 
         )
 
 
-def _witnessed(model: Model, keys: dict[str, tuple[Operation, ...]], claims: list[dict[str, Any]]) -> None:
+def _witnessed(
+    model: Model,
+    keys: dict[str, tuple[Operation, ...]],
+    claims: list[dict[str, Any]],
+    whole: Whole | None,
+) -> None:
     if sorted(claim["key"] for claim in claims) != sorted(keys):
         raise Refused("the witness does not have each key of the history once")
     for claim in claims:
-        objection = audit_order(model, keys[claim["key"]], claim["order"], claim["dropped"])
+        if whole is not None:
+            objection = whole.audit_order(claim["order"], claim["dropped"])
+        else:
+            objection = audit_order(model, keys[claim["key"]], claim["order"], claim["dropped"])
         if objection is not None:
             raise Refused(f"key {claim['key']}: {objection}")
 

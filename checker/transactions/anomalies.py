@@ -51,8 +51,13 @@ class Anomaly:
     elements: tuple[Hashable, ...] = ()
     details: Mapping[str, object] = field(default_factory=dict)
 
+    def named(self) -> set[int]:
+        """The indexes of all transactions it rests on, those that only give evidence, too."""
+        given = {step.evidence for step in self.steps if step.evidence is not None}
+        return {*self.transactions, *(step.target for step in self.steps), *given}
+
     def to_json(self) -> dict[str, object]:
-        """As `verdict.json` has it."""
+        """As `verdict.json` and `counterexample.json` have it."""
         shown: dict[str, object] = {"type": self.type, "transactions": list(self.transactions)}
         if self.steps:
             shown["steps"] = [step.to_json() for step in self.steps]

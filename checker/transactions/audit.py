@@ -25,7 +25,26 @@ _SHAPES = {
 """How many transactions and elements an anomaly names."""
 
 
-def audit_order(operations: Sequence[Operation], order: Sequence[int], dropped: Sequence[int]) -> str | None:
+def malformed(operations: Sequence[Operation]) -> str | None:
+    """Why these are not transactions whose results fit what was asked for, or None if they are."""
+    for op in operations:
+        if op.key != operations[0].key:
+            other = f"{operations[0].key!a:.80}"
+            return f"transaction {op.index} has key {op.key!a:.80}, another {other}: all have the same one"
+        if op.type != "ok":
+            continue
+        asked, got = op.input, op.output
+        if not isinstance(asked, tuple) or not isinstance(got, tuple) or len(asked) != len(got):
+            return f"the results of transaction {op.index} are not those of its micro-operations"
+        for (f, key, value), (g, name, result) in zip(asked, got):
+            if f != g or key != name or (f == "append" and value != result):
+                return f"the results of transaction {op.index} are not those of its micro-operations"
+    return None
+
+
+def audit_serial_order(
+    operations: Sequence[Operation], order: Sequence[int], dropped: Sequence[int]
+) -> str | None:
     """Why `order` (indexes) does not explain `operations` in real time, or None if it does."""
     by_index = {op.index: op for op in operations if op.type != "fail"}
     named = {*order, *dropped}
@@ -97,10 +116,14 @@ class Auditor:
                 return f"the step {step.source} -{step.edge}-> {step.target} does not follow from the history"
         if len(steps) < 2 or len({step.source for step in steps}) < len(steps):
             return "the steps are no cycle of different transactions"
+        if anomaly.transactions != tuple(step.source for step in steps):
+            return "the transactions named are not those of the steps"
         return None if anomaly.type == _name([step.edge for step in steps]) else "the cycle has another name"
 
     def _follows(self, step: Step, source: Operation, target: Operation) -> bool:
         key, before, after = step.key, step.before, step.after
+        if step.evidence is not None and step.edge != "ww":
+            return False
         if step.edge == "realtime":
             return source.return_ns is not None and source.return_ns < target.call_ns
         if step.edge == "process":
@@ -156,10 +179,10 @@ class Auditor:
             return len(possible) <= 1 and any(r.count(elements[0]) > 1 for r in reads)
         if kind == "incompatible-order":
             pairs = [(r, s) for r in reads for s in _reads(ops[1], key)]
-            return any(r[: len(s)] != s and s[: len(r)] != r for r, s in pairs)
+            return any(_first_difference(r, s) == elements for r, s in pairs)
         if kind in ("garbage-read", "G1a"):
             aborted = all(op.type == "fail" for op in everyone[0]) and bool(everyone[0]) == (kind == "G1a")
-            return aborted and any(elements[0] in r for r in reads)
+            return aborted and ops[-1] in (everyone[0] or ops) and any(elements[0] in r for r in reads)
         if kind == "G1b":
             own = _appended(ops[1], key)
             partial = self._only(key, elements[0]) is ops[1] is not ops[0] and own[-1] != elements[0]
@@ -203,6 +226,11 @@ def _reads(op: Operation, key: Hashable) -> list[tuple[Hashable, ...]]:
     if op.type != "ok":
         return []
     return [tuple(value or ()) for f, name, value in _micro(op) if f != "append" and name == key]
+
+
+def _first_difference(one: Sequence[Hashable], other: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    """What each has where they first differ; () where one is the beginning of the other."""
+    return next(((a, b) for a, b in zip(one, other) if a != b), ())
 
 
 def _appended(op: Operation, key: Hashable) -> list[Hashable]:

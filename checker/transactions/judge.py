@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from checker.counterexample.words import quote
-from checker.engines.answers import Budget
+from checker.engines.answers import Budget, KeyResult
 from checker.history import History, Operation
 from checker.models.base import Model
 from checker.numbers import counted
 from checker.transactions.anomalies import Anomaly
-from checker.transactions.audit import Auditor, audit_order
+from checker.transactions.audit import Auditor, audit_serial_order, malformed
 from checker.transactions.components import sort
 from checker.transactions.graph import Graph
 from checker.transactions.levels import ruled_out, strongest_left, weakest
 from checker.transactions.observations import Observations
+from checker.transactions.refutation import Refutation
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "linearizability"
@@ -33,12 +33,17 @@ _KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class TransactionFinding:
-    """The line; a serial order of the whole database if there is one, else anomalies, the worst first."""
+    """The line; a serial order of the whole database if there is one, else anomalies, the worst first.
+
+    `searched`: what refutes it where no anomaly does, all orders were tried.
+    """
 
     line: Line
     order: tuple[int, ...] = ()
     dropped: tuple[int, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
+    refutation: Refutation | None = None
+    searched: KeyResult | None = None
 
 
 def judge(history: History, model: Model, budget: Budget) -> TransactionFinding:
@@ -47,7 +52,7 @@ def judge(history: History, model: Model, budget: Budget) -> TransactionFinding:
     Operations are `txn`, in order of invocation; the budget is for a search where elements are not unique.
     """
     operations = history.operations
-    problem = _malformed(operations)
+    problem = malformed(operations)
     if problem is not None:
         return TransactionFinding(unknown(NAME, problem))
     seen = Observations(operations)
@@ -55,14 +60,14 @@ def judge(history: History, model: Model, budget: Budget) -> TransactionFinding:
     order, left = sort(graph, seen.committed)
     counts, anomalies, unexplored = _anomalies(seen, graph, left)
     if anomalies:
-        return _invalid(seen, graph, counts, anomalies, unexplored)
+        return _invalid(seen, graph, counts, anomalies, unexplored, model.name)
     if left:
         return TransactionFinding(unknown(NAME, "transactions depend on each other, but no cycle was found"))
     indexes = tuple(operations[node].index for node in order)
     dropped = tuple(
         op.index for node, op in enumerate(operations) if op.type == "info" and not seen.committed[node]
     )
-    objection = audit_order(operations, indexes, dropped)
+    objection = audit_serial_order(operations, indexes, dropped)
     if objection is None:
         return _valid(seen, indexes, dropped)
     if not seen.ambiguous:
@@ -100,15 +105,14 @@ def _searched(seen: Observations, model: Model, budget: Budget) -> TransactionFi
     from checker.engines.contest import decide
 
     operations = [op for op in seen.operations if op.type != "fail"]
-    key = decide(model, {"": operations}, budget).keys[0]
+    key = decide(model, {operations[0].key: operations}, budget).keys[0]
     times = counted(len(seen.ambiguous), "append")
     why = f"{times} of an element that its key already had, so it is not known who wrote what"
     if key.status == "refuted":
         reason = f"no serial order that respects real time explains the transactions (all were tried; {why})"
-        return TransactionFinding(
-            invalid(NAME, reason, kind="no serial order", transactions=len(seen.operations))
-        )
-    if key.status == "explained" and audit_order(seen.operations, key.order, key.dropped) is None:
+        line = invalid(NAME, reason, kind="no serial order", transactions=len(seen.operations))
+        return TransactionFinding(line, searched=key)
+    if key.status == "explained" and audit_serial_order(seen.operations, key.order, key.dropped) is None:
         return _valid(seen, key.order, key.dropped)
     reason = f"no anomaly and no serial order is found; {why}. Append each element of a key once"
     return TransactionFinding(unknown(NAME, reason))
@@ -142,6 +146,7 @@ def _invalid(
     counts: dict[str, int],
     kept: dict[str, list[Anomaly]],
     unexplored: int,
+    model: str,
 ) -> TransactionFinding:
     auditor = Auditor(seen.operations)
     types = sorted(counts, key=_severity)
@@ -170,7 +175,12 @@ def _invalid(
         details["holds"] = ["strong-session-serializable"]
     if unexplored:
         details["unexplored"] = unexplored
-    return TransactionFinding(invalid(NAME, reason, kind=worst.type, **details), anomalies=anomalies)
+    line = invalid(NAME, reason, kind=worst.type, **details)
+    named = {index for anomaly in anomalies for index in anomaly.named()}
+    shown = tuple(op for op in seen.operations if op.index in named)
+    reasons = (worst.sentences[0], *_sentences(worst))
+    refutation = Refutation(model, anomalies, shown, reasons)
+    return TransactionFinding(line, anomalies=anomalies, refutation=refutation)
 
 
 def _serial_without_time(seen: Observations, graph: Graph) -> bool:
@@ -182,7 +192,7 @@ def _serial_without_time(seen: Observations, graph: Graph) -> bool:
     dropped = [
         op.index for node, op in enumerate(operations) if op.type == "info" and not seen.committed[node]
     ]
-    return audit_order(operations, [operations[node].index for node in order], dropped) is None
+    return audit_serial_order(operations, [operations[node].index for node in order], dropped) is None
 
 
 def _timeless(op: Operation) -> Operation:
@@ -208,20 +218,3 @@ def _at_most(out: Sequence[str]) -> str:
     """What is left, of the models everybody knows."""
     left = next((model for model in _KNOWN if model not in out), None)
     return f"at most {left}" if left else "no isolation level is left"
-
-
-def _malformed(operations: Sequence[Operation]) -> str | None:
-    """Why these are not transactions whose results fit what was asked for."""
-    for op in operations:
-        if op.key != operations[0].key:
-            other = quote(operations[0].key)
-            return f"transaction {op.index} has key {quote(op.key)}, another {other}: all have the same one"
-        if op.type != "ok":
-            continue
-        asked, got = op.input, op.output
-        if not isinstance(asked, tuple) or not isinstance(got, tuple) or len(asked) != len(got):
-            return f"the results of transaction {op.index} are not those of its micro-operations"
-        for (f, key, value), (g, name, result) in zip(asked, got):
-            if f != g or key != name or (f == "append" and value != result):
-                return f"the results of transaction {op.index} are not those of its micro-operations"
-    return None

@@ -209,14 +209,14 @@ def test_a_model_that_needs_more_is_not_carried(tmp_path, monkeypatch):
 def test_its_reader_reads_what_the_other_reads(model):
     rng = random.Random(4)
     for _ in range(300):
-        content = _written(model, random_history(rng, model), rng)
+        content = written(model, random_history(rng, model), rng)
         lines = content.splitlines()
         spec = model_named(model, read_header(lines[0]))
         seen = [op.to_json() for op in read_operations(lines[1:], spec)]
         assert seen == [op.to_json() for op in read_bytes(content, "h").operations]
 
 
-def _written(model, operations, rng) -> bytes:
+def written(model, operations, rng) -> bytes:
     lines: list[bytes] = []
     writer = HistoryWriter(lines.append, model)
     ends = {

@@ -184,10 +184,10 @@ def test_the_auditor_replays_an_order():
         txn(1, [("r", "x", (1,))], 5, 15),
         txn(2, [("append", "x", 2)], 16, None),
     ]
-    assert audit.audit_order(operations, [0, 1], [2]) is None
-    assert audit.audit_order(operations, [0, 1, 2], []) is None
+    assert audit.audit_serial_order(operations, [0, 1], [2]) is None
+    assert audit.audit_serial_order(operations, [0, 1, 2], []) is None
     for order, dropped in (([1, 0], [2]), ([0, 2, 1], []), ([0, 1], []), ([0], [1, 2]), ([0, 1, 1], [2])):
-        assert audit.audit_order(operations, order, dropped) is not None
+        assert audit.audit_serial_order(operations, order, dropped) is not None
 
 
 def test_what_auditor_and_inference_do_not_agree_on_is_unknown(monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 from checker.verdict import NAMES
 from reports import evidence, render
 from reports.anomalies import MAX_ANOMALIES, MAX_TRANSACTIONS, read_anomalies
+from reports.counterexample import read_counterexample
 from reports.evidence import RECHECK, read_certificate
 from reports.operations import read_history
 from reports.run_folder import RunFolder
@@ -202,8 +203,21 @@ def test_anomalies_are_told_with_their_transactions(tmp_path: Path) -> None:
     assert "G-single-realtime × 41" in page
     assert "<strong>may hold</strong> serializable" in page
     assert "so neither" not in page
-    assert "No certificate file: the anomalies below are the evidence" in page
+    assert "No certificate: there is no counterexample.json" in page
     assert "<li>once</li>" not in page
+
+
+def test_a_certificate_of_transactions_is_named_and_drawn_as_no_operations(tmp_path: Path) -> None:
+    document = {"kind": "transactions", "anomalies": [anomaly()], "operations": [{"index": 0, "call_ns": 1}]}
+    path = folder(tmp_path, verdict(transactions(anomaly())), certificate=document)
+    page = render(path).read_text()
+    assert "counterexample.json, 1 anomaly of 1 transaction that no serial order explains" in page
+    assert f"<code>{RECHECK}</code>" in page
+    assert "Why no serial order explains it" in page
+    assert "Why no order explains it" not in page
+    document = json.loads((path / "counterexample.json").read_text())
+    assert read_counterexample(document) is None
+    assert read_counterexample({**document, "kind": "else"}) is not None
 
 
 def test_anomalies_without_end_are_cut() -> None:
