@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from checker.formats.reading import EXPORTS, FAIL_POLICIES, FORMATS
+from checker.formats.reading import EXPORTS, FAIL_POLICIES, FORMATS, initial_of
 from checker.models import MODEL_NAMES
 
 _MODELS = f"{', '.join(MODEL_NAMES)}, or your own as package.module:Class"
@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("auto", *FORMATS), default="auto", help="of the file (auto)")
     parser.add_argument(
         "--model", type=_model, metavar="MODEL", help=f"instead of the one the history names: {_MODELS}"
+    )
+    parser.add_argument(
+        "--initial", type=_initial, metavar="JSON", help="what every key holds at first (as in the history)"
     )
     parser.add_argument(
         "--fail",
@@ -58,4 +61,12 @@ def _columns() -> int:
 def _model(text: str) -> str:
     if text not in MODEL_NAMES and ":" not in text:
         raise argparse.ArgumentTypeError(f"{text!r:.80} is not one of {_MODELS}")
+    return text
+
+
+def _initial(text: str) -> str:
+    try:
+        initial_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text

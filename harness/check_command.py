@@ -64,6 +64,7 @@ def _judge_run(options: argparse.Namespace) -> tuple[Path, Judgement]:
     folder = store.find_run(options.path)
     flags = ["--format", options.format]
     flags += ["--fail", options.fail] if options.fail else []
+    flags += [f"--initial={options.initial}"] if options.initial is not None else []
     flags += ["--forgive-torn-tail"] if options.forgive_torn_tail else []
     flags += ["--guarantees"] if options.guarantees else []
     flags += ["--export", options.export] if options.export else []

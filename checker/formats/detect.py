@@ -89,9 +89,14 @@ def _own(content: bytes, source: str, options: Options) -> Reading:
     from checker.formats import traitor
 
     history = traitor.read_bytes(
-        without_mark(content), source, options.model, forgive_torn_tail=options.forgive_torn_tail
+        without_mark(content),
+        source,
+        options.model,
+        forgive_torn_tail=options.forgive_torn_tail,
+        initial=options.initial,
     )
-    return Reading(history, "traitor", _counts(history), len({op.process for op in history.operations}))
+    processes = len({op.process for op in history.operations})
+    return Reading(history, "traitor", _counts(history), processes, initial_given=options.initial is not None)
 
 
 def _counts(history: History) -> tuple[int, int, int]:

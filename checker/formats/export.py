@@ -17,7 +17,9 @@ from operator import attrgetter
 from checker.formats.edn import Atom, EdnMap, Form, write
 from checker.formats.foreign import ONLY_KEY
 from checker.formats.scalars import form
+from checker.formats.text import without_mark
 from checker.formats.traitor import SCHEMA
+from checker.formats.traitor_lines import freeze
 from checker.history import History, NemesisEvent, Operation
 
 _JEPSEN = {"get": "read", "put": "write", "delete": "write"}
@@ -29,7 +31,7 @@ _Event = tuple[int, bool, Operation | NemesisEvent]
 
 def to_jsonl(history: History) -> Iterator[bytes]:
     """The lines of a `history.jsonl`."""
-    header = {"schema": SCHEMA, "model": history.model, "initial": plain(history.initial)}
+    header = {"schema": SCHEMA, "model": history.model, "initial": _lists(history.initial)}
     yield _line(header)
     for index, begins, op in _events(history):
         more: dict[str, object]
@@ -85,6 +87,20 @@ def plain(value: Hashable) -> object:
     if len(value) == 1 and isinstance(value[0], bool):
         return value[0]
     return [plain(element) for element in value]
+
+
+def with_initial(content: bytes, initial: Hashable) -> bytes:
+    """A `history.jsonl` whose header says another first value, and is otherwise the same."""
+    header, _, rest = without_mark(content).partition(b"\n")
+    fields = json.loads(header)
+    if repr(freeze(fields.get("initial"))) == repr(initial):  # True == 1
+        return content
+    return _line({**fields, "initial": _lists(initial)}) + rest
+
+
+def _lists(value: Hashable) -> object:
+    """What becomes this value when it is frozen: `[true]` may be a list of one."""
+    return [_lists(element) for element in value] if isinstance(value, tuple) else value
 
 
 def _events(history: History) -> Iterator[_Event]:

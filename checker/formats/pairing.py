@@ -12,6 +12,7 @@ from checker.formats.edn import EdnSet, Form, write
 from checker.formats.foreign import NO_KEY, ONLY_KEY, OWN_F, OWN_INPUT, OWN_OUTPUT, OWN_PHASE, Event, Parsed
 from checker.formats.reading import FailPolicy, Options, Reading
 from checker.formats.shapes import Ending, Hint, Part, ShapeError
+from checker.formats.traitor import must_begin_at
 from checker.history import History, HistoryError, NemesisEvent, Operation, Outcome
 from checker.models import ModelError, initial_problem, model_class, model_named
 from checker.models.base import Model
@@ -30,6 +31,9 @@ def build(parsed: Parsed, options: Options) -> Reading:
         model_class(name)
     except ModelError as error:
         raise HistoryError(parsed.source, 0, *str(error).rsplit(". ", 1)) from None
+    if options.initial is not None:
+        must_begin_at(parsed.source, name, options.initial[0])
+        parsed = replace(parsed, initial=options.initial[0], says_initial=True)
     if name == "bank" and parsed.initial is None and not parsed.says_initial:
         parsed = replace(parsed, initial=_opening(parsed))
         notes.append("the bank held at first what a read was told before the first transfer")
@@ -45,7 +49,7 @@ def build(parsed: Parsed, options: Options) -> Reading:
             number = event.number
         pairing.take(number, event)
         number += room.get(place, 1)
-    return pairing.finish(tuple(notes))
+    return replace(pairing.finish(tuple(notes)), initial_given=options.initial is not None)
 
 
 def _opening(parsed: Parsed) -> Hashable:

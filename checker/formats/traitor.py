@@ -34,9 +34,14 @@ def read(path: Path, model: str | None = None, *, forgive_torn_tail: bool = Fals
 
 
 def read_bytes(
-    content: bytes, source: str, model: str | None = None, *, forgive_torn_tail: bool = False
+    content: bytes,
+    source: str,
+    model: str | None = None,
+    *,
+    forgive_torn_tail: bool = False,
+    initial: tuple[Hashable] | None = None,
 ) -> History:
-    """As `read`, from memory."""
+    """As `read`, from memory. `initial`: one value that overrides the header's."""
     if not content.strip():
         raise HistoryError(
             source, 0, "the file is empty", "A history begins with a header line; record it again"
@@ -60,7 +65,7 @@ def read_bytes(
                 "the file ends in the middle of this line",
                 "Delete the half line if the rest is complete, or record it again",
             )
-    header = _header(source, lines[0], model)
+    header = _header(source, lines[0], model, initial)
     reader = Lines(source, header.model)
     digest = hashlib.sha256(content).hexdigest()
     # Nothing of a history is garbage: looking for some again and again would take longer than reading.
@@ -81,7 +86,7 @@ class _Header:
     initial: Hashable
 
 
-def _header(source: str, line: bytes, override: str | None) -> _Header:
+def _header(source: str, line: bytes, override: str | None, given: tuple[Hashable] | None) -> _Header:
     fields = parse_line(line)
     known = ", ".join(MODEL_NAMES)
     if (twice := name_twice(line)) is not None:
@@ -104,6 +109,9 @@ def _header(source: str, line: bytes, override: str | None) -> _Header:
             raise HistoryError(source, 0, *str(error).rsplit(". ", 1)) from None
     elif name not in MODEL_NAMES:
         raise HistoryError(source, 1, f"model {show(name)} is unknown", f"Name one with --model: {known}")
+    if given is not None:
+        must_begin_at(source, name, given[0])
+        return _Header(model_named(name, given[0]), given[0])
     try:
         initial = freeze(fields.get("initial"))
     except RecursionError:
@@ -112,3 +120,11 @@ def _header(source: str, line: bytes, override: str | None) -> _Header:
     if problem is not None:
         raise HistoryError(source, 1, f"initial must be {problem} for model {name}", "Correct the header")
     return _Header(model_named(name, initial), initial)
+
+
+def must_begin_at(source: str, model: str, initial: Hashable) -> None:
+    """Raises HistoryError if no key of `model` can begin at what the user said."""
+    problem = initial_problem(model, initial)
+    if problem is not None:
+        reason = f"--initial {show(initial)} does not fit model {model}: it must be {problem}"
+        raise HistoryError(source, 0, reason, "Give such a value, or another --model")
