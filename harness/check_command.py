@@ -9,6 +9,7 @@ that dies has found nothing out: ``unknown``. The answer comes first; what is no
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import shlex
 import stat
@@ -27,7 +28,8 @@ _LIMITS = CheckLimits()
 
 def check_command(options: argparse.Namespace, program: str) -> int:
     """Judge, keep, tell; the exit code."""
-    again = f"{program} check {shlex.quote(str(options.path))}"
+    model = ["--model", options.model] if options.model else []
+    again = f"{program} check {shlex.join([str(options.path), *model, *_reading(options)])}"
     if options.path.is_dir():
         folder, judgement = _judge_run(options)
     else:
@@ -62,16 +64,21 @@ def _judge_run(options: argparse.Namespace) -> tuple[Path, Judgement]:
     from harness.judging import judge
 
     folder = store.find_run(options.path)
-    flags = ["--format", options.format]
-    flags += ["--fail", options.fail] if options.fail else []
-    flags += [f"--initial={options.initial}"] if options.initial is not None else []
-    flags += ["--forgive-torn-tail"] if options.forgive_torn_tail else []
-    flags += ["--guarantees"] if options.guarantees else []
+    flags = _reading(options)
     flags += ["--export", options.export] if options.export else []
     flags += ["--to", str(options.to)] if options.to else []
     judgement = judge(folder, _LIMITS, model=options.model, flags=flags)
     store.seal_judgement(folder)
     return folder, judgement
+
+
+def _reading(options: argparse.Namespace) -> list[str]:
+    """How the history is read, as it was typed."""
+    flags = ["--format", options.format] if options.format != "auto" else []
+    flags += ["--fail", options.fail] if options.fail else []
+    flags += [f"--initial={options.initial}"] if options.initial is not None else []
+    flags += ["--forgive-torn-tail"] if options.forgive_torn_tail else []
+    return flags + (["--guarantees"] if options.guarantees else [])
 
 
 def _judge_file(options: argparse.Namespace, folder: Path) -> Judgement:
@@ -82,6 +89,8 @@ def _judge_file(options: argparse.Namespace, folder: Path) -> Judgement:
     told = {name: value for report in heard.reports for name, value in report.items()}
     if "refused" in told:
         raise UsageError(str(told["refused"]))
+    if "no place" in told:
+        raise UsageError(str(told["no place"]), "Name another place: --out DIR, --to FILE.")
     if "not written" in told:
         raise HarnessError(
             str(told["not written"]), "Free some space, or name another place: --out DIR, --to FILE."
@@ -104,7 +113,9 @@ def _work(options: argparse.Namespace, folder: Path) -> Callable[[Report], None]
         except HistoryError as error:
             report({"refused": str(error)})
         except OSError as error:
-            report({"not written": f"{error.filename or folder}: {error.strerror}"})
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+            what = f"{error.filename or folder}: {error.strerror}"
+            report({"not written" if full else "no place": what})
         else:
             report({"exit_code": verdict.exit_code, "text": verdict.text()})
 

@@ -207,6 +207,37 @@ def test_a_bad_history_is_judged_and_explained(capsys: pytest.CaptureFixture[str
     assert code == 1, "a checked history can be checked again"
 
 
+def test_what_every_key_holds_at_first_can_be_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "from 0.log"
+    path.write_text("INFO  jepsen.util - 0 :invoke :read nil\nINFO  jepsen.util - 0 :ok :read 0\n")
+    code, out, _ = traitor(capsys, "check", path, "--out", tmp_path / "runs")
+    assert code == 1
+    code, out, _ = traitor(capsys, "check", path, "--out", tmp_path / "runs", "--initial", "0")
+    assert code == 0
+    assert "model cas-register, every key begins at 0" in out
+    assert out.splitlines()[-1].endswith(f"check '{path}' --initial=0")
+    code, _, err = traitor(capsys, "check", path, "--out", tmp_path / "runs", "--initial", "[0]")
+    assert code == 2
+    assert "--initial [0] does not fit model cas-register" in err
+    judged = next(iter((tmp_path / "runs").iterdir()))
+    code, _, err = traitor(capsys, "check", judged, "--initial", "1")
+    assert code == 2
+    assert "Leave out --initial" in err
+
+
+def test_an_export_to_nowhere_is_wrong_use(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "h.jsonl"
+    path.write_text("garbage, which is not read at all")
+    flags = ["--export", "edn", "--to", tmp_path / "missing" / "h.edn"]
+    code, out, err = traitor(capsys, "check", path, "--out", tmp_path / "runs", *flags)
+    assert (code, out) == (2, "")
+    assert "No such file" in err
+    assert "--to FILE" in err
+    assert not os.listdir(tmp_path / "runs")
+
+
 def test_a_broken_history_is_wrong_use_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
