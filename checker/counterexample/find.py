@@ -89,7 +89,7 @@ def _audit(model: Model, everything: Sequence[Operation], claim: Counterexample)
 
 def _has_clock(operations: Sequence[Operation]) -> bool:
     """Whether times are more than the numbers of lines."""
-    span_ns = max(op.return_ns or op.call_ns for op in operations) - operations[0].call_ns
+    span_ns = max([op.return_ns or op.call_ns for op in operations]) - operations[0].call_ns
     return span_ns > 4 * (1 + operations[-1].index - operations[0].index)
 
 

@@ -29,7 +29,7 @@ _CHECK = Budget(seconds=1.0, nodes=100_000)
 def margin(model: Model, operations: Sequence[Operation], shrunk: Shrunk, seconds: float) -> Margin | None:
     """Of a counterexample of `operations` (one key); None if that is not found out in time."""
     deadline = time.monotonic() + seconds
-    some = _uncut(model, [op for op in operations if op.type != "fail"], shrunk)
+    some = _uncut(model, operations, shrunk)
     if some is None or not _refuted(model, some, 0):
         return None
     returns = {op.return_ns for op in some if op.return_ns is not None}
@@ -48,12 +48,12 @@ def margin(model: Model, operations: Sequence[Operation], shrunk: Shrunk, second
     return Margin(amounts[low]) if low == high else None
 
 
-def _uncut(model: Model, operations: list[Operation], shrunk: Shrunk) -> list[Operation] | None:
+def _uncut(model: Model, operations: Sequence[Operation], shrunk: Shrunk) -> list[Operation] | None:
     """The operations shown with their true ends, and what they need of those that were cut away."""
     if all(name not in ("cut", "after") for name, _ in shrunk.moves):
         return shrunk.left.operations
     timeless: list[Move] = [move for move in shrunk.moves if move[0] in ("project", "weaken")]
-    left = weaker(model, Left(operations), timeless)
+    left = weaker(model, Left([op for op in operations if op.type != "fail"]), timeless)
     if isinstance(left, str):
         return None
     chosen = {op.index for op in shrunk.left.operations}

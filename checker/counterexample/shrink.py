@@ -9,8 +9,10 @@ bounded: a larger counterexample is a worse one, not a wrong one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from checker.audit import audit_refutation
 from checker.engines.answers import Budget, KeyResult
@@ -80,6 +82,13 @@ def _in_few_moves(model: Model, whole: Left, found: Shrunk) -> Shrunk:
     return replace(found, moves=tuple(gathered)) if same else found
 
 
+def _positions(operations: Sequence[Operation], chosen: Iterable[int]) -> frozenset[int]:
+    """Of those chosen by index, in operations sorted by index."""
+    index_of = attrgetter("index")
+    found = ((bisect_left(operations, index, key=index_of), index) for index in chosen)
+    return frozenset(i for i, index in found if i < len(operations) and operations[i].index == index)
+
+
 class _Shrinker:
     def __init__(self, model: Model, whole: Left, refuted: KeyResult, deadline: float) -> None:
         self._model = model
@@ -123,7 +132,7 @@ class _Shrinker:
         """Indexes chosen and those they need; None if that has no end soon, or not `within` these."""
         chosen = set(chosen)
         for _ in range(_CLOSINGS):
-            kept = frozenset([i for i, op in enumerate(operations) if op.index in chosen])
+            kept = _positions(operations, chosen)
             needed = {operations[i].index for i in self._model.needed(operations, kept)}
             if not needed:
                 return chosen
@@ -139,7 +148,7 @@ class _Shrinker:
             return False
         assert not isinstance(left, str)
         # What is needed was just found out, so the move may be made; the auditor asks once more.
-        kept = [op for op in left.operations if op.index in closed]
+        kept = [left.operations[i] for i in sorted(_positions(left.operations, closed))]
         return self._take(left._replace(operations=kept), [*before, ("keep", tuple(sorted(closed)))])
 
     def _weaken_and_keep(self, core: set[int]) -> bool:

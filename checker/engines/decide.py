@@ -69,7 +69,7 @@ def _polynomial(model: Model, operations: Sequence[Operation], failures: list[st
 def _result(key: str, operations: Sequence[Operation], answer: Answer) -> KeyResult | None:
     if isinstance(answer, Undecided):
         return None
-    total = sum(op.type == "ok" for op in operations)
+    total = len([1 for op in operations if op.type == "ok"])
     if isinstance(answer, Explained):
         order, dropped = tuple(answer.order), tuple(answer.dropped)
         return KeyResult(key, "explained", order, dropped, None, total, total, 0, POLYNOMIAL)

@@ -143,7 +143,8 @@ class Register(Model):
             f = functions[op.f]
             if f == "read":
                 continue
-            value = op.input if f == "write" else None if f == "delete" else cas_of(op)[1]
+            # Not by `produced` yet: of a million few are needed.
+            value = None if f == "delete" else op.input if f == "write" else op.input[1]  # type: ignore[index]
             if (anything or value in depends) and i not in kept and produced(self.call(op)):
                 needed.append(i)
         return needed

@@ -67,7 +67,8 @@ def columns(model: Model, operations: Sequence[Operation]) -> Columns:
         operations = sorted(operations, key=attrgetter("call_ns"))
         calls.sort()
     ends = [op.return_ns for op in operations]
-    forever = max(max(calls, default=0), max(filter(None, ends), default=0)) + 1
+    returned = [end for end in ends if end is not None]
+    forever = max(calls[-1] if calls else 0, max(returned, default=0)) + 1
     numbers: defaultdict[Hashable, int] = defaultdict(count().__next__)
     assert numbers[None] == ABSENT
     size = len(operations)
@@ -101,7 +102,8 @@ def _number(model: Model, found: Columns, numbers: defaultdict[Hashable, int]) -
         elif op.return_ns is None or type(op.output) is not tuple:
             rare.add(i, op)
         else:
-            expected, new = cast(tuple[Hashable, Hashable], op.input)
+            given: tuple[Hashable, Hashable] = op.input  # type: ignore[assignment]  # a cast is a call
+            expected, new = given
             swapped, actual = op.output
             if actual is None or (actual == expected) is not swapped or expected == new:
                 rare.add(i, op)
