@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness import store
+from harness import run_list, store
 from harness.console import say, tell
 from harness.errors import EXIT_HARNESS, UsageError
 from harness.report_file import render_report
@@ -34,7 +34,7 @@ def report(path: Path, as_json: bool) -> int:
 
 def list_(out: Path, as_json: bool) -> int:
     """``traitor list``."""
-    runs = store.list_runs(out)
+    runs = run_list.list_runs(out)
     if as_json:
         rows = [
             {

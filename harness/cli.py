@@ -8,6 +8,8 @@ interrupted. Everything heavy is imported by the command that needs it: ``traito
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import re
 import shlex
 import signal
@@ -23,7 +25,7 @@ from harness.errors import EXIT_HARNESS, TraitorError, UsageError
 EXIT_INTERRUPTED = 130
 _FLAGS = ("world", "workload", "nodes", "clients", "rate", "time", "seed", "budget", "name")
 """Of ``run``, named like the keys of a spec."""
-_NUMBER = re.compile(r"[-+]?([0-9.]+(e[-+]?[0-9]+)?|nan|inf)\Z", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?([0-9.]+(e[-+]?[0-9]+)?|nan|inf)\Z", re.IGNORECASE | re.ASCII)
 """Python itself would take more for one: ``1_0``, other scripts' digits."""
 
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.open_missing()
     # A check has a parser of its own: it must answer at once, and takes what the checker takes.
     checks = words[:1] == ["check"]
+    if checks:
+        atexit.register(gc.freeze)  # what is left is the system's then: nothing to collect
     options = check_parser().parse_args(words[1:]) if checks else make_parser().parse_args(words)
     _interrupt_on_signals()
     code = _told(options, words)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import store
+from harness import run_list, store
 from harness.errors import HarnessError, UsageError
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -105,12 +105,12 @@ def test_the_list_survives_hostile_folders(tmp_path: Path) -> None:
     (bad / "run.json").write_bytes(b"\xff not json")
     (odd / "history.jsonl").write_text("")
     (odd / "verdict.json").write_text('{"operations": [1], "lines": 3, "exit_code": "x"}')
-    runs = {run.folder.name: run for run in store.list_runs(tmp_path)}
+    runs = {run.folder.name: run for run in run_list.list_runs(tmp_path)}
     assert list(runs) == ["c-odd", "b-good", "a-bad"]
     assert (runs["b-good"].exit_code, runs["b-good"].operations) == (1, "3 ok 0 fail 1 info")
     assert "\x1b" not in runs["b-good"].reason
     assert "b: a" in runs["b-good"].reason
     assert runs["a-bad"].verdict == "not judged"
-    assert store.list_runs(tmp_path / "none") == []
+    assert run_list.list_runs(tmp_path / "none") == []
     with pytest.raises(UsageError, match="cannot list"):
-        store.list_runs(odd / "history.jsonl")
+        run_list.list_runs(odd / "history.jsonl")
