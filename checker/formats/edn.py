@@ -103,6 +103,8 @@ _NAMES = {"(": "list", "[": "vector", "{": "map", "#{": "set", "#": "tagged valu
 
 @dataclass(slots=True)
 class _Frame:
+    """A collection that is not closed yet."""
+
     kind: str
     """`(`, `[`, `{`, `#{`, `#` (a tag, its form to come) or `#_`."""
     at: int

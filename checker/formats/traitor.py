@@ -82,6 +82,8 @@ def read_bytes(
 
 @dataclass(frozen=True, slots=True)
 class _Header:
+    """The first line, understood."""
+
     model: Model
     initial: Hashable
 
