@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import brute_force
 import pytest
-from serial_truth import judge, random_transactions, txn, wrong
+from forged_anomalies import believed
+from serial_truth import judge, random_transactions, serial, txn, wrong
 
 from checker.history import Operation
 from checker.transactions import audit, direct, explain, graph, observations
@@ -176,6 +177,61 @@ def test_the_auditor_believes_no_direct_anomaly(type_):
             for what in itertools.permutations((1, 2, 3), elements):
                 lie = Anomaly(type_, who, ("?",), key="x", elements=what)
                 assert auditor.objection(lie) is not None
+
+
+def believed_of(seed, count):
+    """What the auditor believes of histories in order; how many were tried."""
+    tried = 0
+    for operations in histories(400, seed, repeats=seed % 2 == 0):
+        if tried < count and len(operations) <= 5 and serial(operations, "real time"):
+            tried += 1
+            lie = believed(operations)
+            if lie is not None:
+                return lie, operations
+    assert tried == count
+    return None
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_auditor_accepts_nothing_at_all_of_what_is_in_order(seed):
+    assert believed_of(seed, 60) is None
+
+
+def _first_appender(self, key, element):
+    return next(iter(self._appenders.get((key, element), ())), None)
+
+
+def _touching(self, step, source, target):
+    touching = step.edge == "realtime" and source.return_ns == target.call_ns
+    return touching or original_follows(self, step, source, target)
+
+
+original_follows = audit.Auditor._follows
+TOO_KIND = {
+    "the first who appended it was the one": (
+        "_only",
+        _first_appender,
+        [
+            txn(0, [("append", "x", 1), ("append", "y", 1)], 0, None),
+            txn(1, [("append", "x", 1)], 0, 9),
+            txn(2, [("r", "x", (1,)), ("r", "y", ())], 0, 9),
+        ],
+    ),
+    "what touches is apart": (
+        "_follows",
+        _touching,
+        [txn(0, [("append", "x", 1)], 0, 5), txn(1, [("r", "x", ())], 5, 9)],
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", TOO_KIND)
+def test_lies_notice_an_auditor_that_is_too_kind(monkeypatch, mutant):
+    name, replacement, operations = TOO_KIND[mutant]
+    assert serial(operations, "real time")
+    assert believed(operations) is None
+    monkeypatch.setattr(audit.Auditor, name, replacement)
+    assert believed(operations) is not None, f"nothing notices: {mutant}"
 
 
 def test_the_auditor_replays_an_order():
