@@ -57,7 +57,9 @@ def to_jsonl(history: History) -> Iterator[bytes]:
 def to_edn(history: History) -> Iterator[bytes]:
     """A map a line, in a vector."""
     keyed = any(op.key != ONLY_KEY for op in history.operations)
-    about = {"model": history.model, "initial": form(history.initial)} | ({"independent": 1} if keyed else {})
+    about = {"model": history.model, "initial": _vectors(history.initial)} | (
+        {"independent": 1} if keyed else {}
+    )
     yield f";; traitor {write(_map(about))}\n[".encode()
     for index, begins, op in _events(history):
         if isinstance(op, NemesisEvent):
@@ -101,6 +103,11 @@ def with_initial(content: bytes, initial: Hashable) -> bytes:
 def _lists(value: Hashable) -> object:
     """What becomes this value when it is frozen: `[true]` may be a list of one."""
     return [_lists(element) for element in value] if isinstance(value, tuple) else value
+
+
+def _vectors(value: Hashable) -> Form:
+    """As `_lists`, in EDN."""
+    return tuple(_vectors(element) for element in value) if isinstance(value, tuple) else form(value)
 
 
 def _events(history: History) -> Iterator[_Event]:

@@ -53,6 +53,9 @@ def test_every_key_begins_at_initial_and_all_agree(case, tmp_path, capsys):
     assert (out / "history.jsonl").read_bytes() == jsonl.read_bytes()
     assert main([str(jsonl)]) == 0
     assert "begins at" not in capsys.readouterr().out
+    edn = tmp_path / "e.edn"
+    assert main([str(jsonl), "--export", "edn", "--to", str(edn)]) == 0
+    assert main([str(edn)]) == 0
 
 
 def test_without_it_they_are_judged_from_what_the_format_says(tmp_path, capsys):
