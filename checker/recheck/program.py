@@ -22,7 +22,7 @@ from checker.audit import Frontier, audit_order, audit_refutation
 from checker.history import Operation, by_key
 from checker.models.base import Model
 from checker.moves import Left, starts, weaker
-from checker.recheck.reader import Refused, frozen, read_header, read_operations
+from checker.recheck.reader import Refused, frozen, once, read_header, read_operations
 
 MOST_STEPS = 5_000_000
 VERIFIED, NOT_VERIFIED, WRONG_USE = 0, 1, 2
@@ -102,7 +102,7 @@ def _verified(
     if witness.exists() == counterexample.exists():
         raise Refused("there must be either witness.jsonl or counterexample.json")
     if witness.exists():
-        claims = [json.loads(line) for line in _read(witness).splitlines()]
+        claims = [json.loads(line, object_pairs_hook=once) for line in _read(witness).splitlines()]
         _bound(claims[0], "traitor/witness/1", digest, model_name)
         _witnessed(model, keys, claims[1:], whole)
         said.append(
@@ -111,7 +111,7 @@ def _verified(
         )
         _agrees(folder, "valid")
         return [*said, "VERIFIED: the history is linearizable"]
-    claim = json.loads(_read(counterexample))
+    claim = json.loads(_read(counterexample), object_pairs_hook=once)
     _bound(claim, "traitor/counterexample/1", digest, model_name)
     if claim.get("kind") == "transactions" and whole is not None:
         said += whole.refuted(claim)

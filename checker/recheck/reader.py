@@ -94,7 +94,7 @@ def _must(problem: str | None, number: int, what: str) -> None:
 
 def _object(line: bytes, number: int) -> dict[str, object]:
     try:
-        value = json.loads(line, object_pairs_hook=_once)
+        value = json.loads(line, object_pairs_hook=once)
     except Refused as twice:
         raise Refused(f"line {number}: {twice}") from None
     except (ValueError, RecursionError):
@@ -104,7 +104,7 @@ def _object(line: bytes, number: int) -> dict[str, object]:
     return value
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) < len(pairs):
         raise Refused("a name is in one object twice")

@@ -206,6 +206,15 @@ def test_the_prose_is_not_what_it_vouches_for(checked):
     assert "not for the prose about them (sentences, reasons)" in said.stdout
 
 
+@pytest.mark.parametrize(("kind", "name"), [("bad", "counterexample.json"), ("good", "witness.jsonl")])
+def test_what_a_certificate_says_twice_is_refused(checked, capsys, kind, name):
+    folder = checked(kind)
+    text = (folder / name).read_text()
+    (folder / name).write_text(text.replace('"model":', '"model": "register", "model":', 1))
+    assert here(folder) == 1
+    assert "in one object twice" in capsys.readouterr().out
+
+
 DUPLICATE = """\
 {:type :invoke, :process 0, :f :txn, :value [[:append :x 1]]}
 {:type :ok, :process 0, :f :txn, :value [[:append :x 1]]}
