@@ -172,7 +172,8 @@ class Machine(RuleBasedStateMachine):
     def teardown(self):
         if len(self.events) % 4:
             self.drain()
-        assert self.judged() == "valid"
+        completed = any(each.type == "ok" for each in self.asked)
+        assert self.judged() == ("valid" if completed else "unknown")
         rng = random.Random(len(self.events))
         done = [each for each in self.asked if each.type == "ok"]
         for each in rng.sample(done, min(SPOILT, len(done))):
@@ -210,8 +211,8 @@ class Machine(RuleBasedStateMachine):
 
     def verified(self, folder: Path) -> None:
         model, said = model_of(self.name), io.StringIO()
-        if all(each.type == "fail" for each in self.asked):
-            return  # nothing is certified where nothing may have happened
+        if all(each.type != "ok" for each in self.asked):
+            return  # nothing is certified where nothing completed
         with contextlib.redirect_stdout(said):
             code = program.main([str(folder)], model_class(model), model, folder)
         assert code == 0, said.getvalue()
