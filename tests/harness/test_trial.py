@@ -22,7 +22,8 @@ from harness.store import hash_files
 from harness.trial import Trial, TrialLimits, trial
 from harness.violation import Violation
 
-OVERHEAD_S = 0.02
+OVERHEAD_S = 0.04
+"""Processor time, of a large test process beside another one. A fresh interpreter takes five times this."""
 
 
 def small_plan(seed: int = 7, **asked: object) -> Plan:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import psutil
 import pytest
+from left_behind import left_behind
 
 from harness import cli, one_run, store
 from harness.judging import Judgement
@@ -296,7 +296,7 @@ def test_what_ends_the_search_keeps_the_best_so_far(
     told = json.loads((folder / "shrink.json").read_text())
     assert ("SIGINT" if how == "signal" else "budget of 1 s") in told["ended"]
     assert told["accepted"] >= (3 if how == "signal" else 0)
-    assert [child for child in psutil.Process().children() if child.status() != "zombie"] == []
+    assert left_behind(zombies=False) == []
 
 
 def end_after_accepted(monkeypatch: pytest.MonkeyPatch, accepted: int) -> None:

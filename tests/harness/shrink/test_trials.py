@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
+from left_behind import left_behind
 
 from harness.plan import Plan, make_plan
 from harness.shrink.trials import Outcome, Trials
@@ -130,7 +130,7 @@ def test_a_trial_that_dies_says_so_and_fails_nothing(tmp_path: Path, jobs: int) 
 def test_an_endless_trial_is_ended(tmp_path: Path) -> None:
     trials = make(tmp_path, fails_from(0, slow=lambda _: 1000), limit_s=0.3)
     assert "0.3 s" in trials.outcome(numbered(1)).note
-    assert psutil.Process().children() == []
+    assert left_behind() == []
 
 
 def test_one_plan_is_run_anew_when_asked_for_by_itself(tmp_path: Path) -> None:
@@ -149,5 +149,5 @@ def test_what_ends_the_waiting_leaves_nothing_behind(tmp_path: Path) -> None:
     trials = make(tmp_path, fails_from(99, slow=lambda _: 1000), tick=lambda: next(tick))
     with pytest.raises(TimeoutError):
         trials.first(map(numbered, range(5)), wanted, Told())
-    assert psutil.Process().children() == []
+    assert left_behind() == []
     assert list((tmp_path / "scratch").iterdir()) == []
