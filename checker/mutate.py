@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from checker.audit import audit_order
 from checker.counterexample.words import duration, quote, say
-from checker.engines.answers import Budget
+from checker.engines.answers import Budget, Explained
 from checker.engines.decide import decide_key
 from checker.engines.witness import propose
 from checker.history import History, Operation, by_key
@@ -157,10 +157,9 @@ def _judged(
 
 def _noticed(model: Model, operations: list[Operation], logged: Sequence[int]) -> str | None:
     proposal = propose(model, operations, logged)
-    order = getattr(proposal, "order", None)
-    if order is None:
-        return str(getattr(proposal, "why", ""))
-    return audit_order(model, operations, order, proposal.dropped)  # type: ignore[union-attr]
+    if not isinstance(proposal, Explained):
+        return proposal.why
+    return audit_order(model, operations, proposal.order, proposal.dropped)
 
 
 def _witness(operations: Sequence[Operation], order: Sequence[int], mutation: Mutation) -> str:

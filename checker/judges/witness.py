@@ -20,6 +20,8 @@ def judge(order: ExecutedOrder, found: Finding) -> Line:
     if order.trouble is not None:
         return not_judged(NAME, f"there is no order of execution to compare with: {order.trouble}")
     witnessed = found.witnessed
+    if not witnessed.accepted and not witnessed.rejected:
+        return not_judged(NAME, f"no key was held against the order of execution: {found.line.reason}")
     if not witnessed.rejected:
         explained = counted(len(witnessed.accepted), "key")
         return valid(NAME, f"the order the replicas executed explains all {explained}")

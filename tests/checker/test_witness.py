@@ -14,6 +14,7 @@ from checker.engines.answers import Explained
 from checker.engines.witness import propose
 from checker.history import Operation
 from checker.judge import judge_run
+from checker.judges import linearizability
 from checker.models import model_named
 
 MODEL = model_named("register")
@@ -148,3 +149,13 @@ def test_a_violation_is_not_said_twice(run, tmp_path):
     verdict = judge_run(run.write(tmp_path / "run"))
     assert verdict.line("linearizability").verdict == "invalid"
     assert not verdict.line("witness").judged
+
+
+def test_where_nothing_was_held_against_the_order_nothing_is_valid(run, tmp_path, monkeypatch):
+    def broken(*_):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(linearizability, "propose", broken)
+    line = judge_run(run.write(tmp_path / "run")).line("witness")
+    assert (line.judged, line.verdict) == (False, "unknown")
+    assert "no room" in line.reason
