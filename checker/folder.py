@@ -71,6 +71,8 @@ class Window:
     to_ns: int
     bad: tuple[int, ...]
     within_liveness_budget: bool
+    asynchronous: bool = False
+    """A fault made messages late or lost between correct replicas: nobody owes liveness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,7 @@ def _ledger(fields: Fields) -> Ledger:
             window.number("to_ns"),
             _replica_numbers(window.listed("bad")),
             window.flag("within_liveness_budget"),
+            bool(window.text("asynchronous")),
         )
         for window in fields.objects("windows")
     )

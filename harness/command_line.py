@@ -145,7 +145,9 @@ def _spec_flags(run: argparse.ArgumentParser) -> None:
     run.add_argument("--rate", metavar="R", help="operations a second, all clients together (250)")
     run.add_argument("--time", metavar="S", help="seconds of load (30)")
     run.add_argument(
-        "--budget", metavar="B", help="within: never more than f bad at once; break: more, on purpose"
+        "--budget",
+        metavar="B",
+        help="within: never more than f bad at once; safety: never more than f that lie; break: anything",
     )
     run.add_argument("--name", metavar="NAME", help="part of the run folder's name (the workload)")
     run.add_argument(

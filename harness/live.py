@@ -233,6 +233,14 @@ class LiveWorld:
         """See ``World``."""
         self._primary = source
 
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        """See ``Machinery``."""
+        raise HarnessError("this world intercepts nothing yet")
+
+    def tampered(self, owner: str) -> Mapping[str, object]:
+        """See ``Machinery``."""
+        return {"in_force": False}
+
     def primary_hint(self) -> int:
         """See ``Machinery``."""
         return self._primary() % self.n

@@ -20,7 +20,7 @@ from nemesis.ledger import Book
 
 POLL_NS = 20_000_000
 UNDO_PATIENCE_NS = 10_000_000_000
-_PAST = {"kill": "killed", "pause": "paused", "partition": "cut off"}
+_PAST = {"kill": "killed by", "pause": "paused by", "partition": "cut off by"}
 
 
 class Stage(Enum):
@@ -146,7 +146,7 @@ class FaultRun:
 
     def _note(self, time_ns: int) -> None:
         bad = self._kind.bad_now(self._world, self.fault.id, self.fault.params)
-        self._nemesis.note(time_ns, self.fault, bad)
+        self._nemesis.note(time_ns, self.fault, bad, self.stage is Stage.OVER)
 
 
 class Nemesis:
@@ -158,13 +158,15 @@ class Nemesis:
         recorder: Recorder,
         faults: Sequence[Fault],
         kinds: Mapping[str, FaultKind],
-        budget_break: bool,
+        unbounded: bool,
     ) -> None:
+        """``unbounded``: more than f may be bad at once."""
         self.world = world
         self.recorder = recorder
         self.book = Book(world.n, world.f)
         self._noted_ns = 0
-        self._budget_break = budget_break
+        self._kinds = kinds
+        self._unbounded = unbounded
         self._runs = [FaultRun(fault, kinds[fault.kind], self) for fault in faults]
 
     def begin(self, load_start_ns: int, load_end_ns: int) -> None:
@@ -195,15 +197,17 @@ class Nemesis:
         """Ids of the faults not proved undone."""
         return [run.fault.id for run in self._runs if not run.proved]
 
-    def note(self, time_ns: int, fault: Fault, bad: frozenset[int]) -> None:
+    def note(self, time_ns: int, fault: Fault, bad: frozenset[int], over: bool) -> None:
         """Into the ledger."""
         self._noted_ns = max(time_ns, self._noted_ns)
-        reason = f"{_PAST.get(fault.kind, 'made bad')} by {fault.id}"
-        self.book.note(self._noted_ns, fault.id, reason, bad)
+        victims = self._kinds[fault.kind].victims(fault.params, self.world.n, self.world.f)
+        past = "lying through" if victims.byzantine else _PAST.get(fault.kind, "made bad by")
+        self.book.lied(victims.byzantine)
+        self.book.note(self._noted_ns, fault.id, f"{past} {fault.id}", bad, victims.network and not over)
 
     def has_room(self, fault: Fault, kind: FaultKind) -> bool:
         """Whether it may begin now: what was to end before it has ended, and the budget allows it."""
-        if self._budget_break:
+        if self._unbounded:
             return True
         if any(run.fault.stop_ns <= fault.start_ns and run.stage is not Stage.OVER for run in self._runs):
             return False

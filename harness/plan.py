@@ -11,16 +11,15 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from harness.cluster_settings import SERVICE, make_cluster
 from harness.errors import UsageError
 from harness.request import SECOND_NS
-from harness.spec import VIRTUAL_WORLDS, Spec
+from harness.spec import VIRTUAL_WORLDS, Budget, Spec
 from harness.virtual.settings import ED25519, Virtual
 from nemesis.faults import KINDS
 from nemesis.faults.fault import Fault
-from nemesis.ledger import charge, worst
+from nemesis.ledger import Charge, byzantine, charge, worst
 from nemesis.schedule import NoRoom, Room, Streams, Wanted, schedule
 from pbft_node.core.cluster import Cluster
 from workloads.operation import Operation, Slot
@@ -56,7 +55,7 @@ class Plan:
     world: str
     duration_ns: int
     """Of the load phase."""
-    budget: Literal["within", "break"]
+    budget: Budget
     nodes: int
     service: str
     """The workload's own, or a class of the user's in its place."""
@@ -142,16 +141,34 @@ def in_world(plan: Plan, world: str) -> Plan:
 
 
 def certify(plan: Plan) -> None:
-    """The faults stay within the liveness budget, unless the plan breaks it on purpose. Raises UsageError."""
+    """The faults stay within the budgets of safety and liveness, as far as the plan does not break them on
+    purpose. Raises UsageError."""
     if plan.budget == "break":
         return
     f = plan.f
-    charges = [charge(fault, KINDS[fault.kind].victims(fault.params, plan.nodes, f)) for fault in plan.faults]
+    charges = charges_of(plan)
+    liars = byzantine(charges)
+    if len(liars) > f:
+        raise UsageError(
+            f"replicas {', '.join(map(str, sorted(liars)))} lie in the course of the run, but "
+            f"n = {plan.nodes} tolerates f = {f} that ever do",
+            "Let the same f replicas tell all lies, or say that it is meant: --budget break "
+            "('budget: break').",
+        )
+    if plan.budget == "safety":
+        return
     most = worst(charges, plan.nodes)
     if most.bad > f:
         raise _over_budget(
             plan.nodes, f, most.bad, most.faults, f"{most.at_ns / SECOND_NS:g} s into the load"
         )
+
+
+def charges_of(plan: Plan) -> list[Charge]:
+    """What each of its faults costs."""
+    return [
+        charge(fault, KINDS[fault.kind].victims(fault.params, plan.nodes, plan.f)) for fault in plan.faults
+    ]
 
 
 def _slots(spec: Spec, streams: Streams) -> list[Slot]:
@@ -175,7 +192,7 @@ def _faults(spec: Spec, streams: Streams) -> Sequence[Fault]:
             bad = KINDS[fault.kind].victims(fault.params, spec.nodes, cluster.f).count
             if bad > cluster.f:
                 raise _over_budget(spec.nodes, cluster.f, bad, (fault.kind,), "while it lasts")
-    room = Room(spec.nodes, cluster.f, spec.duration_ns, cluster.request_timeout_ns, spec.budget == "break")
+    room = Room(spec.nodes, cluster.f, spec.duration_ns, cluster.request_timeout_ns, spec.budget)
     try:
         return schedule(wanted, KINDS, room, streams)
     except NoRoom as error:

@@ -27,6 +27,7 @@ from harness.spec import (
     MIN_NODES,
     OPERATION_TIMEOUT_NS,
     WORLDS,
+    budget_of,
 )
 from harness.spec_file import read_text
 from harness.virtual.asked import settle_for
@@ -257,7 +258,7 @@ def _plan(data: _Place) -> Plan:
         seed=data.get("seed").whole(0, 2**63 - 1),
         world=world,
         duration_ns=duration_ns,
-        budget="break" if budget == "break" else "within",
+        budget=budget_of(budget),
         nodes=nodes,
         service=str(service.value),
         cluster=_cluster(cluster, nodes),

@@ -84,7 +84,7 @@ class Run:
             plan.clients,
             self._heard,
         )
-        self._nemesis = Nemesis(world, self._recorder, plan.faults, KINDS, plan.budget == "break")
+        self._nemesis = Nemesis(world, self._recorder, plan.faults, KINDS, plan.budget != "within")
         self._start_ns = world.now_ns()
         self._reading = False
 
@@ -244,7 +244,8 @@ class Run:
     def _write_ledger(self) -> None:
         end_ns = self._record.phases[-1].end_ns or self._world.now_ns()
         windows = self._nemesis.book.windows(self._start_ns, end_ns)
-        write_json(self._folder / "ledger.json", ledger_data(self._world.n, self._world.f, windows))
+        data = ledger_data(self._world.n, self._world.f, self._nemesis.book.byzantine, windows)
+        write_json(self._folder / "ledger.json", data)
 
     def _write_record(self) -> None:
         self._record.exits = self._world.exits()

@@ -181,7 +181,7 @@ def flags_of(spec: Spec) -> str | None:
     for fault in spec.faults:
         words += ["--fault", fault.kind]
     words += [] if spec.faults else ["--fault", "none"]
-    words += ["--budget", "break"] if spec.budget == "break" else []
+    words += ["--budget", spec.budget] if spec.budget != "within" else []
     words += ["--name", spec.name] if spec.name != default.name else []
     plain = settle(WORKLOADS[spec.workload].parameters, {}).values
     changed: dict[str, object] = {

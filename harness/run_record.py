@@ -77,14 +77,14 @@ class RunRecord:
         write_json(folder / "run.json", self.data())
 
 
-def ledger_data(n: int, f: int, windows: tuple[Window, ...]) -> dict[str, object]:
-    """``ledger.json``. No fault of today makes a replica Byzantine, so safety is always demanded."""
+def ledger_data(n: int, f: int, byzantine: frozenset[int], windows: tuple[Window, ...]) -> dict[str, object]:
+    """``ledger.json``. ``byzantine``: who lied at any time."""
     return {
         "schema": LEDGER_SCHEMA,
         "n": n,
         "f": f,
-        "byzantine": [],
-        "safety_demanded": True,
+        "byzantine": sorted(byzantine),
+        "safety_demanded": len(byzantine) <= f,
         "windows": [
             {
                 "from_ns": window.from_ns,
@@ -92,6 +92,7 @@ def ledger_data(n: int, f: int, windows: tuple[Window, ...]) -> dict[str, object
                 "bad": sorted(window.bad),
                 "reasons": {str(replica): why for replica, why in window.bad.items()},
                 "within_liveness_budget": window.within_liveness_budget,
+                **({"asynchronous": window.asynchronous} if window.asynchronous else {}),
             }
             for window in windows
         ],

@@ -33,7 +33,8 @@ from workloads.registry import WORKLOADS
 LIVE = "live"
 VIRTUAL_WORLDS = ("lockstep", "sim")
 WORLDS = (LIVE, *VIRTUAL_WORLDS)
-BUDGETS = ("within", "break")
+BUDGETS = ("within", "safety", "break")
+Budget = Literal["within", "safety", "break"]
 MIN_NODES, MAX_NODES = 4, 64
 MAX_CLIENTS = 500
 MAX_OPERATIONS = 2_000_000
@@ -65,7 +66,9 @@ class Spec:
     rate: float = 250.0
     duration_ns: int = 30 * SECOND_NS
     seed: int | None = None
-    budget: Literal["within", "break"] = "within"
+    budget: Budget = "within"
+    """``within``: never more than f bad at once. ``safety``: never more than f that ever lie, but more may be
+    down or cut off. ``break``: anything."""
     operation_timeout_ns: int = 5 * SECOND_NS
     cluster: Mapping[str, int | str] = field(default_factory=dict)
     """Complete: every parameter of ``pbft_node``'s Cluster but n, service and cluster_id."""
@@ -120,7 +123,7 @@ def make_spec(asked: Mapping[str, object]) -> Spec:
         rate=_rate(value["rate"]),
         duration_ns=seconds("time", value["time"], 1, 24 * 3600),
         seed=None if value["seed"] is None else whole("seed", value["seed"], 0, 2**63 - 1),
-        budget="break" if _choice("budget", value["budget"], BUDGETS) == "break" else "within",
+        budget=budget_of(_choice("budget", value["budget"], BUDGETS)),
         operation_timeout_ns=seconds(
             "operation_timeout", value["operation_timeout"], *(ns / SECOND_NS for ns in OPERATION_TIMEOUT_NS)
         ),
@@ -148,6 +151,11 @@ def as_yaml_data(spec: Spec) -> dict[str, object]:
         "cluster": dict(spec.cluster),
         "virtual": None if spec.virtual is None else in_words(spec.virtual),
     }
+
+
+def budget_of(word: str) -> Budget:
+    """One of ``BUDGETS``."""
+    return "break" if word == "break" else "safety" if word == "safety" else "within"
 
 
 def _fault_data(fault: AskedFault) -> object:

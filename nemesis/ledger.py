@@ -64,6 +64,11 @@ def worst(charges: Sequence[Charge], n: int) -> Overdraft:
     return worst_so_far
 
 
+def byzantine(charges: Iterable[Charge]) -> frozenset[int]:
+    """Who ever lies."""
+    return frozenset().union(*(one.victims.byzantine for one in charges))
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A stretch of the run in which the same replicas were bad."""
@@ -73,6 +78,8 @@ class Window:
     bad: Mapping[int, str]
     """Replica -> why."""
     within_liveness_budget: bool
+    asynchronous: str = ""
+    """Which faults made messages late or lost between correct replicas: then nobody owes liveness."""
 
 
 class Book:
@@ -82,16 +89,26 @@ class Book:
         self._n = n
         self._f = f
         self._active: dict[str, tuple[str, frozenset[int]]] = {}
-        self._changes: list[tuple[int, dict[int, str]]] = []
+        self._slowing: dict[str, None] = {}
+        self._changes: list[tuple[int, dict[int, str], str]] = []
+        self.byzantine: frozenset[int] = frozenset()
+        """Who lied at any time."""
 
-    def note(self, time_ns: int, fault: str, reason: str, bad: frozenset[int]) -> None:
-        """From now on this fault makes these replicas bad (none: it is over). Times do not run backwards."""
+    def note(self, time_ns: int, fault: str, reason: str, bad: frozenset[int], network: bool = False) -> None:
+        """From now on this fault makes these replicas bad, and the network asynchronous or not (none, and
+        not: it is over). Times do not run backwards."""
         assert not self._changes or time_ns >= self._changes[-1][0], f"{time_ns} is before the last change"
+        self._active.pop(fault, None)
+        self._slowing.pop(fault, None)
         if bad:
             self._active[fault] = (reason, bad)
-        else:
-            self._active.pop(fault, None)
-        self._changes.append((time_ns, self.bad()))
+        if network:
+            self._slowing[fault] = None
+        self._changes.append((time_ns, self.bad(), ", ".join(self._slowing)))
+
+    def lied(self, replicas: frozenset[int]) -> None:
+        """These lie from now on, and are never again counted among the correct ones."""
+        self.byzantine |= replicas
 
     def bad(self) -> dict[int, str]:
         """Replica -> why, now."""
@@ -104,12 +121,13 @@ class Book:
     def windows(self, from_ns: int, to_ns: int) -> tuple[Window, ...]:
         """The run from end to end, without a gap and without an empty window."""
         windows: list[Window] = []
-        start, bad = from_ns, dict[int, str]()
-        for time_ns, then in [*self._changes, (to_ns, {})]:
+        start, bad, slowing = from_ns, dict[int, str](), ""
+        for time_ns, then, slowed in [*self._changes, (to_ns, {}, "")]:
             moment = min(max(time_ns, from_ns), to_ns)
-            if then == bad and time_ns != to_ns:
+            if (then, slowed) == (bad, slowing) and time_ns != to_ns:
                 continue
             if moment > start:
-                windows.append(Window(start, moment, bad, len(bad) <= self._f))
-            start, bad = moment, then
+                within = len(bad) <= self._f and not slowing
+                windows.append(Window(start, moment, bad, within, slowing))
+            start, bad, slowing = moment, then, slowed
         return tuple(windows)

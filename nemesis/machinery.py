@@ -7,7 +7,7 @@ separately, because a fault without a receipt did not happen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -49,7 +49,7 @@ class Machinery(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``kill``, ``pause``, ``cut``: what this world can do."""
+        """Of ``kill``, ``pause``, ``cut``, ``packets``: what this world can do."""
 
     def now_ns(self) -> int:
         """The world's clock."""
@@ -76,6 +76,14 @@ class Machinery(Protocol):
 
     def blocked(self) -> Mapping[Link, int]:
         """Every link blocked now, with the packets dropped on it since it was cut."""
+
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        """From now on the fault ``owner`` has exactly these rules (``nemesis.packets``) at work on packets;
+        none takes them away. Atomic, and not at once: ``tampered`` says when."""
+
+    def tampered(self, owner: str) -> Mapping[str, object]:
+        """What the rules of a fault did so far: ``Engine.report``. ``in_force``: are there any now? Once
+        they are taken away, ``held`` packets of theirs may still be to come."""
 
     def primary_hint(self) -> int:
         """The replica clients believe to be primary now; for faults aimed at the primary."""

@@ -47,7 +47,8 @@ class Room:
     load_ns: int
     patience_ns: int
     """How long the replicas let a request wait before they change the view."""
-    budget_break: bool = False
+    budget: str = "within"
+    """Or ``safety``: more than f may be bad at once, but no more than f ever lie. Or ``break``."""
 
 
 class NoRoom(ValueError):
@@ -72,6 +73,12 @@ def schedule(
     )
 
 
+def draw_liars(stream: random.Random, room: Room) -> tuple[int, ...]:
+    """Whom the plan compromises: the same for all its lies. f, the most that safety survives, or f+1 to break
+    it."""
+    return tuple(sorted(stream.sample(range(room.n), room.f + (room.budget == "break"))))
+
+
 class _Drawer:
     """Places one fault after the other."""
 
@@ -81,6 +88,7 @@ class _Drawer:
         self._streams = streams
         self._times = streams("fault times")
         self._order = streams("fault order")
+        self._liars = draw_liars(streams("liars"), room)
         self._faults: list[Fault] = []
         self._charges: list[Charge] = []
         self._counts: dict[str, int] = {}
@@ -125,7 +133,7 @@ class _Drawer:
 
     def _next_moment(self, placed: Fault) -> int:
         gap_ns = self._times.randrange(*_span(self._gap_ns))
-        if self._room.f > 1 and not self._room.budget_break:
+        if self._room.f > 1 and self._room.budget == "within":
             return placed.start_ns + gap_ns
         return placed.stop_ns + gap_ns
 
@@ -147,13 +155,13 @@ class _Drawer:
         """Parameters, aimed at the primary when it is their turn and the kind can."""
         kind, room = self._kinds[kind_name], self._room
         stream = self._streams(f"fault {kind_name} {self._counts.get(kind_name, 0)}")
-        pattern = _AIMED_ALONE if room.f == 1 or room.budget_break else _AIMED_OR_TOGETHER
+        pattern = _AIMED_ALONE if room.f == 1 or room.budget != "within" else _AIMED_OR_TOGETHER
         aim = pattern[len(self._faults) % len(pattern)]
-        params = kind.draw(stream, room.n, room.f, room.budget_break)
+        params = kind.draw(stream, room.n, room.f, room.budget == "break", self._liars)
         for _ in range(_REDRAWS):
             if _strikes_primary(params) == aim:
                 break
-            params = kind.draw(stream, room.n, room.f, room.budget_break)
+            params = kind.draw(stream, room.n, room.f, room.budget == "break", self._liars)
         return params
 
     def _charge(self, kind: str, start_ns: int, stop_ns: int, params: Params) -> Charge:
@@ -168,7 +176,7 @@ class _Drawer:
             if unknown or one.victims.replicas & candidate.victims.replicas:
                 return one.end_ns
         if (
-            not self._room.budget_break
+            self._room.budget == "within"
             and beside
             and at_once([*beside, candidate], self._room.n) > self._room.f
         ):

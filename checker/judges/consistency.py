@@ -49,13 +49,12 @@ def _ledger_itself(ledger: Ledger) -> Iterator[str]:
             here = f"from {window.from_ns} to {window.to_ns} ns"
             yield f"ledger.json: after {until_ns} ns comes a window {here}"
         until_ns = window.to_ns
-        bad = set(window.bad) | ledger.byzantine
         if any(replica >= ledger.n for replica in window.bad):
             yield f"ledger.json: replicas {list(window.bad)} are bad, but there are only {ledger.n}"
-        if window.within_liveness_budget != (len(bad) <= ledger.f):
+        if window.within_liveness_budget != (len(window.bad) <= ledger.f and not window.asynchronous):
             yield (
-                f"ledger.json: {len(bad)} bad replicas from {window.from_ns} ns on, f = {ledger.f}, but "
-                f"within_liveness_budget is {window.within_liveness_budget}"
+                f"ledger.json: {len(window.bad)} bad replicas from {window.from_ns} ns on, f = {ledger.f}, "
+                f"but within_liveness_budget is {window.within_liveness_budget}"
             )
 
 
@@ -73,7 +72,7 @@ def _ledger_and_faults(ledger: Ledger, steps: tuple[FaultStep, ...]) -> Iterator
         if step.step == "asked":
             asked[step.fault] = step.time_ns
             charged[step.fault] = (step.time_ns, end_ns)
-        elif step.step == "took-effect":
+        elif step.step == "took-effect" and step.kind in HONEST_FAULTS:
             at_work[step.fault] = (step.time_ns, end_ns)
         elif step.step == "undone":
             charged[step.fault] = (asked.get(step.fault, step.time_ns), step.time_ns)

@@ -164,6 +164,8 @@ class Machine:
             return
         self._up = True
         self._leave(self.replica, end.sends)
+        if self.state == "dead":  # killed for what it just sent
+            return
         if end.next_due_ns is None:
             self._wake_ns = None
         elif end.next_due_ns != self._wake_ns:

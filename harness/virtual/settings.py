@@ -72,3 +72,8 @@ class Virtual:
 def host_name(host: int) -> str:
     """``r2``, ``clients``."""
     return "clients" if host == CLIENTS else f"r{host}"
+
+
+def host_number(name: str) -> int:
+    """The reverse of ``host_name``."""
+    return CLIENTS if name == "clients" else int(name[1:])

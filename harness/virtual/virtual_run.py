@@ -23,6 +23,7 @@ from harness.plan_file import read_plan
 from harness.progress import make_progress
 from harness.run import Run
 from harness.run_record import RunRecord
+from harness.scene import intercepts, make_scene
 from harness.schedule.followed_host import FollowedHost
 from harness.schedule.recorded_world import RecordedWorld
 from harness.schedule.schedule_file import read_schedule
@@ -37,6 +38,7 @@ from harness.virtual.settings import KEYED_HASH, Virtual
 from harness.virtual.shared import Shared
 from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
+from nemesis.packets.scene import Scene
 from pbft_node.config import load_replica
 from pbft_node.core.types import FIRST_CLIENT_ID
 from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
@@ -106,6 +108,8 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
         virtual=virtual,
         host=host,
         release=release,
+        scene=_scene(plan, genesis, shared) if intercepts(plan) else None,
+        folder=folder,
     )
 
 
@@ -113,6 +117,18 @@ def get_ready(plan: Plan) -> None:
     """Make what many such runs share, in the process that is forked for each. Raises HarnessError."""
     if plan.world == "lockstep":
         nursery.shared(_environment())
+
+
+def _scene(plan: Plan, genesis: Genesis, shared: Shared) -> Scene:
+    def keys_of(replica: int) -> NodeKeys:
+        if plan.virtual is not None and plan.virtual.signer == KEYED_HASH:
+            return HashedKeys(genesis.directory(), genesis.replica_secrets[replica])
+        keys = genesis.replica_keyring(replica)
+        if plan.world == "sim":
+            shared.join(keys)
+        return keys
+
+    return make_scene(plan, keys_of)
 
 
 _Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]

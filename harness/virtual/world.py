@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.virtual.host import Ended, Host
+from harness.virtual.interception import Interception
 from harness.virtual.links import Links
 from harness.virtual.machine import SIGKILL, Machine
 from harness.virtual.network import Network
 from harness.virtual.scheduler import Scheduler, VirtualTimer
-from harness.virtual.settings import CLIENTS, Virtual
+from harness.virtual.settings import CLIENTS, Virtual, host_name, host_number
 from harness.world import Exit, Who
 from nemesis.machinery import Link, ProcessState
+from nemesis.packets.packet import Packet
+from nemesis.packets.scene import Order, Scene
 from pbft_node.core.types import is_client
 
 WALL_OFFSET_NS = 1_000_000_000 * 10**9
@@ -30,9 +34,9 @@ NONCE_BYTES = 16
 
 class VirtualWorld:
     """See ``World``. ``host`` makes the machine of a replica when the world is set up; ``release`` is called
-    when the last of them is closed."""
+    when the last of them is closed. ``scene``: what packet faults need; without it nothing is intercepted."""
 
-    capabilities = frozenset({"kill", "pause", "cut"})
+    capabilities: frozenset[str] = frozenset({"kill", "pause", "cut"})
     _machine_kind: type[Machine] = Machine
 
     def __init__(
@@ -45,6 +49,8 @@ class VirtualWorld:
         virtual: Virtual,
         host: Callable[[int], Host],
         release: Callable[[], None] = lambda: None,
+        scene: Scene | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.n, self.f = n, f
@@ -58,6 +64,11 @@ class VirtualWorld:
         self._machines: list[Machine] = []
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
+        self._interception: Interception | None = None
+        if scene is not None and folder is not None:
+            traces = [folder / "replicas" / str(replica) / "trace.jsonl" for replica in range(n)]
+            self._interception = Interception(scene, self.scheduler, self._put, self._carry_out, traces)
+            self.capabilities = self.capabilities | {"packets"}
         self._exits: list[Exit] = []
         self._torn_down = False
         self.stopped: str | None = None
@@ -94,6 +105,8 @@ class VirtualWorld:
                 for machine in self._machines:
                     machine.host.close()
             finally:
+                if self._interception is not None:
+                    self._interception.close()
                 self._release()
 
     def _new_machine(self, replica: int) -> Machine:
@@ -162,6 +175,8 @@ class VirtualWorld:
 
     def _leave(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
         """What a replica sent, addressed to principals."""
+        if self._interception is not None:
+            self._interception.turn_ended(replica)
         for to, datagram in sends:
             if 0 <= to < self.n:
                 self._transmit(replica, to, datagram)
@@ -169,6 +184,16 @@ class VirtualWorld:
                 self._transmit(replica, CLIENTS, datagram)
 
     def _transmit(self, source: int, target: int, datagram: bytes) -> None:
+        if self._interception is None or not self._interception.packet(
+            Packet(host_name(source), host_name(target), datagram)
+        ):
+            self._on_link(source, target, datagram)
+
+    def _put(self, packet: Packet) -> None:
+        """What came of a packet, or was made up."""
+        self._on_link(host_number(packet.source), host_number(packet.target), packet.data)
+
+    def _on_link(self, source: int, target: int, datagram: bytes) -> None:
         nth, is_cut = self.links.give(source, target)
         if not is_cut:
             self._under_way(source, target, nth, datagram)
@@ -185,6 +210,11 @@ class VirtualWorld:
         self.scheduler.look = True
 
     # Replicas
+
+    def _carry_out(self, order: Order) -> None:
+        {"kill": self.kill, "restart": self.restart, "pause": self.pause, "resume": self.resume}[order.what](
+            order.replica
+        )
 
     def kill(self, replica: int) -> None:
         """See ``Machinery``."""
@@ -238,3 +268,15 @@ class VirtualWorld:
     def blocked(self) -> Mapping[Link, int]:
         """See ``Machinery``."""
         return self.links.blocked()
+
+    # Packets
+
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        """See ``Machinery``."""
+        assert self._interception is not None, "this world intercepts nothing"
+        self._interception.set_rules(owner, rules)
+
+    def tampered(self, owner: str) -> Mapping[str, object]:
+        """See ``Machinery``."""
+        assert self._interception is not None, "this world intercepts nothing"
+        return self._interception.report(owner)

@@ -14,7 +14,7 @@ stopped had no effect and counts as no coverage. ``stop`` is idempotent and safe
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +51,12 @@ class Victims:
     """These for certain."""
     any_of: int = 0
     """And so many more, unknown until it starts: whoever is primary then, say."""
+
+    byzantine: frozenset[int] = frozenset()
+    """Of ``replicas``, those that lie: they count against the safety budget for the whole run."""
+    network: bool = False
+    """It may make messages late or lost between correct replicas: the network is asynchronous while it lasts,
+    and nobody owes liveness."""
 
     @property
     def count(self) -> int:
@@ -89,8 +95,11 @@ class FaultKind(Protocol):
     def example(self) -> Params:
         """Parameters that pass ``check`` at n = 4."""
 
-    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
-        """Make every random choice. Within the liveness budget f unless ``budget_break``."""
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
+        """Make every random choice. Within the liveness budget f unless ``budget_break``. ``liars``: whom
+        this plan compromises, if anybody: a kind that lies makes nobody else lie."""
 
     def check(self, params: Params, n: int) -> str | None:
         """Why these parameters are wrong, or None. Never raises, whatever JSON it is given."""

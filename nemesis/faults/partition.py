@@ -8,7 +8,7 @@ packets must have been dropped.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nemesis.faults import shapes
@@ -53,7 +53,9 @@ class Partition:
         """See ``FaultKind``."""
         return {"shape": "isolate-primary", "cut_clients": True}
 
-    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
         """See ``FaultKind``."""
         cut_clients = stream.random() < 0.5
         if not budget_break:

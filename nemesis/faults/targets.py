@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from nemesis.faults.fault import Params, Victims
 from nemesis.machinery import Machinery
@@ -66,7 +67,9 @@ def resolve_targets(machinery: Machinery, params: Params) -> tuple[int, ...]:
 class AimedAtReplicas:
     """The part of a ``FaultKind`` that is the same for everything done to whole processes."""
 
-    def draw(self, stream: random.Random, n: int, f: int, budget_break: bool) -> Params:
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
         """See ``FaultKind``."""
         return draw_targets(stream, n, f, budget_break)
 

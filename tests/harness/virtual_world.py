@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.sessions import ClientPort
@@ -103,6 +103,12 @@ class VirtualWorld:
 
     def primary_from(self, source: Callable[[], int]) -> None:
         self._primary = source
+
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        self.log.append(f"tamper {owner} {len(rules)}")
+
+    def tampered(self, owner: str) -> Mapping[str, object]:
+        return {"in_force": False}
 
     def primary_hint(self) -> int:
         return self._primary() % self.n

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nemesis.machinery import Link, ProcessState
@@ -23,7 +23,7 @@ class FakeMachinery:
     """``settle`` lets everything asked for happen; until then nothing changes but cuts, which are atomic."""
 
     def __init__(
-        self, n: int = 4, capabilities: frozenset[str] = frozenset({"kill", "pause", "cut"})
+        self, n: int = 4, capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets"})
     ) -> None:
         self.n, self.f = n, (n - 1) // 3
         self.capabilities = capabilities
@@ -32,6 +32,9 @@ class FakeMachinery:
         self.dropped: dict[Link, int] = {}
         self.primary = 0
         self.broken_firewall = False
+        self.rules: dict[str, list[Mapping[str, object]]] = {}
+        self.matched: dict[str, int] = {}
+        self.held = 0
 
     def now_ns(self) -> int:
         return 0
@@ -49,6 +52,8 @@ class FakeMachinery:
         self.nodes[replica].asked.append("resume")
 
     def settle(self) -> None:
+        for owner, rules in self.rules.items():
+            self.matched[owner] = self.matched.get(owner, 0) + len(rules)
         for node in self.nodes:
             for wish in node.asked:
                 if wish == "restart" and node.state == "dead":
@@ -84,6 +89,13 @@ class FakeMachinery:
             self.dropped[link] += 1
             return False
         return True
+
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        self.rules[owner] = list(rules)
+
+    def tampered(self, owner: str) -> Mapping[str, object]:
+        matched = self.matched.get(owner, 0)
+        return {"in_force": bool(self.rules.get(owner)), "matched": matched, "held": self.held}
 
     def primary_hint(self) -> int:
         return self.primary

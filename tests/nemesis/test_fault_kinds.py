@@ -40,28 +40,33 @@ def test_a_kind_describes_itself(kind: FaultKind) -> None:
     assert kind.colour in OKABE_ITO
     assert re.fullmatch(r"[a-z][a-z-]*", kind.name)
     assert kind.check(kind.example, 4) is None
-    assert len({other.colour for other in KINDS.values()}) == len(KINDS)
+    assert len({other.label for other in KINDS.values()}) == len(KINDS)
 
 
 @each_kind
 @given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
 def test_a_drawn_fault_stays_within_the_budget(kind: FaultKind, seed: int, n: int) -> None:
     f = (n - 1) // 3
-    params = kind.draw(random.Random(seed), n, f, False)
+    params = kind.draw(random.Random(seed), n, f, False, tuple(range(f)))
     assert kind.check(params, n) is None
     assert json.loads(json.dumps(params)) == params
-    assert 1 <= kind.victims(params, n, f).count <= f
-    assert params == kind.draw(random.Random(seed), n, f, False)
+    victims = kind.victims(params, n, f)
+    assert victims.count <= f
+    assert victims.count or victims.network
+    assert victims.byzantine <= victims.replicas
+    assert victims.byzantine <= set(range(f))
+    assert params == kind.draw(random.Random(seed), n, f, False, tuple(range(f)))
 
 
 @each_kind
 @given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
 def test_a_fault_drawn_to_break_the_budget_does(kind: FaultKind, seed: int, n: int) -> None:
     f = (n - 1) // 3
-    params = kind.draw(random.Random(seed), n, f, True)
+    params = kind.draw(random.Random(seed), n, f, True, tuple(range(f + 1)))
     assert kind.check(params, n) is None
     assert json.loads(json.dumps(params)) == params
-    assert kind.victims(params, n, f).count > f
+    victims = kind.victims(params, n, f)
+    assert victims.count > f or victims.network
 
 
 @each_kind
@@ -101,7 +106,7 @@ def test_nothing_happens_before_the_receipt_and_stop_is_idempotent(kind: FaultKi
     kind.start(machinery, "x", kind.example)
     assert kind.observe(machinery, "x", kind.example) is None
     assert kind.trouble(machinery, "x", kind.example)
-    assert kind.bad_now(machinery, "x", kind.example)
+    assert kind.bad_now(machinery, "x", kind.example) or kind.victims(kind.example, 4, 1).network
     machinery.settle()
     machinery.packet("r0", "r1")
     receipt = kind.observe(machinery, "x", kind.example)

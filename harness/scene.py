@@ -1,0 +1,32 @@
+"""The scene of a run's packet faults: the keys of the replicas that the plan compromises, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.plan import Plan, charges_of
+from nemesis.faults import KINDS
+from nemesis.faults.tampering import TampersWithPackets
+from nemesis.ledger import byzantine
+from nemesis.lies.signer import Signer
+from nemesis.packets.scene import Scene
+from pbft_node.core.authentication import Keyring
+
+
+def intercepts(plan: Plan) -> bool:
+    """Does any fault of it tamper with packets?"""
+    return any(isinstance(KINDS[fault.kind], TampersWithPackets) for fault in plan.faults)
+
+
+def compromised(plan: Plan) -> frozenset[int]:
+    """Who lies in the course of it."""
+    return byzantine(charges_of(plan))
+
+
+def make_scene(plan: Plan, keys_of: Callable[[int], Keyring]) -> Scene:
+    """``keys_of`` is asked for the compromised replicas only."""
+    cluster = plan.make_cluster()
+    signers = {
+        replica: Signer.of(cluster, replica, keys_of(replica)) for replica in sorted(compromised(plan))
+    }
+    return Scene(plan.seed, cluster, signers)

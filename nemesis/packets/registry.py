@@ -1,0 +1,45 @@
+"""Every action a rule may name. To add one: a file, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from nemesis.packets.drop import Drop
+from nemesis.packets.scene import Scene
+from nemesis.packets.tamperer import RuleData, Tamperer
+
+
+class Action(Protocol):
+    """A class of tamperers."""
+
+    @property
+    def action(self) -> str:
+        """Its name."""
+
+    def problem(self, data: RuleData, n: int) -> str | None:
+        """Why the data is no such rule, or None."""
+
+    def __call__(self, data: RuleData, name: str, scene: Scene) -> Tamperer:
+        """A rule at work. The data has no problem."""
+
+
+_ALL: tuple[Action, ...] = (Drop,)
+ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in _ALL})
+
+
+def problem_of_rule(data: object, n: int) -> str | None:
+    """Why this is no rule, or None. Whatever JSON it is."""
+    if not isinstance(data, Mapping) or data.get("action") not in ACTIONS:
+        named = data.get("action") if isinstance(data, Mapping) else data
+        return f"action = {named!r:.80}: choose one of {', '.join(ACTIONS)}"
+    return ACTIONS[str(data["action"])].problem(data, n)
+
+
+def make_rule(data: RuleData, name: str, scene: Scene) -> Tamperer:
+    """At work."""
+    problem = problem_of_rule(data, scene.n)
+    if problem is not None:
+        raise ValueError(problem)
+    return ACTIONS[str(data["action"])](data, name, scene)
