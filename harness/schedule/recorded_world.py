@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.schedule.followed_machine import FollowedMachine
 from harness.schedule.record import (
@@ -35,6 +36,7 @@ from harness.virtual.scheduler import VirtualTimer
 from harness.virtual.settings import CLIENTS, Virtual
 from harness.virtual.world import VirtualWorld
 from harness.world import Who
+from nemesis.packets.scene import Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,22 @@ class RecordedWorld(VirtualWorld):
     _machine_kind = FollowedMachine
 
     def __init__(
-        self, *, schedule: Schedule, n: int, f: int, seed: int, virtual: Virtual, host: Callable[[int], Host]
+        self,
+        *,
+        schedule: Schedule,
+        n: int,
+        f: int,
+        seed: int,
+        virtual: Virtual,
+        host: Callable[[int], Host],
+        scene: Scene | None = None,
+        folder: Path | None = None,
     ) -> None:
-        super().__init__(name="sim", n=n, f=f, seed=seed, virtual=virtual, host=host)
+        super().__init__(
+            name="sim", n=n, f=f, seed=seed, virtual=virtual, host=host, scene=scene, folder=folder
+        )
+        if self._interception is not None:
+            self._interception.delays = False  # the record says when things arrived
         self.scheduler.now_ns = schedule.begin_ns
         self.following = True
         self.parted: Parted | None = None
@@ -242,6 +257,8 @@ class RecordedWorld(VirtualWorld):
         """Leave the record for good."""
         self.parted = Parted(self.now_ns(), where, why)
         self.following = False
+        if self._interception is not None:
+            self._interception.delays = True
         for replica in range(self.n):
             machine = self._machine(replica)
             if machine.doomed:
@@ -280,7 +297,7 @@ class RecordedWorld(VirtualWorld):
 
     # Datagrams
 
-    def _transmit(self, source: int, target: int, datagram: bytes) -> None:
+    def _on_link(self, source: int, target: int, datagram: bytes) -> None:
         nth, is_cut = self.links.give(source, target)
         if self.following:
             key = (target, digest_of(datagram))

@@ -42,6 +42,8 @@ class Interception:
         self._carry_out = carry_out
         self._tails = [TraceTail(path) for path in traces]
         self._listening = False
+        self.delays = True
+        """Whether what a rule delays waits here; if not, somebody else decides when things arrive."""
         self.held = 0
         """Packets that rules delayed and that are still to come."""
         self._waking_ns: int | None = None
@@ -83,12 +85,12 @@ class Interception:
 
     def _send(self, packets: Sequence[Packet]) -> None:
         for packet in packets:
-            if packet.delay_ns > 0:
+            if packet.delay_ns > 0 and self.delays:
                 self.held += 1
                 due_ns = self._scheduler.now_ns + packet.delay_ns
                 self._scheduler.at(due_ns, self._release, packet._replace(delay_ns=0))
             else:
-                self._put(packet)
+                self._put(packet._replace(delay_ns=0))
 
     def _release(self, packet: Packet) -> None:
         self.held -= 1

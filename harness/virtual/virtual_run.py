@@ -95,10 +95,18 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
         written = write_replica(genesis, replica, place, durability=durability, journal=kept)
         return make_host(replica, written)
 
+    scene = _scene(plan, genesis, shared) if intercepts(plan) else None
     if virtual.schedule is not None:
         schedule = read_schedule(virtual.schedule)
         return RecordedWorld(
-            schedule=schedule, n=plan.nodes, f=plan.f, seed=plan.seed, virtual=virtual, host=host
+            schedule=schedule,
+            n=plan.nodes,
+            f=plan.f,
+            seed=plan.seed,
+            virtual=virtual,
+            host=host,
+            scene=scene,
+            folder=folder,
         )
     return VirtualWorld(
         name=plan.world,
@@ -108,7 +116,7 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
         virtual=virtual,
         host=host,
         release=release,
-        scene=_scene(plan, genesis, shared) if intercepts(plan) else None,
+        scene=scene,
         folder=folder,
     )
 
