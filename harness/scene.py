@@ -1,14 +1,19 @@
-"""The scene of a run's packet faults: the keys of the replicas that the plan compromises, and no others."""
+"""The scene of a run's packet faults: the keys of the replicas that the plan compromises, and no others; and
+where its hosts are, for the capture of what was done.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from harness.plan import Plan, charges_of
+from harness.topology import CLIENTS, client_address, replica_address
 from nemesis.faults import KINDS
 from nemesis.faults.tampering import TampersWithPackets
 from nemesis.ledger import byzantine
 from nemesis.lies.signer import Signer
+from nemesis.packets.capture import Places
+from nemesis.packets.packet import host
 from nemesis.packets.scene import Scene
 from pbft_node.core.authentication import Keyring
 
@@ -30,3 +35,8 @@ def make_scene(plan: Plan, keys_of: Callable[[int], Keyring]) -> Scene:
         replica: Signer.of(cluster, replica, keys_of(replica)) for replica in sorted(compromised(plan))
     }
     return Scene(plan.seed, cluster, signers)
+
+
+def places(n: int) -> Places:
+    """The addresses of the hosts of a run; in virtual worlds those that they would have in a live one."""
+    return {**{host(replica): replica_address(replica) for replica in range(n)}, CLIENTS: client_address()}

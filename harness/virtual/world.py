@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from harness.capture_file import CaptureFile
 from harness.errors import HarnessError
 from harness.virtual.host import Ended, Host
 from harness.virtual.interception import Interception
@@ -65,9 +66,13 @@ class VirtualWorld:
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
         self._interception: Interception | None = None
+        self._capture: CaptureFile | None = None
         if scene is not None and folder is not None:
             traces = [folder / "replicas" / str(replica) / "trace.jsonl" for replica in range(n)]
-            self._interception = Interception(scene, self.scheduler, self._put, self._carry_out, traces)
+            self._capture = CaptureFile(folder, n)
+            self._interception = Interception(
+                scene, self.scheduler, self._put, self._carry_out, traces, self._capture
+            )
             self.capabilities = self.capabilities | {"packets"}
         self._exits: list[Exit] = []
         self._torn_down = False
@@ -108,6 +113,8 @@ class VirtualWorld:
                 if self._interception is not None:
                     self._interception.close()
                 self._release()
+                if self._capture is not None:
+                    self._capture.close()
 
     def _new_machine(self, replica: int) -> Machine:
         return self._machine_kind(

@@ -61,8 +61,9 @@ def outcome(world: str, seed: int, scratch: Path, asked: Mapping[str, object]) -
         (1, {"cluster": {**SMALL, "K": 128, "L": 256}}),
         (2, {"cluster": {**SMALL, "durability": "none"}}),
         (3, {"cluster": SMALL, "virtual": {"loss": 0.03, "duplication": 0.1, "reordering": 0.2}}),
+        (4, {"cluster": SMALL, "faults": ["kill", "pause", "drop"]}),
     ],
-    ids=["plain", "no durability", "lossy"],
+    ids=["plain", "no durability", "lossy", "intercepted"],
 )
 def test_the_same_files_and_the_same_verdict(seed: int, asked: Mapping[str, object], tmp_path: Path) -> None:
     files, run, simulated = outcome("sim", seed, tmp_path, asked)
@@ -71,6 +72,7 @@ def test_the_same_files_and_the_same_verdict(seed: int, asked: Mapping[str, obje
         f"replicas/{replica}/{name}" for replica in range(4) for name in ("trace.jsonl", "journal")
     } <= set(files)
     assert len(simulated.faults) == 3
+    assert ("packets.pcapng" in files) == ("drop" in [fault.kind for fault in simulated.faults])
     real_files, real_run, real = outcome("lockstep", seed, tmp_path, asked)
     assert real_files == files
     assert real_run == run
