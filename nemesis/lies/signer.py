@@ -6,7 +6,7 @@ sign for replica 1 because it has nothing to do it with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pbft_node.core.authentication import Keyring
 from pbft_node.core.cluster import Cluster
@@ -20,11 +20,17 @@ class Signer:
 
     principal: int
     seal: Seal
+    cluster: Cluster
+    keys: Keyring = field(repr=False)
 
     @classmethod
     def of(cls, cluster: Cluster, principal: int, keys: Keyring) -> Signer:
         """With the keys of that principal."""
-        return cls(principal, Seal(cluster, principal, keys))
+        return cls(principal, Seal(cluster, principal, keys), cluster, keys)
+
+    def posing_as(self, other: int) -> Signer:
+        """Writes another's name into the header, and has no better key for it than its own."""
+        return Signer.of(self.cluster, other, self.keys)
 
     def again(self, target: int, altered: Frame) -> bytes:
         """A frame with another body or other header fields (``frame._replace(view=…)``), sealed for that

@@ -14,7 +14,7 @@ from nemesis.packets.activation import Activation, Tally
 from nemesis.packets.packet import Header, Packet, header_of
 from nemesis.packets.registry import make_rule
 from nemesis.packets.scene import Order, Scene
-from nemesis.packets.tamperer import RuleData, Tamperer
+from nemesis.packets.tamperer import RuleData, Tamperer, Uncounted
 
 MOST_AT_ONCE = 4096
 """Packets that one may become; more is a storm, and the rest is dropped and counted."""
@@ -165,7 +165,8 @@ class Engine:
                     onward.append(packet)
                     continue
                 met = True
-                self._note(rule, packet, became, now_ns)
+                if not isinstance(became, Uncounted):
+                    self._note(rule, packet, became, now_ns)
                 onward.extend(
                     one._replace(delay_ns=one.delay_ns + packet.delay_ns) if packet.delay_ns else one
                     for one in became

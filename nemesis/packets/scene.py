@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nemesis.lies.memory import Memory
 from nemesis.lies.signer import Signer
 from nemesis.packets.packet import Header
 from pbft_node.core.cluster import Cluster
@@ -63,6 +64,8 @@ class Scene:
     phase: Phase = field(default_factory=Phase)
     orders: list[Order] = field(default_factory=list)
     """Given, and not yet carried out."""
+    told: Memory = field(default_factory=Memory)
+    """What the liars told whom, by whatever rule."""
 
     @property
     def n(self) -> int:

@@ -21,6 +21,17 @@ LIES, NETWORK = 0, 1
 """Stages: what a liar says comes first, and then the network does its worst to it."""
 
 
+class Uncounted(tuple[Packet, ...]):
+    """What travels instead although nothing was done: pieces of a message that were held until it was whole.
+    It is no activation."""
+
+    __slots__ = ()
+
+
+HELD = Uncounted()
+"""Nothing yet."""
+
+
 class Tamperer(Protocol):
     """See the module."""
 
@@ -36,7 +47,8 @@ class Tamperer(Protocol):
         """May it ever do something to such packets? Constant: answers are remembered."""
 
     def handle(self, packet: Packet, header: Header, now_ns: int) -> Sequence[Packet] | None:
-        """What travels instead, now or later; empty: nothing; None: it has nothing to do with it."""
+        """What travels instead, now or later; empty: nothing; None: it has nothing to do with it, or (for
+        pieces of a message) an ``Uncounted``."""
 
     def due_ns(self) -> int | None:
         """When it wants to be called again."""
