@@ -118,6 +118,11 @@ class Lie(Tampering):
 
     # For the subclass
 
+    def matches(self, opened: Opened, slot: Slot) -> bool:
+        """Is this message one the rule is about?"""
+        header = self.match.header(opened.packet, opened.header, self.scene.n)
+        return header and self.match.slot(slot, self.chance)
+
     def lie(self, opened: Opened, slot: Slot, now_ns: int) -> Sequence[Packet] | None:
         """A message of a liar that the rule matches. None: it travels as it is."""
         raise NotImplementedError
@@ -165,12 +170,10 @@ class Lie(Tampering):
         opened = self._opener.open(packet, header)
         if opened is None or isinstance(opened, Uncounted):
             return opened
-        if not (opened.own or self.passes_on) or not self.match.header(
-            opened.packet, opened.header, self.scene.n
-        ):
+        if not (opened.own or self.passes_on):
             return opened.untouched()
         slot = self.copies.slot(opened.packet, opened.header)
-        if not self.match.slot(slot, self.chance):
+        if not self.matches(opened, slot):
             return opened.untouched()
         self.said = ""
         became = self.lie(opened, slot, now_ns)

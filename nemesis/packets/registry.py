@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from nemesis.lies.catalogue import LIES
 from nemesis.packets.drop import Drop
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData, Tamperer
@@ -25,7 +26,7 @@ class Action(Protocol):
         """A rule at work. The data has no problem."""
 
 
-_ALL: tuple[Action, ...] = (Drop,)
+_ALL: tuple[Action, ...] = (Drop, *LIES)
 ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in _ALL})
 
 

@@ -1,0 +1,8 @@
+"""Kinds of faults in which replicas lie. To add one: a class, and a line here."""
+
+from __future__ import annotations
+
+from nemesis.faults.lies.lying import Lying
+from nemesis.faults.lies.normal_case import Equivocation
+
+LYING: tuple[Lying, ...] = (Equivocation(),)

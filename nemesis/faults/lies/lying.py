@@ -1,0 +1,85 @@
+"""The part of a ``FaultKind`` that is the same for all lies: it puts one lie to work, as its class says.
+
+Parameters: ``replicas`` (who lies), ``strategy``, the options of the lie, and as filters ``to``, ``view``,
+``seq`` and ``p`` as in a rule's ``match``. Everything about strategies and options is said once, by the
+class of the lie.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar
+
+from nemesis.faults.fault import Params, Victims
+from nemesis.faults.tampering import TampersWithPackets
+from nemesis.lies.lie import BACKUP, PRIMARY, Lie
+from nemesis.packets.tamperer import RuleData
+
+FILTERS = ("to", "view", "seq", "p")
+_SHARES = (1, 1, 0.5, 0.2)
+
+
+class Lying(TampersWithPackets):
+    """See the module."""
+
+    name: str
+    label: str
+    summary: ClassVar[str]
+    """What it does, in a sentence."""
+    lies: ClassVar[type[Lie]]
+    colour = "#CC79A7"
+    charges = "safety and liveness: its replicas lie, and count among the f for the whole run"
+
+    @property
+    def description(self) -> str:
+        """See ``FaultKind``."""
+        strategies = "; ".join(f"{name}: {one.text[:-1]}" for name, one in self.lies.strategies.items())
+        return f"{self.summary} Strategies: {strategies}."
+
+    @property
+    def example(self) -> Params:
+        """See ``FaultKind``."""
+        return {"replicas": [0], "strategy": next(iter(self.lies.strategies))}
+
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
+        """See ``FaultKind``. A strategy of primaries is drawn for replica 0 alone, the first primary there
+        is, where there is another one."""
+        who = sorted(liars) or sorted(stream.sample(range(n), f + budget_break))
+        fitting = [name for name, one in self.lies.strategies.items() if self._fits(one.role, who)]
+        params: dict[str, object] = {
+            "replicas": list(who),
+            "strategy": stream.choice(fitting or list(self.lies.strategies)),
+        }
+        for name, option in self.lies.options.items():
+            params[name] = stream.choice(option.drawn)
+        params["p"] = stream.choice(_SHARES)
+        return params
+
+    def check(self, params: Params, n: int) -> str | None:
+        """See ``FaultKind``."""
+        known = ("replicas", "strategy", *self.lies.options, *FILTERS)
+        for key in params:
+            if key not in known:
+                return f"unknown parameter {key!r:.80}: known are {', '.join(known)}"
+        return self.check_rules(params, n)
+
+    def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
+        """See ``TampersWithPackets``."""
+        match = {key: params[key] for key in FILTERS if key in params}
+        rest = {key: value for key, value in params.items() if key not in FILTERS}
+        return ({"action": self.lies.action, **rest, "match": match},)
+
+    def victims(self, params: Params, n: int, f: int) -> Victims:
+        """See ``FaultKind``."""
+        replicas = params["replicas"]
+        assert isinstance(replicas, list)
+        return Victims(frozenset(replicas), byzantine=frozenset(replicas))
+
+    @staticmethod
+    def _fits(role: str, who: Sequence[int]) -> bool:
+        if role == PRIMARY:
+            return 0 in who
+        return role != BACKUP or any(who)
