@@ -2,9 +2,10 @@
 
 Every change is one transaction of ``iptables-restore --noflush`` that adds and deletes only what differs,
 so there is no moment between two states and the packet counters of links that stay blocked live on. Only
-our chain is ever touched. It comes first in FORWARD; rules that queue packets belong after it, so that a
-cut also stops those. One backend is chosen (legacy where it works: 3 ms instead of 16) and never mixed with
-the other.
+our chains are ever touched. The cuts come first in FORWARD; then, in a run that intercepts, a chain that
+queues all datagrams for the interceptor, without ``--queue-bypass``: nobody listens, nothing passes. What the
+interceptor puts on the wire again leaves through OUTPUT, so the cuts stand there, too. One backend is chosen
+(legacy where it works: 3 ms instead of 16) and never mixed with the other.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from harness.topology import host_address, host_names
 from nemesis.machinery import Link
 
 CHAIN = "TRAITOR_CUT"
+QUEUE_CHAIN = "TRAITOR_QUEUE"
 _PROBE_CHAIN = "TRAITOR_PROBE"
 _RULE = re.compile(rf"^\[(\d+):\d+\] -A {CHAIN} -s (\S+) -d (\S+) -j DROP$")
+_QUEUED = re.compile(rf"^\[(\d+):\d+\] -A {QUEUE_CHAIN} .*-j NFQUEUE", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ class Firewall:
         self._cuts: dict[str, frozenset[Link]] = {}
         self._rules: frozenset[Link] = frozenset()
         self._backend: Backend | None = None
+        self._queueing = False
 
     def install(self, backend: Backend | None = None) -> None:
         """Put our (empty) chain first in FORWARD. Raises HarnessError."""
@@ -76,10 +80,38 @@ class Firewall:
         _restore(backend, [f":{CHAIN} - [0:0]", f"-I FORWARD 1 -j {CHAIN}"])
         self._backend = backend
 
+    def queue(self, number: int) -> None:
+        """From now on every datagram that no cut takes waits in NFQUEUE ``number``."""
+        assert self._backend is not None
+        assert not self._queueing
+        lines = [
+            f":{QUEUE_CHAIN} - [0:0]",
+            f"-A {QUEUE_CHAIN} -p udp -j NFQUEUE --queue-num {number}",
+            f"-I FORWARD 2 -j {QUEUE_CHAIN}",
+            f"-I OUTPUT 1 -j {CHAIN}",
+        ]
+        _restore(self._backend, lines)
+        self._queueing = True
+
+    def stop_queueing(self) -> int:
+        """From now on datagrams are dropped instead. How many were queued."""
+        assert self._backend is not None
+        assert self._queueing
+        _restore(self._backend, [f"-I {QUEUE_CHAIN} 1 -p udp -j DROP"])
+        found = _QUEUED.search(commands.call(self._backend.save, ["-c", "-t", "filter"]))
+        if found is None:
+            raise HarnessError("the rule that queues packets is gone", "Did somebody else change iptables?")
+        return int(found[1])
+
     def remove(self) -> None:
-        """Take our chain out again. Idempotent."""
+        """Take our chains out again. Idempotent."""
         if self._backend is not None:
-            _restore(self._backend, [f"-D FORWARD -j {CHAIN}", f"-F {CHAIN}", f"-X {CHAIN}"])
+            lines = []
+            if self._queueing:
+                lines = [f"-D OUTPUT -j {CHAIN}", f"-D FORWARD -j {QUEUE_CHAIN}"]
+                lines += [f"-F {QUEUE_CHAIN}", f"-X {QUEUE_CHAIN}"]
+            _restore(self._backend, [*lines, f"-D FORWARD -j {CHAIN}", f"-F {CHAIN}", f"-X {CHAIN}"])
+        self._queueing = False
         self._backend = None
         self._cuts.clear()
         self._rules = frozenset()

@@ -18,10 +18,12 @@ from harness import sandbox
 from harness.adapter import ReplicaProgram
 from harness.errors import HarnessError
 from harness.firewall import Firewall
+from harness.interception import LiveInterception
 from harness.loop import EventLoop, Timer
 from harness.processes import ReplicaProcess
 from harness.topology import CLIENTS, Topology, client_address, replica_address
 from harness.world import Exit, Who
+from nemesis.faults.tampering import CAPABILITY
 from nemesis.machinery import Link, ProcessState
 
 CLIENT_BUFFER_BYTES = 4 * 1024 * 1024
@@ -38,12 +40,20 @@ COUNTERS_AGE_NS = 50_000_000
 
 
 class LiveWorld:
-    """See ``World``. ``folder`` is the run folder."""
+    """See ``World``. ``folder`` is the run folder. Nothing is intercepted without ``interception``."""
 
     name = "live"
-    capabilities = frozenset({"kill", "pause", "cut"})
+    capabilities: frozenset[str] = frozenset({"kill", "pause", "cut"})
 
-    def __init__(self, *, n: int, f: int, folder: Path, programs: Sequence[ReplicaProgram]) -> None:
+    def __init__(
+        self,
+        *,
+        n: int,
+        f: int,
+        folder: Path,
+        programs: Sequence[ReplicaProgram],
+        interception: LiveInterception | None = None,
+    ) -> None:
         assert len(programs) == n, f"{len(programs)} programs for {n} replicas"
         self.n, self.f, self.folder = n, f, folder
         self._loop = EventLoop()
@@ -52,6 +62,9 @@ class LiveWorld:
         self._addresses = [replica_address(i) for i in range(n)]
         self._topology: Topology | None = None
         self._firewall: Firewall | None = None
+        self._interception = interception
+        if interception is not None:
+            self.capabilities = self.capabilities | {CAPABILITY}
         self._counters: tuple[int, Mapping[Link, int]] | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray(DATAGRAM_BYTES)
@@ -69,6 +82,8 @@ class LiveWorld:
         if not sandbox.inside():
             raise HarnessError("a live run needs the sandbox", "Start it through sandbox.run_inside.")
         try:
+            if self._interception is not None:
+                self._interception.start()
             self._topology = Topology(self.n)
             self._topology.build()
             self._firewall = Firewall(self.n)
@@ -77,6 +92,8 @@ class LiveWorld:
             self._loop.add_reader(self._socket.fileno(), self._readable)
             for replica in self._replicas:
                 self._start(replica)
+            if self._interception is not None:
+                self._interception.begin(self._loop, self._firewall, self)
             self._await_ready()
         except BaseException:
             with contextlib.suppress(HarnessError):
@@ -88,6 +105,8 @@ class LiveWorld:
         self._tearing_down = True
         self._restart_wanted.clear()
         try:
+            if self._interception is not None:
+                self._interception.close()
             self._end_replicas()
             for replica in self._replicas:
                 replica.remove_sockets()
@@ -235,11 +254,13 @@ class LiveWorld:
 
     def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
         """See ``Machinery``."""
-        raise HarnessError("this world intercepts nothing yet")
+        assert self._interception is not None, "this world intercepts nothing"
+        self._interception.set_rules(owner, rules)
 
     def tampered(self, owner: str) -> Mapping[str, object]:
         """See ``Machinery``."""
-        return {"in_force": False}
+        assert self._interception is not None, "this world intercepts nothing"
+        return self._interception.report(owner)
 
     def primary_hint(self) -> int:
         """See ``Machinery``."""

@@ -17,12 +17,14 @@ from harness.clients_journal import ClientsJournal
 from harness.cluster_settings import DURABILITY
 from harness.console import tell
 from harness.errors import HarnessError
+from harness.interception import make_interception
 from harness.live import LiveWorld
 from harness.plan import Plan
 from harness.plan_file import read_plan
 from harness.progress import make_progress
 from harness.run import Beside, Run
 from harness.run_record import RunRecord, write_json
+from harness.scene import intercepts
 from harness.sessions import ClientPort
 from harness.store import utc_now
 from harness.topology import client_address, replica_address
@@ -47,12 +49,16 @@ def run_here(folder: Path, quiet: bool) -> int:
     adapter = _adapter(plan)
     prepare(folder, adapter.genesis)
     programs = [adapter.prepare(replica, folder / "replicas" / str(replica)) for replica in range(plan.nodes)]
-    world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs)
+    interception = make_interception(plan, adapter.genesis, folder) if intercepts(plan) else None
+    world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs, interception=interception)
     watch = Watch(world, folder)
 
     def watched() -> None:
         watch.stop()
         record.processor = watch.processor()
+        if interception is not None:
+            interception.end()
+            record.interception = interception.statistics
 
     journal = ClientsJournal(folder, adapter.genesis.cluster.cluster_id)
     run = Run(

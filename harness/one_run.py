@@ -30,6 +30,7 @@ from harness.plan_file import write_plan
 from harness.report_file import render_report
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
+from harness.scene import intercepts
 from harness.spec import VIRTUAL_WORLDS
 
 RunWorld = Callable[[Path, bool], int]
@@ -65,9 +66,9 @@ def check_possible(plan: Plan) -> None:
     check_own_service(plan.service, run_environment())
     if plan.world in VIRTUAL_WORLDS:
         return
-    missing = sandbox.available()
+    missing = sandbox.available(intercepts(plan))
     if missing:
-        raise HarnessError(f"no live run on this machine: {missing}", "See: traitor doctor")
+        raise HarnessError(f"no live run of this plan on this machine: {missing}", "See: traitor doctor")
 
 
 def run_plan(plan: Plan, folder: Path, spec_text: str, origin: store.Origin, quiet: bool) -> Done:

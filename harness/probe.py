@@ -7,12 +7,16 @@ versions and configuration say little about what a kernel lets a user do.
 from __future__ import annotations
 
 import json
+import select
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from harness import commands, firewall
 from harness.errors import HarnessError
+from nemesis.interceptor.nfqueue import ACCEPT, Queue
+
+_QUEUE, _PORT, _ANSWER_S = 7, 7, 5.0
 
 
 def _ip() -> None:
@@ -35,13 +39,32 @@ def _iptables() -> None:
 
 
 def _nfqueue() -> None:
+    """A datagram waits in the kernel, is read here, and let go."""
     backend = firewall.choose_backend()
-    rule = "FORWARD -s 10.77.0.1/32 -j NFQUEUE --queue-num 7"
-    for action in ("-A", "-D"):
-        commands.call(backend.restore, ["--noflush", "-w", "5"], f"*filter\n{action} {rule}\nCOMMIT\n")
-    netfilter = 12
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netfilter) as queue:
-        queue.bind((0, 0))
+    rule = f"OUTPUT -o lo -p udp --dport {_PORT} -j NFQUEUE --queue-num {_QUEUE}"
+    queue = Queue(_QUEUE, whole=True)
+    try:
+        for action in ("-A", "-D"):
+            commands.call(backend.restore, ["--noflush", "-w", "5"], f"*filter\n{action} {rule}\nCOMMIT\n")
+            if action == "-A":
+                _let_one_go(queue)
+    finally:
+        queue.close()
+
+
+def _let_one_go(queue: Queue) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source,
+    ):
+        target.bind(("127.0.0.1", _PORT))
+        target.settimeout(_ANSWER_S)
+        source.sendto(b"probe", ("127.0.0.1", _PORT))
+        select.select((queue.fileno(),), (), (), _ANSWER_S)
+        for packet in queue.read():
+            queue.verdict(packet.id, ACCEPT)
+        if target.recv(100) != b"probe":
+            raise HarnessError("a queued packet came back changed")
 
 
 def _raw_socket() -> None:

@@ -48,10 +48,12 @@ class RunRecord:
     harness_errors: list[str] = field(default_factory=list)
     schedule: Mapping[str, object] | None = None
     """How far a recorded order was followed; None: there was none to follow."""
+    interception: Mapping[str, object] | None = None
+    """What the interceptor of a live run counted; None: there was none, or it did not come to its end."""
 
     def data(self) -> dict[str, object]:
         """As in ARCHITECTURE.md."""
-        return {
+        data: dict[str, object] = {
             "schema": RUN_SCHEMA,
             "started_utc": self.started_utc,
             "phases": [
@@ -70,7 +72,9 @@ class RunRecord:
             "processor": {"ran_ns": self.processor[0], "waited_ns": self.processor[1]},
             "interrupted": self.interrupted,
             "harness_errors": self.harness_errors,
-        } | ({} if self.schedule is None else {"schedule": self.schedule})
+        }
+        beside = {"schedule": self.schedule, "interception": self.interception}
+        return data | {name: value for name, value in beside.items() if value is not None}
 
     def write(self, folder: Path) -> None:
         """Atomically."""

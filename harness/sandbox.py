@@ -192,12 +192,14 @@ def probe() -> Mapping[str, str | None]:
     return {"sandbox": None, **found}
 
 
-def available() -> str | None:
-    """None when live runs work on this machine, else what is missing and how to mend it."""
+def available(intercepting: bool = False) -> str | None:
+    """None when live runs work on this machine (those with faults on packets, too), else what is missing and
+    how to mend it."""
     if inside():
         return None
     found = probe()
-    for name in ("sandbox", "ip", "veth", "ip_forward", "iptables"):
+    more = ("nfqueue", "raw socket") if intercepting else ()
+    for name in ("sandbox", "ip", "veth", "ip_forward", "iptables", *more):
         problem = found.get(name)
         if problem:
             return problem

@@ -88,3 +88,26 @@ def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
     assert len(during.namespaces) >= 5, f"a namespace for each replica was expected: {during.namespaces}"
     assert not inhabited(during.namespaces)
     assert history_lines(out) > 100
+
+
+def test_sigkill_of_the_interceptor_voids_the_run(tmp_path: Path) -> None:
+    """The network stops, the run ends at once, and says what happened."""
+    out = tmp_path / "runs"
+    before = leftovers(out)
+    process = start(out, ["--fault", "drop"])
+    (interceptor,) = (line for line in leftovers(out).processes if "nemesis.interceptor" in line)
+    os.kill(int(interceptor.split()[0]), signal.SIGKILL)
+    try:
+        assert process.wait(60) == 4, "a void run is a failure of the harness, not of the cluster"
+    finally:
+        process.kill()
+        process.wait()
+    (folder,) = out.iterdir()
+    run = json.loads((folder / "run.json").read_text())
+    assert run["harness_errors"][0].startswith("the network stopped: the interceptor was ended by SIGKILL")
+    assert [phase["name"] for phase in run["phases"]][-2:] == ["load", "tear down"]
+    assert run["phases"][-2]["end_ns"] - run["phases"][-2]["start_ns"] < 50 * 10**9
+    lines = json.loads((folder / "verdict.json").read_text())["lines"]
+    assert next(line["verdict"] for line in lines if line["name"] == "harness") == "invalid"
+    after = leftovers(out)
+    assert (after.processes, after.rules) == ((), before.rules)

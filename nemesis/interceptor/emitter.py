@@ -1,0 +1,83 @@
+"""Puts packets on the wire in the name of their source: IP headers of our own on a raw socket.
+
+The UDP checksum is 0, which says "none": a stale one would merely lose the packet. What leaves here passes
+the router's OUTPUT chain and not FORWARD, so it is not queued again; the chain of cuts stands in OUTPUT, too,
+and a packet held back until its link was cut is taken by the cut (EPERM).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections import Counter
+from collections.abc import Mapping
+
+from nemesis.interceptor.nfqueue import Lost
+from nemesis.packets.packet import Packet
+
+HEADERS_BYTES = 28
+MOST_BYTES = 65_507
+"""Of a datagram."""
+BUFFER_BYTES = 4 * 1024 * 1024
+_DONT_FRAGMENT = 0x4000
+_HOPS = 64
+_HEADERS = struct.Struct(">BBHHHBBH4s4sHHHH")
+
+
+class Emitter:
+    """To and from these hosts."""
+
+    def __init__(self, hosts: Mapping[str, tuple[str, int]]) -> None:
+        self._hosts = {name: (socket.inet_aton(host), host, port) for name, (host, port) in hosts.items()}
+        self._socket = socket.socket(
+            socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW
+        )
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        self.counts: Counter[str] = Counter()
+        """``emitted``, ``cut``, ``too large``, ``no such host``."""
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._socket.close()
+
+    def send(self, packet: Packet) -> None:
+        """Now. Raises Lost when the kernel has no room for it."""
+        source, target = self._hosts.get(packet.source), self._hosts.get(packet.target)
+        if source is None or target is None:
+            self.counts["no such host"] += 1
+            return
+        size = len(packet.data)
+        if size > MOST_BYTES:
+            self.counts["too large"] += 1
+            return
+        headers = _HEADERS.pack(
+            0x45,
+            0,
+            HEADERS_BYTES + size,
+            0,
+            _DONT_FRAGMENT,
+            _HOPS,
+            socket.IPPROTO_UDP,
+            0,  # the kernel fills it in
+            source[0],
+            target[0],
+            source[2],
+            target[2],
+            8 + size,
+            0,
+        )
+        try:
+            self._socket.sendto(headers + packet.data, (target[1], 0))
+        except OSError as problem:
+            self._failed(problem)
+        else:
+            self.counts["emitted"] += 1
+
+    def _failed(self, problem: OSError) -> None:
+        if problem.errno == errno.EPERM:
+            self.counts["cut"] += 1
+        elif problem.errno == errno.EMSGSIZE:
+            self.counts["too large"] += 1
+        else:
+            raise Lost(f"a packet could not be put on the wire again: {problem.strerror}")

@@ -1,0 +1,178 @@
+"""Interception in a live world, with replicas that only echo: rules, cuts, and how it ends when it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.adapter import ReplicaProgram
+from harness.errors import HarnessError
+from harness.firewall import Firewall
+from harness.interception import LiveInterception
+from harness.live import LiveWorld
+from harness.scene import places
+from harness.topology import CLIENTS, Topology, client_address, replica_address
+from nemesis.faults import KINDS
+from nemesis.interceptor.emitter import Emitter
+from nemesis.interceptor.opening import opening_data
+from nemesis.machinery import Link
+from nemesis.packets.packet import Packet
+from pbft_node.core.cluster import Cluster
+from pbft_node.genesis import ClientBlock, make_genesis
+
+SECOND_NS = 1_000_000_000
+ECHO = str(Path(__file__).with_name("echo_replica.py"))
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[LiveWorld]:
+    from harness import sandbox
+
+    programs = []
+    for i in range(4):
+        folder = tmp_path / "replicas" / str(i)
+        folder.mkdir(parents=True)
+        programs.append(ReplicaProgram((sys.executable, "-S", ECHO, str(i), "7000"), folder, {}, folder))
+    genesis = make_genesis(
+        Cluster(bytes(16), 4),
+        1,
+        [replica_address(i) for i in range(4)],
+        [ClientBlock(1000, 1009, *client_address())],
+    )
+    opening = opening_data(genesis, 1, [], places(4), [], (1, 2), None)
+    made = LiveWorld(
+        n=4, f=1, folder=tmp_path, programs=programs, interception=LiveInterception(tmp_path, opening)
+    )
+    if sandbox.inside():
+        made.set_up()
+    yield made
+    made.tear_down()
+
+
+class Talk:
+    """With the replicas."""
+
+    def __init__(self, world: LiveWorld) -> None:
+        self.world = world
+        self.inbox: list[bytes] = []
+        world.on_datagram(self.inbox.append)
+
+    def until(self, condition: object, what: str) -> None:
+        assert callable(condition)
+
+        def tick() -> None:
+            self.world.call_at(self.world.now_ns() + 2_000_000, tick)
+
+        tick()
+        assert self.world.run(condition, self.world.now_ns() + 10 * SECOND_NS), what
+
+    def answers(self, replica: int) -> bool:
+        """Does it answer within a tenth of a second?"""
+        self.inbox.clear()
+        self.world.send(replica, b"echo hello")
+        return self.world.run(
+            lambda: b"echo %d hello" % replica in self.inbox, self.world.now_ns() + SECOND_NS // 10
+        )
+
+
+def test_rules_act_and_go(in_sandbox: None, world: LiveWorld, tmp_path: Path) -> None:
+    talk = Talk(world)
+    kind = KINDS["drop"]
+    params = {"match": {"from": ["r1"], "to": ["clients"]}}
+    assert "packets" in world.capabilities
+    talk.until(lambda: talk.answers(1) and talk.answers(2), "everything passes")
+    kind.start(world, "drop-1", params)
+    talk.until(lambda: world.tampered("drop-1")["in_force"], "in force")
+    assert not talk.answers(1)
+    talk.until(lambda: talk.answers(2), "the others answer")
+    receipt = kind.observe(world, "drop-1", params)
+    assert receipt is not None
+    assert receipt.evidence["dropped"] == 1
+    kind.stop(world, "drop-1", params)
+    assert kind.stopped(world, "drop-1", params) is None, "asked for is not done"
+    talk.until(lambda: kind.stopped(world, "drop-1", params), "undone")
+    talk.until(lambda: talk.answers(1), "it answers again")
+    world.tear_down()
+    interception = world._interception
+    assert interception is not None
+    assert interception.statistics is not None
+    assert interception.statistics["touched"] == 1
+    assert interception.statistics["seen"] >= 8
+    assert (tmp_path / "interceptor.log").read_bytes() == b""
+
+
+def test_an_interceptor_that_dies_stops_the_network(in_sandbox: None, world: LiveWorld) -> None:
+    talk = Talk(world)
+    talk.until(lambda: talk.answers(1), "it answers")
+    interception = world._interception
+    assert interception is not None
+    assert interception._process is not None
+    world.tamper("drop-1", [{"action": "drop"}])
+    talk.until(lambda: world.tampered("drop-1")["in_force"], "in force")
+    os.kill(interception._process.pid, signal.SIGKILL)
+    with pytest.raises(HarnessError, match="the network stopped: the interceptor was ended by SIGKILL"):
+        world.run(lambda: False, world.now_ns() + 10 * SECOND_NS)
+    with pytest.raises(HarnessError, match="SIGKILL"):
+        talk.answers(1)
+    assert talk.inbox == [], "nobody gives verdicts: fail closed"
+    world.tamper("drop-1", [])
+    assert world.tampered("drop-1")["in_force"], "nobody can prove that it is undone"
+
+
+def test_a_lost_packet_voids_the_run(in_sandbox: None, world: LiveWorld) -> None:
+    """Stopped for so long that its buffer overflows, then told to go on: it sees the gap."""
+    talk = Talk(world)
+    talk.until(lambda: talk.answers(1), "it answers")
+    interception = world._interception
+    assert interception is not None
+    assert interception._process is not None
+    os.kill(interception._process.pid, signal.SIGSTOP)
+    for _ in range(30_000):
+        world.send(1, b"got nothing")
+    os.kill(interception._process.pid, signal.SIGCONT)
+    with pytest.raises(HarnessError, match=r"packet \d+ is missing, \d+ came"):
+        talk.until(lambda: talk.answers(1) and False, "the gap is seen")
+
+
+def test_a_cut_takes_what_is_put_on_the_wire_again(in_sandbox: None) -> None:
+    topology, firewall = Topology(2), Firewall(2)
+    topology.build()
+    firewall.install()
+    firewall.queue(1)
+    emitter = Emitter({name: places(2)[name] for name in ("r0", "r1", CLIENTS)})
+    target = topology.open_udp("r1", replica_address(1), 1 << 16)
+    target.settimeout(5)
+    emitter.send(Packet("r0", "r1", b"one"))
+    assert target.recvfrom(100) == (b"one", replica_address(0)), "in the name of its source"
+    firewall.cut("test", frozenset({Link("r0", "r1")}))
+    emitter.send(Packet("r0", "r1", b"two"))
+    emitter.send(Packet(CLIENTS, "r1", b"three"))
+    assert target.recv(100) == b"three"
+    assert firewall.blocked() == {Link("r0", "r1"): 1}
+    firewall.cut("test", frozenset())
+    large = bytes(range(250)) * 260
+    emitter.send(Packet("r0", "r1", large))
+    assert target.recv(65_535) == large
+    for packet in (Packet("r0", "r1", bytes(65_536)), Packet("r0", "r9", b"")):
+        emitter.send(packet)
+    assert emitter.counts == {"emitted": 3, "cut": 1, "too large": 1, "no such host": 1}
+    source = topology.open_udp("r0", replica_address(0), 1 << 16)
+    source.sendto(b"nobody lets it through", replica_address(1))
+    target.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        target.recv(100)
+    assert firewall.stop_queueing() == 1
+    firewall.remove()
+    for opened in (source, target):
+        opened.close()
+    emitter.close()
+    topology.remove()
+    assert socket.if_nameindex()[0][1] == "lo"
