@@ -71,32 +71,6 @@ def doctor(as_json: bool) -> int:
     return 0 if all(check.ok for check in checks if check.required) else EXIT_HARNESS
 
 
-def faults(as_json: bool) -> int:
-    """``traitor faults``."""
-    from nemesis.faults import KINDS
-
-    rows = [
-        {
-            "name": kind.name,
-            "description": kind.description,
-            "charges": kind.charges,
-            "worlds": list(kind.worlds),
-            "example": dict(kind.example),
-        }
-        for kind in KINDS.values()
-    ]
-    if as_json:
-        say(json.dumps({"faults": rows}))
-        return 0
-    for row in rows:
-        say(str(row["name"]))
-        say(f"    {row['description']}")
-        say(f"    charges  {row['charges']}")
-        say(f"    worlds   {', '.join(str(world) for world in KINDS[str(row['name'])].worlds)}")
-        say(f"    example  {json.dumps({'kind': row['name'], 'params': row['example']})}")
-    return 0
-
-
 def workloads(as_json: bool) -> int:
     """``traitor workloads``."""
     from workloads.registry import WORKLOADS

@@ -109,7 +109,9 @@ def _dispatch(options: argparse.Namespace, words: list[str]) -> int:
         case "doctor":
             return catalogue.doctor(options.json)
         case "faults":
-            return catalogue.faults(options.json)
+            from harness.fault_catalogue import faults
+
+            return faults(options.name, options.json)
         case _:
             return catalogue.workloads(options.json)
 

@@ -58,7 +58,10 @@ def make_parser() -> argparse.ArgumentParser:
     list_.add_argument("folder", type=Path, nargs="?", default=RUNS, metavar="DIR", help="(runs)")
 
     doctor = commands.add_parser("doctor", help="what this machine can do, and how to mend what it cannot")
-    faults = commands.add_parser("faults", help="the faults there are")
+    faults = commands.add_parser(
+        "faults", help="the faults there are: what they do, whom they charge, examples"
+    )
+    faults.add_argument("name", nargs="?", metavar="NAME", help="only this one")
     workloads = commands.add_parser("workloads", help="the workloads there are, with their parameters")
     for each in (audit, report, replay, list_, doctor, faults, workloads):
         each.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -1,6 +1,7 @@
 """The interceptor of a virtual world: the engine between who sends and the network.
 
-What a rule delays is given to the network later, so a cut that came meanwhile takes it.
+What a rule delays is given to the network later, so a cut that came meanwhile takes it. What has a wrong
+checksum is lost here: there is no kernel to find that out.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Interception:
 
     def set_rules(self, owner: str, rules: Sequence[RuleData]) -> None:
         """See ``Machinery.tamper``."""
-        self.engine.set_rules(owner, rules, self._scheduler.now_ns)
+        self._send(self.engine.set_rules(owner, rules, self._scheduler.now_ns))
         if self.engine.listens and not self._listening:
             for tail in self._tails:
                 tail.skip()
@@ -60,7 +61,8 @@ class Interception:
 
     def report(self, owner: str) -> Mapping[str, object]:
         """See ``Machinery.tampered``."""
-        return {**self.engine.report(owner), "held": self.held}
+        late = self.engine.held_until_ns(owner) >= self._scheduler.now_ns
+        return {**self.engine.report(owner), "held": self.held if late else 0}
 
     def packet(self, packet: Packet) -> bool:
         """Somebody sends it. False: nobody has anything to do with it, and it is for the network."""
@@ -85,6 +87,8 @@ class Interception:
 
     def _send(self, packets: Sequence[Packet]) -> None:
         for packet in packets:
+            if packet.spoilt:
+                continue
             if packet.delay_ns > 0 and self.delays:
                 self.held += 1
                 due_ns = self._scheduler.now_ns + packet.delay_ns

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
-from nemesis.faults.packet_loss import PacketLoss
+from nemesis.faults.network_kinds import NETWORK
 from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
 
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), PacketLoss(), *LYING)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, *LYING)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

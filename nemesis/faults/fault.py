@@ -20,6 +20,8 @@ from typing import Protocol
 
 from nemesis.machinery import Machinery
 
+FAMILIES = ("process", "network", "lie", "client", "script", "clock", "disk")
+"""Of kinds, in the order of the catalogue."""
 Params = Mapping[str, object]
 """JSON values only: this goes into ``plan.json`` as it is."""
 
@@ -82,6 +84,18 @@ class FaultKind(Protocol):
     @property
     def description(self) -> str:
         """What it does, in a sentence or two."""
+
+    @property
+    def family(self) -> str:
+        """Of ``FAMILIES``."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Name -> what it may be and what it means."""
+
+    @property
+    def receipt(self) -> str:
+        """What proves that it took effect."""
 
     @property
     def charges(self) -> str:

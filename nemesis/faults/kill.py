@@ -34,6 +34,7 @@ class Kill(AimedAtReplicas):
     colour = "#D55E00"
     description = "Kills replicas with SIGKILL and starts them again from their own logs."
     charges = "liveness: each killed replica is bad until it runs again; never safety"
+    receipt = "the exit by signal 9 of the very process that ran when it began"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from nemesis.faults.fault import Params, Victims
-from nemesis.faults.tampering import TampersWithPackets
-from nemesis.packets.tamperer import RuleData
+from nemesis.faults.fault import Params
+from nemesis.faults.network import NetworkFault, draw_match
+
+_FEW, _MANY = (0.02, 0.05, 0.1, 0.2), (0.1, 0.3, 0.6, 1)
 
 
-class PacketLoss(TampersWithPackets):
+class PacketLoss(NetworkFault):
     """See the module."""
 
-    name = "drop"
+    name = action = "drop"
     label = "drop"
     colour = "#56B4E9"
     description = "Loses packets by link, message type, view, sequence number and chance."
-    charges = "liveness: nobody owes it while it lasts; never safety"
 
     @property
     def example(self) -> Params:
@@ -28,16 +28,7 @@ class PacketLoss(TampersWithPackets):
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
     ) -> Params:
         """See ``FaultKind``."""
-        return {"match": {"p": stream.choice((0.02, 0.05, 0.1, 0.2))}}
-
-    def check(self, params: Params, n: int) -> str | None:
-        """See ``FaultKind``."""
-        return self.check_rules(params, n)
-
-    def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
-        """See ``TampersWithPackets``."""
-        return ({"action": "drop", **params},)
-
-    def victims(self, params: Params, n: int, f: int) -> Victims:
-        """See ``FaultKind``."""
-        return Victims(frozenset(), network=True)
+        everywhere = budget_break or stream.random() < 0.5
+        if everywhere:
+            return {"match": {"p": stream.choice(_FEW)}}
+        return {"match": draw_match(stream, n, f, False, _MANY)}

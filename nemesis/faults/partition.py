@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from nemesis.faults import shapes
 from nemesis.faults.fault import Params, Receipt, Victims
@@ -43,6 +44,15 @@ class Partition:
         "Blocks links between replicas (and clients, if asked) by an atomic change of the packet filter."
     )
     charges = "liveness: the fewest replicas touching every blocked pair, and those cut from clients"
+    family = "network"
+    parameters: Mapping[str, str] = MappingProxyType(
+        {
+            "shape": f"one of {', '.join(shapes.SHAPES)}",
+            "cut_clients": "true or false: from the clients, too",
+            "links": "[[source, target], …], of a shape that is not aimed at a primary",
+        }
+    )
+    receipt = "every link blocked, and packets dropped on some of them"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:

@@ -33,6 +33,7 @@ class Pause(AimedAtReplicas):
         "Stops replicas with SIGSTOP, as a long garbage collection or a starved machine would; then SIGCONT."
     )
     charges = "liveness: each paused replica is bad until it runs again; never safety"
+    receipt = "the process in state T (stopped), as the system shows it"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
 
     def __init__(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nemesis.faults.fault import Params, Receipt, Victims
 from nemesis.faults.memory import Memory
@@ -16,6 +17,10 @@ from nemesis.packets.registry import problem_of_rule
 from nemesis.packets.tamperer import RuleData
 
 CAPABILITY = "packets"
+MATCH_WORDS = (
+    "which packets: an object of from, to (lists of r0 …, clients), types (PREPARE …), view, seq, copy "
+    "([from, to]), p (a share), by_primary (true or false); what is left out is everything"
+)
 Report = Mapping[str, object]
 
 
@@ -32,6 +37,11 @@ class TampersWithPackets:
     """See the module. ``rules``, ``victims`` and ``check`` are the subclass's own."""
 
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
+    family: str = "lie"
+    parameters: Mapping[str, str] = MappingProxyType({"match": MATCH_WORDS})
+    receipt: str = (
+        "the packets its rules matched, altered, made up, delayed, dropped, by type, action, phase and role"
+    )
 
     def __init__(self) -> None:
         self._memory: Memory[_Tampering] = Memory()

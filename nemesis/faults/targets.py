@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from nemesis.faults.fault import Params, Victims
 from nemesis.machinery import Machinery
@@ -66,6 +67,11 @@ def resolve_targets(machinery: Machinery, params: Params) -> tuple[int, ...]:
 
 class AimedAtReplicas:
     """The part of a ``FaultKind`` that is the same for everything done to whole processes."""
+
+    family = "process"
+    parameters: Mapping[str, str] = MappingProxyType(
+        {"replicas": "a list of replica numbers such as [0, 2], or 'primary': whoever is when it starts"}
+    )
 
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()

@@ -29,6 +29,8 @@ class Activation:
     was: Packet | None
     now: tuple[Packet, ...]
     note: str
+    keeps: bool = False
+    """What is not sent now is held back for later, and what is sent now may be of that."""
 
 
 @dataclass(slots=True)
@@ -37,7 +39,9 @@ class Tally:
 
     matched: int = 0
     dropped: int = 0
-    """Nothing travelled instead."""
+    """Nothing travelled instead, or nothing but what its receiver's kernel drops."""
+    held: int = 0
+    """Of those that did not travel at once, those that did later."""
     emitted: int = 0
     altered: int = 0
     """Of these, other bytes than were sent."""
@@ -50,9 +54,14 @@ class Tally:
         """One more."""
         self.matched += 1
         self.emitted += len(one.now)
-        self.dropped += one.was is not None and not one.now
+        if one.keeps:
+            self.held += one.was is not None and one.was not in one.now
+        else:
+            self.dropped += one.was is not None and all(packet.spoilt for packet in one.now)
         for packet in one.now:
             self.delayed += packet.delay_ns > 0
+            if one.keeps:
+                continue
             if one.was is None or packet.data != one.was.data or packet.target != one.was.target:
                 self.altered += 1
                 self.targets[packet.target] += 1
@@ -65,6 +74,7 @@ class Tally:
         return {
             "matched": self.matched,
             "dropped": self.dropped,
+            "held_back": self.held,
             "emitted": self.emitted,
             "altered": self.altered,
             "delayed": self.delayed,

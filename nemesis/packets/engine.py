@@ -35,6 +35,8 @@ class _Kept:
 
     tally: Tally = field(default_factory=Tally)
     last_reports: list[Mapping[str, object]] = field(default_factory=list)
+    until_ns: int = 0
+    """When the last packet that it delayed leaves."""
 
 
 def _ignore(_activation: Activation) -> None:
@@ -56,9 +58,9 @@ class Engine:
 
     # Rules
 
-    def set_rules(self, owner: str, rules: Sequence[RuleData], now_ns: int) -> None:
-        """From now on the fault has exactly these; none: it is over. Raises ValueError for what is no rule,
-        and changes nothing then."""
+    def set_rules(self, owner: str, rules: Sequence[RuleData], now_ns: int) -> Sequence[Packet]:
+        """From now on the fault has exactly these; none: it is over. What the rules before held back leaves.
+        Raises ValueError for what is no rule, and changes nothing then."""
         self._began += 1
         made = [
             _Rule(
@@ -71,12 +73,24 @@ class Engine:
             for index, data in enumerate(rules)
         ]
         gone = [rule for rule in self._rules if rule.owner == owner]
+        left: list[Packet] = []
+        for rule in gone:
+            held = rule.tamperer.left()
+            if held:
+                self._note(rule, None, held, now_ns)
+            left.extend(held)
         if gone:
             self._kept[owner].last_reports = [rule.tamperer.report() for rule in gone]
         stays = [rule for rule in self._rules if rule.owner != owner]
         self._rules = sorted([*stays, *made], key=lambda rule: (rule.tamperer.stage, rule.began, rule.index))
         self._kept.setdefault(owner, _Kept())
         self._wanted.clear()
+        return left
+
+    def held_until_ns(self, owner: str) -> int:
+        """When the last packet leaves that a fault delayed."""
+        kept = self._kept.get(owner)
+        return 0 if kept is None else kept.until_ns
 
     @property
     def idle(self) -> bool:
@@ -160,7 +174,8 @@ class Engine:
             onward: list[Packet] = []
             met = False
             for packet in packets:
-                became = rule.tamperer.handle(packet, header_of(packet.data), now_ns)
+                whole = packet._replace(delay_ns=0) if packet.delay_ns else packet
+                became = rule.tamperer.handle(whole, header_of(packet.data), now_ns)
                 if became is None:
                     onward.append(packet)
                     continue
@@ -179,8 +194,18 @@ class Engine:
 
     def _note(self, rule: _Rule, was: Packet | None, now: Sequence[Packet], now_ns: int) -> None:
         header: Header = header_of(was.data if was is not None else now[0].data)
+        tamperer, kept = rule.tamperer, self._kept[rule.owner]
         one = Activation(
-            now_ns, rule.owner, rule.index, rule.action, header, was, tuple(now), rule.tamperer.note()
+            now_ns,
+            rule.owner,
+            rule.index,
+            rule.action,
+            header,
+            was,
+            tuple(now),
+            tamperer.note(),
+            tamperer.keeps,
         )
-        self._kept[rule.owner].tally.count(one, self.scene.phase.name, self.scene.n)
+        kept.tally.count(one, self.scene.phase.name, self.scene.n)
+        kept.until_ns = max(kept.until_ns, now_ns + max((packet.delay_ns for packet in now), default=0))
         self._sink(one)

@@ -25,6 +25,8 @@ class Packet(NamedTuple):
     data: bytes
     delay_ns: int = 0
     """It leaves so much later."""
+    spoilt: bool = False
+    """With a wrong checksum: the receiver's kernel drops it, and so it is merely lost."""
 
 
 class Header(NamedTuple):

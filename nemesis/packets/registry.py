@@ -7,7 +7,12 @@ from types import MappingProxyType
 from typing import Protocol
 
 from nemesis.lies.catalogue import LIES
+from nemesis.packets.corrupt import Corrupt
+from nemesis.packets.delay import Delay
 from nemesis.packets.drop import Drop
+from nemesis.packets.duplicate import Duplicate
+from nemesis.packets.rate import Rate
+from nemesis.packets.reorder import Reorder
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData, Tamperer
 
@@ -26,7 +31,8 @@ class Action(Protocol):
         """A rule at work. The data has no problem."""
 
 
-_ALL: tuple[Action, ...] = (Drop, *LIES)
+_NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt)
+_ALL: tuple[Action, ...] = (*_NETWORK, *LIES)
 ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in _ALL})
 
 

@@ -48,7 +48,7 @@ class Tamperer(Protocol):
 
     def handle(self, packet: Packet, header: Header, now_ns: int) -> Sequence[Packet] | None:
         """What travels instead, now or later; empty: nothing; None: it has nothing to do with it, or (for
-        pieces of a message) an ``Uncounted``."""
+        pieces of a message) an ``Uncounted``. Delays are its own: those of earlier rules are added."""
 
     def due_ns(self) -> int | None:
         """When it wants to be called again."""
@@ -58,6 +58,13 @@ class Tamperer(Protocol):
 
     def heard(self, replica: int, event: Mapping[str, object], now_ns: int) -> Sequence[Packet]:
         """A line of a replica's trace (see ARCHITECTURE.md), before anything that event sent is handled."""
+
+    def left(self) -> Sequence[Packet]:
+        """It is over: what it holds back still."""
+
+    @property
+    def keeps(self) -> bool:
+        """Does it send later what it does not send at once? Then that is held, and not dropped."""
 
     def note(self) -> str:
         """In words, what it did to the last packet it handled; for the capture's comment."""
@@ -72,6 +79,7 @@ class Tampering:
     action: ClassVar[str]
     stage: ClassVar[int] = NETWORK
     listens: ClassVar[bool] = False
+    keeps: ClassVar[bool] = False
     keys: ClassVar[tuple[str, ...]] = ()
     """Of its data, beside ``action`` and ``match``."""
 
@@ -122,6 +130,10 @@ class Tampering:
         return ()
 
     def heard(self, replica: int, event: Mapping[str, object], now_ns: int) -> Sequence[Packet]:
+        """See ``Tamperer``."""
+        return ()
+
+    def left(self) -> Sequence[Packet]:
         """See ``Tamperer``."""
         return ()
 

@@ -71,7 +71,11 @@ def test_catalogues_in_words_and_as_json(
 
 def test_the_catalogues_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = traitor(capsys, "faults")
-    assert all(word in out for word in ("kill", "pause", "partition", "charges", "example"))
+    assert all(word in out for word in ("kill", "pause", "partition", "charges", "receipt", "spec"))
+    one = json.loads(traitor(capsys, "faults", "kill", "--json")[1])["faults"]
+    assert [each["name"] for each in one] == ["kill"]
+    assert one[0]["spec"]["faults"][0]["params"] == one[0]["example"]
+    assert traitor(capsys, "faults", "kil")[0] == 2
     _, out, _ = traitor(capsys, "workloads")
     assert all(word in out for word in ("register", "kv", "append", "contention", "value_bytes", "retry"))
 

@@ -8,7 +8,7 @@ class of the lie.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from nemesis.faults.fault import Params, Victims
@@ -36,6 +36,17 @@ class Lying(TampersWithPackets):
         """See ``FaultKind``."""
         strategies = "; ".join(f"{name}: {one.text[:-1]}" for name, one in self.lies.strategies.items())
         return f"{self.summary} Strategies: {strategies}."
+
+    @property
+    def parameters(self) -> Mapping[str, str]:  # type: ignore[override]
+        """See ``FaultKind``."""
+        options = {name: option.text for name, option in self.lies.options.items()}
+        return {
+            "replicas": "who lies: a list of replica numbers such as [0]",
+            "strategy": f"one of {', '.join(self.lies.strategies)}",
+            **options,
+            **dict.fromkeys(FILTERS, "only of such packets, as in the match of drop"),
+        }
 
     @property
     def example(self) -> Params:
