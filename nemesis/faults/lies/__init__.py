@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from nemesis.faults.lies.lying import Lying
 from nemesis.faults.lies.normal_case import Equivocation
+from nemesis.faults.lies.view_changes import LiesInNewViews, LiesInViewChanges, SpamsViewChanges
 
-LYING: tuple[Lying, ...] = (Equivocation(),)
+LYING: tuple[Lying, ...] = (Equivocation(), LiesInViewChanges(), SpamsViewChanges(), LiesInNewViews())

@@ -1,0 +1,103 @@
+"""Lies that need a push: a liar by itself brings about no view change, and no replica that lags.
+
+``push`` adds rules that lose messages of correct replicas while the fault lasts. The network is asynchronous
+then, so nobody owes liveness; nobody but the liars counts as bad.
+
+    views     all proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
+    restless  all proposals are lost: views begin, and end after a timeout
+    lag       one replica (``behind``) gets no proposals and no votes: it needs the state, again and again
+    none      nothing
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import ClassVar
+
+from nemesis.faults.fault import Params, Victims
+from nemesis.faults.lies.lying import Lying
+from nemesis.faults.tampering import Report
+from nemesis.packets.packet import host
+from nemesis.packets.tamperer import RuleData
+
+NONE, VIEWS, RESTLESS, LAG = "none", "views", "restless", "lag"
+_PUSHES = (NONE, VIEWS, RESTLESS, LAG)
+_NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
+
+
+class PushedLying(Lying):
+    """See the module."""
+
+    pushes: ClassVar[tuple[str, ...]] = (VIEWS, RESTLESS)
+    """What it draws from. The first is the default."""
+
+    @property
+    def example(self) -> Params:
+        """See ``FaultKind``."""
+        return self._whole({**super().example, "push": self.pushes[0]}, 4)
+
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
+        """See ``FaultKind``."""
+        drawn = super().draw(stream, n, f, budget_break, liars)
+        behind = stream.randrange(n)
+        return self._whole({**drawn, "push": stream.choice(self.pushes), "behind": behind, "p": 1}, n)
+
+    def check(self, params: Params, n: int) -> str | None:
+        """See ``FaultKind``."""
+        push, behind = params.get("push", NONE), params.get("behind", 0)
+        if not isinstance(push, str) or push not in _PUSHES:
+            return f"push = {push!r:.80}: choose one of {', '.join(_PUSHES)}"
+        if not isinstance(behind, int) or isinstance(behind, bool) or not 0 <= behind < n:
+            return f"behind = {behind!r:.80}: there is no such replica: they are 0 … {n - 1}"
+        rest = {key: value for key, value in params.items() if key not in ("push", "behind")}
+        problem = super().check(rest, n)
+        if problem is None and push == LAG and behind in _replicas(params):
+            return f"behind = {behind}: it lies itself: choose a correct replica"
+        return problem
+
+    def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
+        """See ``TampersWithPackets``: the lie first."""
+        rest = {key: value for key, value in params.items() if key not in ("push", "behind")}
+        return (*super().rules(rest, n, f), *_push(params, n))
+
+    def victims(self, params: Params, n: int, f: int) -> Victims:
+        """See ``FaultKind``."""
+        liars = _replicas(params)
+        return Victims(liars, byzantine=liars, network=params.get("push", NONE) != NONE)
+
+    def proof(self, report: Report) -> bool:
+        """What the push lost is no proof of the lie."""
+        rules = report.get("rules")
+        told = [rule["lies"] for rule in rules if "lies" in rule] if isinstance(rules, list) else []
+        return any(told) if told else super().proof(report)
+
+    def _whole(self, params: dict[str, object], n: int) -> Params:
+        """``behind`` only where it is of use, and a correct replica."""
+        behind = params.pop("behind", n - 1)
+        if params["push"] == LAG:
+            correct = [replica for replica in range(n) if replica not in _replicas(params)]
+            params["behind"] = behind if behind in correct else correct[-1]
+        return params
+
+
+def _replicas(params: Params) -> frozenset[int]:
+    replicas = params.get("replicas")
+    return frozenset(replicas) if isinstance(replicas, list) else frozenset()
+
+
+def _push(params: Params, n: int) -> list[RuleData]:
+    """What is lost meanwhile."""
+    correct = [host(replica) for replica in range(n) if replica not in _replicas(params)]
+    match params.get("push", NONE):
+        case "lag":
+            matches = [{"types": _NORMAL_CASE, "to": [f"r{params.get('behind', 0)}"]}]
+        case "views":
+            matches = [{"types": ["PRE_PREPARE"]}, {"types": ["NEW_VIEW"], "from": correct}]
+        case "restless":
+            matches = [{"types": ["PRE_PREPARE"]}]
+        case _:
+            matches = []
+    return [{"action": "drop", "match": one} for one in matches]

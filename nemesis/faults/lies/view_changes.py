@@ -1,0 +1,38 @@
+"""The kinds of lies about view changes (section 4.4 of the paper)."""
+
+from __future__ import annotations
+
+from nemesis.faults.lies.pushed import NONE, RESTLESS, VIEWS, PushedLying
+from nemesis.lies.new_view_lie import NewViewLie
+from nemesis.lies.view_change_lie import ViewChangeLie
+from nemesis.lies.view_change_spam import ViewChangeSpam
+
+
+class LiesInViewChanges(PushedLying):
+    """See its summary."""
+
+    name = "view-change-lie"
+    label = "view-change lie"
+    lies = ViewChangeLie
+    pushes = (RESTLESS, VIEWS)
+    summary = "Lies in VIEW-CHANGEs about what was prepared and what is stable, or sends them late or again."
+
+
+class SpamsViewChanges(PushedLying):
+    """See its summary."""
+
+    name = "view-change-spam"
+    label = "view-change spam"
+    lies = ViewChangeSpam
+    pushes = (NONE, NONE, RESTLESS)
+    summary = "Sends VIEW-CHANGEs for no reason, every 40 ms."
+
+
+class LiesInNewViews(PushedLying):
+    """See its summary. A liar must become primary: ``views`` makes it so."""
+
+    name = "new-view-lie"
+    label = "new-view lie"
+    lies = NewViewLie
+    pushes = (VIEWS,)
+    summary = "Lies in NEW-VIEWs, and votes with everybody for what that one was told."
