@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test sweep same-bytes replay-live bench-node bench-andrew bench-sim bench-checker fuzz-checker soak-node lint format clean
+.PHONY: help setup tools tools-maybe run test sweep same-bytes replay-live bench-node bench-andrew bench-sim bench-checker bench-nemesis fuzz-checker soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -28,12 +28,13 @@ help:  ## this list
 	echo 'make bench-andrew  the paper'\''s file workload on a replicated file service (under five minutes on two idle cores)'
 	echo 'make bench-sim   what a seed costs in sim and lockstep: ratios, seeds per minute, goals (about five minutes on two idle cores)'
 	echo 'make bench-checker  the judge on histories of up to a million operations: time, memory, goals (about five minutes on two idle cores)'
+	echo 'make bench-nemesis  what interception costs while no rule wants anything: goals (about a minute and a half on two idle cores)'
 	echo 'make fuzz-checker  the judge'\''s engines against brute force: ARGS="--engine registers --histories 100000 --seed 1"'
 	echo 'make soak-node   a million operations: does memory stay flat, is the log bounded'
 	echo 'make lint    ruff, ruff format --check, mypy strict, import contracts'
 	echo 'make format  ruff format and its safe fixes'
 	echo 'make clean   remove .venv and caches; runs/ stays'
-	echo 'ARGS="..."   is passed on by run, test, sweep, bench-node, bench-andrew, bench-sim, bench-checker, fuzz-checker and soak-node'
+	echo 'ARGS="..."   is passed on by run, test, sweep, bench-node, bench-andrew, bench-sim, bench-checker, bench-nemesis, fuzz-checker and soak-node'
 
 setup: $(READY)
 	@echo 'make setup: ready ($(VENV))'
@@ -110,6 +111,9 @@ bench-sim: $(READY)
 
 bench-checker: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/bench_checker.py $(ARGS)
+
+bench-nemesis: $(READY)
+	@$(VENV)/bin/python tests/benchmarks/bench_nemesis.py $(ARGS)
 
 fuzz-checker: $(READY)
 	@$(VENV)/bin/python tests/checker/fuzz.py $(ARGS)

@@ -66,6 +66,9 @@ class Interceptor:
         """Faults whose report changed since it was sent."""
         self._said_held = 0
         self._next_report_ns = self._next_beat_ns = self._next_listen_ns = 0
+        self._wake_ns = 0
+        self._stirred = False
+        """Something happened that may have changed when to wake up."""
         self._ended = False
         self._counts = {"touched": 0, "made_up": 0}
         self._began_cpu_ns = time.process_time_ns()
@@ -82,17 +85,19 @@ class Interceptor:
     def _turn(self) -> None:
         heads, harness = self._heads.fileno(), self._channel.fileno()
         writing = (harness,) if self._channel.full else ()
-        patience_s = self._patience_s(time.monotonic_ns())
+        patience_s = max(0, self._wake_ns - time.monotonic_ns()) / 1e9
         readable, writable, _ = select.select((heads, harness), writing, (), patience_s)
         if heads in readable:
             self._came(self._heads.read())
         now_ns = time.monotonic_ns()
         if harness in readable:
+            self._stirred = True
             for message in self._channel.receive():
                 self._told(message, now_ns)
         if writable:
             self._channel.flush()
-        self._in_time(now_ns)
+        if self._stirred or now_ns >= self._wake_ns:
+            self._in_time(now_ns)
 
     # Packets
 
@@ -100,6 +105,7 @@ class Interceptor:
         """Those that nobody wants are let go together, before one that somebody wants is handled: order
         stays."""
         if self._listening:
+            self._stirred = True
             self._hear()
         links, engine, frozen = self._links, self.engine, self._frozen
         pending = 0
@@ -110,6 +116,7 @@ class Interceptor:
                 continue
             kind = head[_TYPE_AT] if len(head) == HEAD_BYTES else 0
             if engine.wants(link[0], link[1], kind) or frozen.hosts:
+                self._stirred = True
                 if pending:
                     self._heads.accept_up_to(pending)
                     pending = 0
@@ -128,11 +135,12 @@ class Interceptor:
         whole = self._whole.read(1)
         if not whole:
             raise Lost(f"packet {number} did not come whole: the kernel had no room for it")
-        packet = Packet(*link, whole[0].data[HEADERS_BYTES:])
+        waiting, data = whole[0]
+        packet = Packet(*link, data[HEADERS_BYTES:])
         if self._frozen.holds(*link):
-            self._frozen.add(packet, whole[0].id)
+            self._frozen.add(packet, waiting)
         else:
-            self._decide(packet, whole[0].id)
+            self._decide(packet, waiting)
 
     def _decide(self, packet: Packet, waiting: int) -> None:
         became = self.engine.packet(packet, time.monotonic_ns())
@@ -200,11 +208,13 @@ class Interceptor:
         if self._must_report() and now_ns >= self._next_report_ns and not self._channel.full:
             self._next_report_ns = now_ns + REPORT_NS
             self._report(list(self._touched))
+        self._stirred = False
+        self._wake_ns = self._due_ns()
 
     def _must_report(self) -> bool:
         return bool(self._touched) or self._said_held != self._held()
 
-    def _patience_s(self, now_ns: int) -> float:
+    def _due_ns(self) -> int:
         dues = [self._next_beat_ns]
         if self._must_report() and not self._channel.full:
             dues.append(self._next_report_ns)
@@ -215,7 +225,7 @@ class Interceptor:
         due_ns = None if self.engine.idle else self.engine.due_ns()
         if due_ns is not None:
             dues.append(due_ns)
-        return max(0, min(dues) - now_ns) / 1e9
+        return min(dues)
 
     # The harness
 

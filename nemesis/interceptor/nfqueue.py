@@ -20,7 +20,6 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 BUFFER_BYTES = 8 * 1024 * 1024
 MAXLEN = 65_536
@@ -47,8 +46,11 @@ _SMALL_BYTES, _LARGE_BYTES = 4096, 1 << 17
 _HEADER = struct.Struct("=IHHIIBB")
 _NUMBER = struct.Struct(">H")
 _ATTRIBUTE = struct.Struct("=HH")
+_KIND_AND_ID = struct.Struct(">4xH18xI").unpack_from
+_QUEUE_THERE = int.from_bytes(struct.pack("=H", _QUEUE), "big")
+_MARK, _HEAD = slice(-HEAD_BYTES - 4, -HEAD_BYTES), slice(-HEAD_BYTES, None)
+_MARKED = _ATTRIBUTE.pack(HEAD_BYTES + 4, _PAYLOAD)
 _ID = struct.Struct(">I").unpack_from
-_ONE_VERDICT = struct.Struct("=IHHIIBB2sHH8s")
 _TWO_WORDS = struct.Struct(">II").pack
 _TAIL = struct.Struct("=HH").unpack_from
 
@@ -57,12 +59,9 @@ class Lost(Exception):
     """A packet was lost by the interceptor, or the kernel refused a verdict. The run is void."""
 
 
-class Waiting(NamedTuple):
-    """A packet in the kernel."""
-
-    id: int
-    data: bytes
-    """From its IP header on: all of it, or the first ``HEAD_BYTES``."""
+Waiting = tuple[int, bytes]
+"""A packet in the kernel: its number, and its bytes from the IP header on, all of it or ``HEAD_BYTES``. A
+plain tuple: there is one for every packet."""
 
 
 class Queue:
@@ -70,10 +69,12 @@ class Queue:
 
     def __init__(self, number: int, *, whole: bool) -> None:
         self.number = number
-        self.seen = 0
-        self._copied = _WHOLE_BYTES if whole else HEAD_BYTES
+        self.seen = self.ran_dry = 0
+        """Packets; and how often all that there were had been read."""
+        self._whole = whole
         self._read_bytes = _LARGE_BYTES if whole else _SMALL_BYTES
         self._number = _NUMBER.pack(number)
+        self._verdicts = {kind: self._verdict_head(kind) for kind in (_VERDICT, _VERDICT_BATCH)}
         self._last = 0
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
         try:
@@ -93,12 +94,11 @@ class Queue:
     def read(self, most: int = PACKETS_AT_ONCE) -> list[Waiting]:
         """Those that came, in order; at most so many."""
         found: list[Waiting] = []
-        receive, size = self._socket.recv, self._read_bytes
-        with contextlib.suppress(BlockingIOError):
-            while len(found) < most:
-                waiting = self._packet(receive(size))
-                if waiting is not None:
-                    found.append(waiting)
+        try:
+            self._read(found, most)
+        except BlockingIOError:
+            self.ran_dry += 1
+        self.seen += len(found)
         return found
 
     def verdict(self, packet: int, what: int) -> None:
@@ -116,35 +116,36 @@ class Queue:
     # Netlink
 
     def _say(self, message: int, what: int, packet: int) -> None:
-        self._socket.send(
-            _ONE_VERDICT.pack(
-                32, message, _REQUEST, 0, 0, 0, 0, self._number, 12, _VERDICT_HDR, _TWO_WORDS(what, packet)
-            )
-        )
+        self._socket.send(self._verdicts[message] + _TWO_WORDS(what, packet))
 
-    def _packet(self, message: bytes) -> Waiting | None:
-        """None: it is about something else. The head of a long packet is where it always is, at the end."""
-        kind = _TAIL(message, 4)[0]
-        if kind != _QUEUE:
-            self._other(kind, message)
-            return None
-        length = len(message) - HEAD_BYTES
-        if self._copied == HEAD_BYTES and _TAIL(message, length - 4) == (HEAD_BYTES + 4, _PAYLOAD):
-            (packet,) = _ID(message, 24)
-            data = message[length:]
-        else:
-            packet, data = _taken_apart(message)
-        self.seen += 1
-        if packet != self._last + 1 & 0xFFFFFFFF:
-            raise Lost(
-                f"queue {self.number}: packet {self._last + 1} is missing, {packet} came: "
-                "the interceptor did not keep up"
-            )
-        self._last = packet
-        return Waiting(packet, data)
+    def _read(self, found: list[Waiting], most: int) -> None:
+        """Raises BlockingIOError when there are no more. One loop: it is run for every packet."""
+        receive, size, heads, last = self._socket.recv, self._read_bytes, not self._whole, self._last
+        while len(found) < most:
+            message = receive(size)
+            kind, number = _KIND_AND_ID(message)
+            if kind == _QUEUE_THERE and heads and message[_MARK] == _MARKED:
+                data = message[_HEAD]  # the head of a long packet is where it always is, at the end
+            elif kind == _QUEUE_THERE:
+                number, data = _taken_apart(message)
+            else:
+                self._other(message)
+                continue
+            if number != last + 1 & 0xFFFFFFFF:
+                raise Lost(
+                    f"queue {self.number}: packet {last + 1} is missing, {number} came: "
+                    "the interceptor did not keep up"
+                )
+            self._last = last = number
+            found.append((number, data))
 
-    def _other(self, kind: int, message: bytes) -> None:
-        if kind == _ERROR and (error := struct.unpack_from("=i", message, 16)[0]):
+    def _verdict_head(self, kind: int) -> bytes:
+        size = _HEADER.size + 2 + 12
+        header = _HEADER.pack(size, kind, _REQUEST, 0, 0, 0, 0)
+        return header + self._number + _ATTRIBUTE.pack(12, _VERDICT_HDR)
+
+    def _other(self, message: bytes) -> None:
+        if _TAIL(message, 4)[0] == _ERROR and (error := struct.unpack_from("=i", message, 16)[0]):
             raise Lost(f"queue {self.number}: the kernel refused a verdict: error {-error}")
 
     def _open(self) -> None:
@@ -158,7 +159,7 @@ class Queue:
         opened.settimeout(_ANSWER_S)
         self._configure(_attribute(1, struct.pack(">BxH", _BIND, socket.AF_INET)))
         self._configure(
-            _attribute(2, struct.pack(">IB", self._copied, _COPY_PACKET)),
+            _attribute(2, struct.pack(">IB", _WHOLE_BYTES if self._whole else HEAD_BYTES, _COPY_PACKET)),
             _attribute(3, struct.pack(">I", MAXLEN)),
             _attribute(4, struct.pack(">I", _F_GSO | _F_FAIL_OPEN)),
             _attribute(5, struct.pack(">I", _F_GSO)),

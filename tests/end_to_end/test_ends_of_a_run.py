@@ -53,7 +53,8 @@ def history_lines(out: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    ("sign", "settings"), [(signal.SIGINT, []), (signal.SIGTERM, SMALL), (signal.SIGHUP, [])]
+    ("sign", "settings"),
+    [(signal.SIGINT, ["--fault", "drop"]), (signal.SIGTERM, SMALL), (signal.SIGHUP, [])],
 )
 def test_interrupted_run_keeps_its_history_and_is_judged(
     tmp_path: Path, sign: signal.Signals, settings: list[str]
@@ -77,9 +78,9 @@ def test_interrupted_run_keeps_its_history_and_is_judged(
 def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "runs"
     before = leftovers(out)
-    process = start(out, [])
+    process = start(out, ["--fault", "drop"])
     during = leftovers(out)
-    assert len(during.processes) >= 5, f"expected the harness and four replicas: {during.processes}"
+    assert len(during.processes) >= 6, f"the harness, the interceptor, four replicas: {during.processes}"
     os.kill(process.pid, signal.SIGKILL)
     process.wait(10)
     wait_for(lambda: leftovers(out).processes == (), "every process of the run to be gone")

@@ -83,7 +83,9 @@ class Talk:
         )
 
 
-def test_rules_act_and_go(in_sandbox: None, world: LiveWorld, tmp_path: Path) -> None:
+def test_rules_act_and_go_and_without_the_interceptor_nothing_passes(
+    in_sandbox: None, world: LiveWorld, tmp_path: Path
+) -> None:
     talk = Talk(world)
     kind = KINDS["drop"]
     params = {"match": {"from": ["r1"], "to": ["clients"]}}
@@ -100,44 +102,111 @@ def test_rules_act_and_go(in_sandbox: None, world: LiveWorld, tmp_path: Path) ->
     assert kind.stopped(world, "drop-1", params) is None, "asked for is not done"
     talk.until(lambda: kind.stopped(world, "drop-1", params), "undone")
     talk.until(lambda: talk.answers(1), "it answers again")
-    world.tear_down()
-    interception = world._interception
-    assert interception is not None
-    assert interception.statistics is not None
-    assert interception.statistics["touched"] == 1
-    assert interception.statistics["seen"] >= 8
-    assert (tmp_path / "interceptor.log").read_bytes() == b""
-
-
-def test_an_interceptor_that_dies_stops_the_network(in_sandbox: None, world: LiveWorld) -> None:
-    talk = Talk(world)
-    talk.until(lambda: talk.answers(1), "it answers")
-    interception = world._interception
-    assert interception is not None
-    assert interception._process is not None
-    world.tamper("drop-1", [{"action": "drop"}])
-    talk.until(lambda: world.tampered("drop-1")["in_force"], "in force")
-    os.kill(interception._process.pid, signal.SIGKILL)
+    world.tamper("drop-2", [{"action": "drop", "match": {"from": ["r3"]}}])
+    talk.until(lambda: world.tampered("drop-2")["in_force"], "in force")
+    os.kill(interceptor_of(world), signal.SIGKILL)
     with pytest.raises(HarnessError, match="the network stopped: the interceptor was ended by SIGKILL"):
         world.run(lambda: False, world.now_ns() + 10 * SECOND_NS)
     with pytest.raises(HarnessError, match="SIGKILL"):
         talk.answers(1)
     assert talk.inbox == [], "nobody gives verdicts: fail closed"
-    world.tamper("drop-1", [])
-    assert world.tampered("drop-1")["in_force"], "nobody can prove that it is undone"
+    world.tamper("drop-2", [])
+    assert world.tampered("drop-2")["in_force"], "nobody can prove that it is undone"
+    world.tear_down()
+    assert (tmp_path / "interceptor.log").read_bytes() == b""
+
+
+def interceptor_of(world: LiveWorld) -> int:
+    assert world._interception is not None
+    assert world._interception._process is not None
+    return world._interception._process.pid
+
+
+ACTIONS = """
+from types import MappingProxyType
+from nemesis.packets import registry
+from nemesis.packets.scene import Order
+from nemesis.packets.tamperer import Tampering
+
+class Orders(Tampering):
+    action = "order"
+    keys = ("what",)
+
+    def __init__(self, data, name, scene):
+        super().__init__(data, name, scene)
+        self.what = data["what"]
+
+    def act(self, packet, header, slot, now_ns):
+        self.scene.orders.append(Order(self.what, int(packet.source[1:]), "order-1"))
+        return [packet]
+
+class Delay(Tampering):
+    action = "delay-test"
+
+    def act(self, packet, header, slot, now_ns):
+        return [packet._replace(delay_ns=300_000_000)]
+
+registry.ACTIONS = MappingProxyType({**registry.ACTIONS, "order": Orders, "delay-test": Delay})
+"""
+
+
+@pytest.fixture
+def more_actions(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the interceptor, whatever else is registered there."""
+    folder = tmp_path_factory.mktemp("actions")
+    (folder / "sitecustomize.py").write_text(ACTIONS)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", ""))))
+
+
+def test_orders_are_carried_out_and_a_cut_takes_what_is_held(
+    in_sandbox: None, more_actions: None, world: LiveWorld
+) -> None:
+    talk = Talk(world)
+    talk.until(lambda: talk.answers(1), "it answers")
+
+    def rule(**data: object) -> None:
+        match = {"from": ["r1"], "to": ["clients"]}
+        world.tamper("order-1", [{**data, "match": match}] if data else [])
+        talk.until(lambda: world.tampered("order-1")["in_force"] is bool(data), "in force, or not")
+
+    rule(action="order", what="pause")
+    talk.answers(1)
+    talk.until(lambda: world.process(1).state == "stopped", "paused by its own answer")
+    rule()
+    world.resume(1)
+    talk.until(lambda: talk.answers(1), "what was held is let go, and it goes on")
+    rule(action="delay-test")
+    assert not talk.answers(1)
+    assert world.tampered("order-1")["held"] == 1
+    talk.until(lambda: talk.inbox and world.tampered("order-1")["held"] == 0, "it comes later")
+    world.send(1, b"echo hello")
+    talk.until(lambda: world.tampered("order-1")["held"] == 1, "held again")
+    cut = frozenset({Link("r1", "clients")})
+    world.cut("cut-1", cut)
+    talk.inbox.clear()
+    talk.until(lambda: world.tampered("order-1")["held"] == 0, "its time is over")
+    talk.until(lambda: world.blocked() == dict.fromkeys(cut, 1), "the cut counted it")
+    assert talk.inbox == []
+    world.cut("cut-1", frozenset())
+    rule(action="order", what="kill")
+    talk.answers(1)
+    talk.until(lambda: world.process(1).state == "dead", "killed by its own answer")
+    assert [(ended.replica, ended.signal, ended.expected) for ended in world.exits()] == [(1, 9, True)]
+    world.tear_down()
+    assert world._interception is not None
+    statistics = world._interception.statistics
+    assert statistics is not None
+    assert (statistics["orders"], statistics.get("cut")) == (2, 1), statistics
 
 
 def test_a_lost_packet_voids_the_run(in_sandbox: None, world: LiveWorld) -> None:
     """Stopped for so long that its buffer overflows, then told to go on: it sees the gap."""
     talk = Talk(world)
     talk.until(lambda: talk.answers(1), "it answers")
-    interception = world._interception
-    assert interception is not None
-    assert interception._process is not None
-    os.kill(interception._process.pid, signal.SIGSTOP)
+    os.kill(interceptor_of(world), signal.SIGSTOP)
     for _ in range(30_000):
         world.send(1, b"got nothing")
-    os.kill(interception._process.pid, signal.SIGCONT)
+    os.kill(interceptor_of(world), signal.SIGCONT)
     with pytest.raises(HarnessError, match=r"packet \d+ is missing, \d+ came"):
         talk.until(lambda: talk.answers(1) and False, "the gap is seen")
 

@@ -82,9 +82,9 @@ class Paper:
         """Their heads."""
         first = self.seen + 1
         self.seen += len(packets)
-        whole = [Waiting(first + i, ip(packet)) for i, packet in enumerate(packets)]
+        whole = [(first + i, ip(packet)) for i, packet in enumerate(packets)]
         self.arrived += whole
-        return [Waiting(one.id, one.data[:HEAD_BYTES]) for one in whole]
+        return [(number, data[:HEAD_BYTES]) for number, data in whole]
 
     def read(self, most: int = 64) -> list[Waiting]:
         fetched, self.fetched = self.fetched[:most], self.fetched[most:]
@@ -92,7 +92,7 @@ class Paper:
 
     def pass_on(self, packet: int, to: int) -> None:
         self.log.append(("fetch", packet))
-        self.fetched += [one for one in self.arrived if one.id == packet]
+        self.fetched += [one for one in self.arrived if one[0] == packet]
 
     def verdict(self, packet: int, what: int) -> None:
         self.log.append(({ACCEPT: "accept", DROP: "drop"}[what], packet))
@@ -200,8 +200,7 @@ def test_any_bytes_are_survived(stage: Stage, data: bytes) -> None:
     assert stage.come(Packet("r0", "r1", data)) == [("accept up to", 1)]
     stage.rules({"action": "drop"})
     assert stage.come(Packet("r0", "r1", data)) == [("fetch", 2), ("drop", 2)]
-    stranger = Waiting(3, b"\x60" + bytes(40))
-    stage.it._came([stranger])
+    stage.it._came([(3, b"\x60" + bytes(40))])
     assert stage.paper.log[-1] == ("accept up to", 3)
 
 
