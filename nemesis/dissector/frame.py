@@ -178,3 +178,9 @@ def take_frame(kind: MessageType) -> Any:
 def frames(name: str, count: str, kind: MessageType) -> Items:
     """A list of nested frames; ``count`` is the field that says how many."""
     return Items(name, take_frame(kind), lambda pkt: int(getattr(pkt, count)))
+
+
+def field_names(kind: int) -> tuple[str, ...]:
+    """Of frame, body and payload of messages of that type."""
+    layers = (PBFT, BODIES.get(kind), PAYLOADS.get(kind))
+    return tuple(field.name for layer in layers if layer is not None for field in layer.fields_desc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from nemesis.faults.alter import AlteredFields
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
@@ -12,7 +13,7 @@ from nemesis.faults.network_kinds import NETWORK
 from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
 
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, *LYING)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, AlteredFields(), *LYING)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _ALL})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

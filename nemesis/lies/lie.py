@@ -103,7 +103,7 @@ class Lie(Tampering):
         known = {"replicas", "strategy", *cls.options}
         rest = {key: value for key, value in data.items() if key not in known}
         return (
-            _problem_of_replicas(data.get("replicas"), n)
+            problem_of_replicas(data.get("replicas"), n)
             or _problem_of_strategy(cls.strategies, data.get("strategy"))
             or next(
                 (
@@ -197,7 +197,8 @@ class Lie(Tampering):
         self.overheard(packet, message, frame, now_ns)
 
 
-def _problem_of_replicas(value: object, n: int) -> str | None:
+def problem_of_replicas(value: object, n: int) -> str | None:
+    """Why these are no liars, or None. Whatever JSON it is."""
     if not isinstance(value, list) or not value:
         return f"replicas = {value!r:.80}: give a list of the replicas that lie, such as [0]"
     for replica in value:

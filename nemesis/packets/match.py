@@ -1,8 +1,9 @@
 """Which packets a rule is about, by their header alone.
 
 As data: ``{"from": ["r0"], "to": ["r1", "clients"], "types": ["PREPARE"], "view": [0, 3], "seq": [1, 100],
-"p": 0.5, "copy": [0, 0], "by_primary": true}``. What is left out is everything. ``view``, ``seq`` and
-``copy`` are from-to, both included. ``p`` is a share of slots (see ``chance``). ``by_primary``: whether the
+"p": 0.5, "copy": [0, 0], "by_primary": true, "every": [2, 0]}``. What is left out is everything. ``view``,
+``seq`` and ``copy`` are from-to, both included. ``every``: sequence numbers that leave the second number when
+divided by the first. ``p`` is a share of slots (see ``chance``). ``by_primary``: whether the
 source is the primary of the view in the header.
 """
 
@@ -14,7 +15,8 @@ from dataclasses import dataclass
 from nemesis.packets.chance import Chance, Slot
 from nemesis.packets.packet import CLIENTS, TYPE_NUMBERS, Header, Packet, host
 
-KEYS = ("from", "to", "types", "view", "seq", "copy", "p", "by_primary")
+KEYS = ("from", "to", "types", "view", "seq", "copy", "p", "by_primary", "every")
+_MOST_EVERY = 1_000_000
 _RANGES = ("view", "seq", "copy")
 
 
@@ -30,6 +32,7 @@ class Match:
     copy: tuple[int, int] | None = None
     share: float = 1.0
     by_primary: bool | None = None
+    every: tuple[int, int] | None = None
 
     def header(self, packet: Packet, header: Header, n: int) -> bool:
         """Everything but the count of copies and chance."""
@@ -39,6 +42,7 @@ class Match:
             and (self.types is None or header.type in self.types)
             and (self.view is None or self.view[0] <= header.view <= self.view[1])
             and (self.seq is None or self.seq[0] <= header.seq <= self.seq[1])
+            and (self.every is None or header.seq % self.every[0] == self.every[1])
             and (self.by_primary is None or self.by_primary == (packet.source == host(header.view % n)))
         )
 
@@ -65,6 +69,11 @@ def problem_of(data: object, n: int) -> str | None:
     for key in _RANGES:
         if key in data and not _is_range(data[key]):
             return f"match.{key} = {data[key]!r:.80}: give [from, to], whole numbers, both included"
+    if "every" in data and not _is_every(data["every"]):
+        return (
+            f"match.every = {data['every']!r:.80}: give [divisor, rest], whole numbers, rest below divisor, "
+            f"divisor at most {_MOST_EVERY}"
+        )
     share = data.get("p", 1)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
         return f"match.p = {share!r:.80}: give a share above 0, up to 1"
@@ -88,6 +97,7 @@ def read_match(data: Mapping[str, object]) -> Match:
         copy=_range(data, "copy"),
         share=float(share),
         by_primary=by_primary if isinstance(by_primary, bool) else None,
+        every=_range(data, "every"),
     )
 
 
@@ -100,6 +110,10 @@ def _is_range(value: object) -> bool:
         return False
     whole = all(isinstance(end, int) and not isinstance(end, bool) for end in value)
     return whole and 0 <= value[0] <= value[1]
+
+
+def _is_every(value: object) -> bool:
+    return _is_range(value[::-1]) and value[1] < value[0] <= _MOST_EVERY if isinstance(value, list) else False
 
 
 def _strings(data: Mapping[str, object], key: str) -> frozenset[str] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from nemesis.lies.alter import ALTER
 from nemesis.lies.catalogue import LIES
 from nemesis.packets.corrupt import Corrupt
 from nemesis.packets.delay import Delay
@@ -32,7 +33,7 @@ class Action(Protocol):
 
 
 _NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt)
-_ALL: tuple[Action, ...] = (*_NETWORK, *LIES)
+_ALL: tuple[Action, ...] = (*_NETWORK, ALTER, *LIES)
 ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in _ALL})
 
 

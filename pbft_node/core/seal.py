@@ -77,7 +77,10 @@ class Seal:
 
     def signed(self, type_: MessageType, view: int, seq: int, body: bytes, flags: int = 0) -> bytes:
         """A signed frame: the same bytes for everyone."""
-        content = header_and_body(type_, SIGNED, flags, self._me, view, seq, body)
+        return self.signed_content(header_and_body(type_, SIGNED, flags, self._me, view, seq, body))
+
+    def signed_content(self, content: bytes) -> bytes:
+        """Header and body with the signature."""
         return content + self._keys.sign(self._signed_domain + content)
 
     def for_peer(
