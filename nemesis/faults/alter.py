@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from nemesis.faults.fault import Params, Victims
-from nemesis.faults.tampering import TampersWithPackets
+from nemesis.faults.tampering import MATCH_WORDS, TampersWithPackets
 from nemesis.packets.tamperer import RuleData
 
 _DRAWN: tuple[tuple[tuple[str, ...], Params], ...] = (
@@ -36,6 +37,16 @@ class AlteredFields(TampersWithPackets):
         "their keys; or, with reseal false, of any packet, whose seal then breaks."
     )
     charges = "safety and liveness: its replicas lie; with reseal false liveness only, as a lossy link does"
+
+    parameters: Mapping[str, str] = MappingProxyType(
+        {
+            "replicas": "who lies; not with reseal false",
+            "match": MATCH_WORDS,
+            "set": "fields and values: a number, a type, +1, -1, random, flip, hex:…, known (the digest of "
+            "the number before), batch (the digest of the altered batch), empty, shorter, doubled, reversed",
+            "reseal": "true (the default): sealed anew with the liar's keys; false: the seal breaks",
+        }
+    )
 
     @property
     def example(self) -> Params:

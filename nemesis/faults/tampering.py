@@ -19,7 +19,8 @@ from nemesis.packets.tamperer import RuleData
 CAPABILITY = "packets"
 MATCH_WORDS = (
     "which packets: an object of from, to (lists of r0 …, clients), types (PREPARE …), view, seq, copy "
-    "([from, to]), p (a share), by_primary (true or false); what is left out is everything"
+    "([from, to]), p (a share), by_primary (true or false), every ([divisor, rest] of the number); what is "
+    "left out is everything"
 )
 Report = Mapping[str, object]
 

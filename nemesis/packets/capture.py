@@ -109,7 +109,7 @@ class Capture:
         whole_sum = int.from_bytes(pseudo + data + b"\0" * (len(data) % 2), "big")
         head = _ip_head(source, target, _IP_BYTES + length)
         ports = struct.pack(">HHHH", source_port, target_port, length, _ones_complement(whole_sum))
-        return head + ports + data
+        return head + (_with_bad_checksum(ports) if packet.spoilt else ports) + data
 
 
 def _scenes(one: Activation) -> Iterator[tuple[Packet, str]]:
@@ -117,15 +117,18 @@ def _scenes(one: Activation) -> Iterator[tuple[Packet, str]]:
     was = one.was
     if was is None:
         for packet in one.now:
-            yield packet, f"injected{_late(packet)}"
+            yield packet, f"{'let go' if one.keeps else 'injected'}{_late(packet)}"
         return
     same = len(one.now) == 1 and one.now[0][:3] == was[:3]
     if same and one.now[0].delay_ns:
         yield was, _late(one.now[0]).strip()
         return
-    yield was, "was" if one.now else "dropped"
+    if not one.now:
+        yield was, "held back" if one.keeps else "dropped"
+        return
+    yield was, "was"
     for packet in one.now:
-        what = "altered" if packet.data != was.data else "sent"
+        what = "spoilt" if packet.spoilt else "altered" if packet.data != was.data else "sent"
         yield packet, f"{what}{_late(packet)}"
 
 
@@ -143,6 +146,10 @@ def _ones_complement(words: int) -> int:
     """RFC 1071, of all 16-bit words read as one number: 2**16 is 1 modulo 2**16 - 1. Never 0, which means
     "no checksum" in UDP."""
     return 0xFFFF - words % 0xFFFF
+
+
+def _with_bad_checksum(ports: bytes) -> bytes:
+    return ports[:-1] + bytes([ports[-1] ^ 0xFF])
 
 
 _END = struct.pack("<HH", 0, 0)

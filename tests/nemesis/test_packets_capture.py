@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 from pathlib import Path
@@ -80,6 +81,19 @@ def test_every_packet_says_what_became_of_it(tmp_path: Path) -> None:
         (b"abc", "sent | f0/1 act | note"),
         (b"abc", "sent delayed 1.000 ms | f0/1 act | note"),
     ]
+
+
+def test_what_is_spoilt_or_held_back_is_said(tmp_path: Path) -> None:
+    from scapy.all import IP, UDP, rdpcap
+
+    one = packet()
+    held = [dataclasses.replace(done(*what), keeps=True) for what in ((one,), (None, one))]
+    (tmp_path / "x").write_bytes(captured(done(one, one._replace(spoilt=True)), *held))
+    found = rdpcap(str(tmp_path / "x"))
+    assert [said.comment.split(b" |")[0] for said in found] == [b"was", b"spoilt", b"held back", b"let go"]
+    right = IP(bytes(found[1]))
+    del right[UDP].chksum
+    assert IP(bytes(right))[UDP].chksum == found[0][UDP].chksum != found[1][UDP].chksum
 
 
 def test_hosts_and_times(tmp_path: Path) -> None:
