@@ -78,11 +78,16 @@ class Journal:
 
     def received(self, types: frozenset[int]) -> Iterator[bytes]:
         """Of a replica's: the datagrams of these types."""
+        for _, datagram in self.received_at(types):
+            yield datagram
+
+    def received_at(self, types: frozenset[int]) -> Iterator[tuple[int, bytes]]:
+        """The same, each with its time (ns)."""
         at_type = _ENTRY.size + TYPE_OFFSET
         for payload in self._turns():
             position, end = _NUMBER.size, len(payload)
             while position + _ENTRY.size <= end:
-                _, kind, length, _ = _ENTRY.unpack_from(payload, position)
+                now_ns, kind, length, _ = _ENTRY.unpack_from(payload, position)
                 after = position + _ENTRY.size + length
                 if after > end:
                     break
@@ -91,7 +96,7 @@ class Journal:
                     and length > TYPE_OFFSET
                     and payload[position + at_type] in types
                 ):
-                    yield payload[position + _ENTRY.size : after]
+                    yield now_ns, payload[position + _ENTRY.size : after]
                 position = after
             if position != end:
                 self.why = "damaged"

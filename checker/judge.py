@@ -7,11 +7,13 @@ and the others are still heard. Only HistoryError leaves these functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from checker.bare import judge_history, thrown, verdict_of, with_what_holds
 from checker.executed import ExecutedOrder, executed_order
 from checker.folder import RunFolder, read_folder
+from checker.forensics.evidence import Evidence
 from checker.history import History
 from checker.judges import (
     accountability,
@@ -36,6 +38,7 @@ from checker.verdict import NAMES, Line, Verdict
 __all__ = ["JUDGES", "Judge", "judge_folder", "judge_history", "judge_run"]
 
 Judge = Callable[[RunFolder, Limits], Line]
+"""All but linearizability, witness and accountability, which hear what others found."""
 
 JUDGES: Mapping[str, Judge] = {
     "agreement": agreement.judge,
@@ -45,7 +48,6 @@ JUDGES: Mapping[str, Judge] = {
     "promises": promises.judge,
     "liveness": liveness.judge,
     "view-churn": view_churn.judge,
-    "accountability": accountability.judge,
     "recovery": recovery.judge,
     "coverage": coverage.judge,
     "harness": harness.judge,
@@ -74,10 +76,11 @@ def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] 
     lines = {"linearizability": line, "witness": witness.judge(order, found)}
     for name, judge in judges.items():
         lines[name] = _heard(name, judge, folder, limits)
+    lines[accountability.NAME], evidence = _accountability(folder, limits, lines)
     ordered = tuple(
         outside.mark_outside(lines[name], folder) if name in _SAFETY else lines[name] for name in NAMES
     )
-    return verdict_of(ordered, folder.history, found)
+    return replace(verdict_of(ordered, folder.history, found), evidence=evidence)
 
 
 def _executed(folder: RunFolder) -> ExecutedOrder:
@@ -93,6 +96,15 @@ def _linearizability(
         return linearizability.judge(history, limits, executed)
     except Exception as error:
         return Finding(thrown("linearizability", error))
+
+
+def _accountability(
+    folder: RunFolder, limits: Limits, lines: Mapping[str, Line]
+) -> tuple[Line, Evidence | None]:
+    try:
+        return accountability.judge(folder, limits, lines)
+    except Exception as error:
+        return thrown(accountability.NAME, error), None
 
 
 def _heard(name: str, judge: Judge, folder: RunFolder, limits: Limits) -> Line:

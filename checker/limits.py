@@ -32,6 +32,9 @@ class Limits:
     the machine: that they were slow says nothing about the protocol."""
     signatures: int = 200_000
     """To verify, about 0.13 ms each."""
+    evidence_signatures: int = 100_000
+    """To verify for proofs of guilt: only where something is at odds, and all inside of VIEW-CHANGEs and
+    NEW-VIEWs."""
     least_ok: int = 50
     """Completed operations below which a run has tested nothing."""
     churn_views: int = 8

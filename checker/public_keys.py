@@ -38,6 +38,10 @@ class PublicKeys:
     replicas: tuple[bytes, ...]
     clients: tuple[tuple[int, int, bytes], ...]
     """First and last client (both included), and their key."""
+    checkpoint_interval: int | None = None
+    """K. None, as L: they are not told."""
+    window: int | None = None
+    """L."""
 
     def holder(self, principal: int) -> bytes | None:
         """The key that speaks for it, if one does."""
@@ -48,7 +52,12 @@ class PublicKeys:
 
 def read_public_keys(folder: Path) -> PublicKeys:
     """Of a run folder. Raises OSError or Unreadable."""
-    fields = Fields(parse_object(read_regular(folder / PLACE)), PLACE)
+    return public_keys_in(read_regular(folder / PLACE))
+
+
+def public_keys_in(content: bytes) -> PublicKeys:
+    """Of the bytes of `keys/public.json`. Raises Unreadable."""
+    fields = Fields(parse_object(content), PLACE)
     if fields.text("schema") != SCHEMA:
         raise Unreadable(f"{PLACE}: its schema is not {SCHEMA}")
     cluster = fields.inner("cluster")
@@ -64,7 +73,14 @@ def read_public_keys(folder: Path) -> PublicKeys:
             (block.number("first"), block.number("last"), _bytes(block, "verify", KEY_BYTES))
             for block in fields.objects("clients")
         ),
+        checkpoint_interval=_parameter(cluster, "checkpoint_interval"),
+        window=_parameter(cluster, "window"),
     )
+
+
+def _parameter(cluster: Fields, name: str) -> int | None:
+    number = cluster.number(name) if cluster.has(name) else 0
+    return number or None
 
 
 def _bytes(fields: Fields, name: str, length: int) -> bytes:

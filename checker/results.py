@@ -1,4 +1,5 @@
-"""Writes a verdict and its certificates: `witness.jsonl` or `counterexample.json`, and `recheck.py`.
+"""Writes a verdict and its certificates: `witness.jsonl` or `counterexample.json`, `recheck.py`, and
+`evidence/accountability.json` where somebody is proved guilty.
 
 Each file appears whole or not at all (written beside, then renamed). A certificate that this verdict does not
 have is removed, so that none of an earlier judgement is taken for its own; the verdict is written last.
@@ -11,6 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from checker.forensics.evidence import PLACE as EVIDENCE
 from checker.verdict import Verdict
 
 
@@ -20,6 +22,7 @@ def write_results(verdict: Verdict, folder: Path) -> None:
     _replace(folder / "witness.jsonl", witness)
     _replace(folder / "counterexample.json", _counterexample(verdict))
     _replace(folder / "recheck.py", _program(verdict))
+    _evidence(folder, verdict)
     _replace(folder / "verdict.json", _pretty(verdict.to_json()))
 
 
@@ -52,6 +55,16 @@ def _program(verdict: Verdict) -> str | None:
         return assemble(verdict.model)
     except NotCarried:
         return None
+
+
+def _evidence(folder: Path, verdict: Verdict) -> None:
+    found = verdict.evidence
+    place = folder / EVIDENCE
+    if found is not None and found.proofs:
+        place.parent.mkdir(exist_ok=True)
+        _replace(place, _pretty(found.to_json()))
+    elif place.parent.is_dir():
+        _replace(place, None)
 
 
 def _pretty(value: object) -> str:

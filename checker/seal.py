@@ -13,7 +13,15 @@ from pathlib import Path, PurePosixPath
 from checker.fields import Unreadable, parse_object
 from checker.files import read_regular
 
-JUDGEMENT = frozenset({"verdict.json", "witness.jsonl", "counterexample.json", "recheck.py"})
+JUDGEMENT = frozenset(
+    {
+        "verdict.json",
+        "witness.jsonl",
+        "counterexample.json",
+        "recheck.py",
+        "evidence/accountability.json",
+    }
+)
 _SCHEMA = "traitor/manifest/1"
 
 

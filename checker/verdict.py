@@ -14,6 +14,7 @@ from checker.history import Operation
 
 if TYPE_CHECKING:
     from checker.counterexample import Counterexample
+    from checker.forensics.evidence import Evidence
     from checker.transactions.refutation import Refutation
 
 SCHEMA = "traitor/verdict/1"
@@ -102,6 +103,8 @@ class Verdict:
     history_sha256: str | None = None
     witness: tuple[KeyWitness, ...] = ()
     counterexample: Counterexample | Refutation | None = None
+    evidence: Evidence | None = None
+    """Of the accountability line: who is proved guilty. None: nothing was searched."""
 
     @property
     def exit_code(self) -> int:

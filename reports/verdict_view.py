@@ -29,7 +29,7 @@ ASKS = {
     "promises": "Did each correct replica keep its word: no second vote, no vote in a view it had left?",
     "liveness": "Did operations complete in time while few enough replicas were bad?",
     "view-churn": "Did views stay put while nothing was wrong?",
-    "accountability": "Did replicas prove who lied?",
+    "accountability": "Who is proved guilty by what it signed, and was each of them made to lie?",
     "recovery": "Was every fault undone, and is every replica well again?",
     "coverage": "Did enough happen for the rest to mean something?",
     "harness": "Can the record itself be trusted?",

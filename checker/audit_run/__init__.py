@@ -9,6 +9,7 @@ with the reason: it is taken on trust. Nothing of the folder is executed and not
     replies       clients.journal against the history
     certificates  witness or counterexample against the history
     verdicts      judged again and compared; requests' signatures and traces come with it
+    guilt         evidence/accountability.json: every proof from its bytes, and the run searched again
     sensitivity   spoilt copies of this history: would the judge have noticed?
     trust         what no check can show
     program       all of them in order; the command line

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from checker.audit_run.certificates import check_certificate
 from checker.audit_run.findings import Audit, Finding, OnTrust
+from checker.audit_run.guilt import check_guilt
 from checker.audit_run.replies import check_replies
 from checker.audit_run.sealed_files import check_files
 from checker.audit_run.sensitivity import check_sensitivity
@@ -55,6 +56,7 @@ def audit(folder: Path, limits: Limits, mutate: int = 0) -> Audit:
         requests(verdict),
         replies,
         against_traces(verdict, recorded),
+        check_guilt(folder, keys, verdict),
     ]
     if mutate:
         findings.append(check_sensitivity(run, verdict, mutate, limits))

@@ -19,7 +19,7 @@ from harness.judging import CheckLimits, Judgement, judge
 from harness.run_record import write_json
 
 TRACE = "trace.jsonl"
-_NOT_SHOWN = JUDGEMENT | {"manifest.json", "report.html", "replicas"}
+_NOT_SHOWN = JUDGEMENT | {"manifest.json", "report.html", "replicas", "evidence"}
 MOST_ENTRIES = 10_000
 """Of one folder; no run has more."""
 
