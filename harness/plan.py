@@ -202,5 +202,6 @@ def _faults(spec: Spec, streams: Streams) -> Sequence[Fault]:
 def _over_budget(n: int, f: int, bad: int, faults: Sequence[str], when: str) -> UsageError:
     return UsageError(
         f"{', '.join(faults)}: up to {bad} replicas bad at once ({when}), but n = {n} tolerates f = {f}",
-        "Make fewer replicas bad at a time, or say that it is meant: --budget break ('budget: break').",
+        "Make fewer replicas bad at a time, or say that it is meant: --budget safety (more may be down or "
+        "cut off than liveness survives, but no more lie) or --budget break.",
     )

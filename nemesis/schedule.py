@@ -88,6 +88,7 @@ class _Drawer:
         self._streams = streams
         self._times = streams("fault times")
         self._order = streams("fault order")
+        self._shrink = shrink
         self._liars = draw_liars(streams("liars"), room)
         self._faults: list[Fault] = []
         self._charges: list[Charge] = []
@@ -140,6 +141,8 @@ class _Drawer:
     def _fit(self, want: Wanted, earliest_ns: int) -> Fault | None:
         """Place it as early as it fits from then on, or not at all."""
         hold_ns = self._times.randrange(*_span(self._hold_ns))
+        least_ns = int(getattr(self._kinds[want.kind], "least_hold_ns", 0) * self._shrink)  # it waits itself
+        hold_ns = max(hold_ns, min(least_ns, self._last_stop_ns - earliest_ns))
         params = want.params if want.params is not None else self._draw(want.kind)
         candidate = self._charge(want.kind, earliest_ns, earliest_ns + hold_ns, params)
         while conflict_end_ns := self._conflict(candidate):

@@ -68,6 +68,8 @@ class Interception:
         """Somebody sends it. False: nobody has anything to do with it, and it is for the network."""
         became = self.engine.packet(packet, self._scheduler.now_ns)
         if became is None:
+            if self._listening:  # who listens may give orders for what it only saw
+                self._after()
             return False
         self._send(became)
         self._after()
@@ -98,7 +100,8 @@ class Interception:
 
     def _release(self, packet: Packet) -> None:
         self.held -= 1
-        self._put(packet)
+        if not self.engine.walled(packet):
+            self._put(packet)
 
     def _after(self) -> None:
         """Orders, and the next tick."""

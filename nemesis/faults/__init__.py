@@ -12,8 +12,9 @@ from nemesis.faults.lies import LYING
 from nemesis.faults.network_kinds import NETWORK
 from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
+from nemesis.faults.script import SCRIPTED
 
 _ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, AlteredFields(), *LYING)
-KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in _ALL})
+KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

@@ -196,7 +196,8 @@ class Interceptor:
         if due_ns is not None and due_ns <= now_ns:
             self._make_up(self.engine.tick(now_ns))
         for packet in self._delayed.due(now_ns):
-            self._emitter.send(packet)
+            if not self.engine.walled(packet):
+                self._emitter.send(packet)
         if self._listening and now_ns >= self._next_listen_ns:
             self._next_listen_ns = now_ns + LISTEN_NS
             self._hear()

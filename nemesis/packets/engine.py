@@ -14,7 +14,7 @@ from nemesis.packets.activation import Activation, Tally
 from nemesis.packets.packet import Header, Packet, header_of
 from nemesis.packets.registry import make_rule
 from nemesis.packets.scene import Order, Scene
-from nemesis.packets.tamperer import RuleData, Tamperer, Uncounted
+from nemesis.packets.tamperer import Composite, RuleData, Tamperer, Uncounted, Walling
 
 MOST_AT_ONCE = 4096
 """Packets that one may become; more is a storm, and the rest is dropped and counted."""
@@ -50,6 +50,7 @@ class Engine:
         self.scene = scene
         self._sink = sink
         self._rules: list[_Rule] = []
+        self._walls: list[Walling] = []
         self._kept: dict[str, _Kept] = {}
         self._wanted: dict[tuple[str, str, int], bool] = {}
         self._began = 0
@@ -83,6 +84,7 @@ class Engine:
             self._kept[owner].last_reports = [rule.tamperer.report() for rule in gone]
         stays = [rule for rule in self._rules if rule.owner != owner]
         self._rules = sorted([*stays, *made], key=lambda rule: (rule.tamperer.stage, rule.began, rule.index))
+        self._walls = [rule.tamperer for rule in self._rules if isinstance(rule.tamperer, Walling)]
         self._kept.setdefault(owner, _Kept())
         self._wanted.clear()
         return left
@@ -120,6 +122,11 @@ class Engine:
         if not self._rules or not self.wants(packet.source, packet.target, header.type):
             return None
         return self._through([packet], self._rules, now_ns)
+
+    def walled(self, packet: Packet) -> bool:
+        """A wall of a script stands in its way: for packets that were held back and leave only now. Others
+        met it already."""
+        return any(wall.stops(packet) for wall in self._walls)
 
     def due_ns(self) -> int | None:
         """When ``tick`` is due."""
@@ -193,8 +200,14 @@ class Engine:
         return packets if touched else None
 
     def _note(self, rule: _Rule, was: Packet | None, now: Sequence[Packet], now_ns: int) -> None:
-        header: Header = header_of(was.data if was is not None else now[0].data)
         tamperer, kept = rule.tamperer, self._kept[rule.owner]
+        kept.until_ns = max(kept.until_ns, now_ns + max((packet.delay_ns for packet in now), default=0))
+        if isinstance(tamperer, Composite):
+            for part in tamperer.take_activations():
+                kept.tally.count(part, self.scene.phase.name, self.scene.n)
+                self._sink(part)
+            return
+        header: Header = header_of(was.data if was is not None else now[0].data)
         one = Activation(
             now_ns,
             rule.owner,
@@ -207,5 +220,4 @@ class Engine:
             tamperer.keeps,
         )
         kept.tally.count(one, self.scene.phase.name, self.scene.n)
-        kept.until_ns = max(kept.until_ns, now_ns + max((packet.delay_ns for packet in now), default=0))
         self._sink(one)

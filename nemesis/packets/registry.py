@@ -15,7 +15,9 @@ from nemesis.packets.duplicate import Duplicate
 from nemesis.packets.rate import Rate
 from nemesis.packets.reorder import Reorder
 from nemesis.packets.scene import Scene
-from nemesis.packets.tamperer import RuleData, Tamperer
+from nemesis.packets.tamperer import NETWORK, RuleData, Tamperer
+from nemesis.scripts.actions import Rules
+from nemesis.scripts.entry import ScriptAction
 
 
 class Action(Protocol):
@@ -34,7 +36,11 @@ class Action(Protocol):
 
 _NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt)
 _ALL: tuple[Action, ...] = (*_NETWORK, ALTER, *LIES)
-ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in _ALL})
+_STAGES = {action.action: int(getattr(action, "stage", NETWORK)) for action in _ALL}
+SCRIPT_RULES = Rules(_STAGES, lambda data, n: problem_of_rule(data, n))
+"""The stages of a script may do everything above, and begin no script."""
+_SCRIPT = ScriptAction(SCRIPT_RULES)
+ACTIONS: Mapping[str, Action] = MappingProxyType({action.action: action for action in (*_ALL, _SCRIPT)})
 
 
 def problem_of_rule(data: object, n: int) -> str | None:

@@ -8,12 +8,15 @@ single packets it matches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from nemesis.packets.chance import Chance, Copies, Slot
 from nemesis.packets.match import Match, problem_of, read_match
 from nemesis.packets.packet import Header, Packet
 from nemesis.packets.scene import Scene
+
+if TYPE_CHECKING:
+    from nemesis.packets.activation import Activation
 
 RuleData = Mapping[str, object]
 """``{"action": name, "match": {…}, …}``, JSON: it stands in plans and crosses sockets."""
@@ -71,6 +74,22 @@ class Tamperer(Protocol):
 
     def report(self) -> Mapping[str, object]:
         """JSON for the receipt, beside what the engine counts."""
+
+
+@runtime_checkable
+class Composite(Protocol):
+    """A tamperer made of rules, which counts for itself what they did."""
+
+    def take_activations(self) -> Sequence[Activation]:
+        """Since it was asked last, in order."""
+
+
+@runtime_checkable
+class Walling(Protocol):
+    """A tamperer that may stand in the way of what was held back before."""
+
+    def stops(self, packet: Packet) -> bool:
+        """Is this packet, which leaves only now, lost?"""
 
 
 class Tampering:

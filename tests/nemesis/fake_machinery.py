@@ -95,7 +95,8 @@ class FakeMachinery:
 
     def tampered(self, owner: str) -> Mapping[str, object]:
         matched = self.matched.get(owner, 0)
-        return {"in_force": bool(self.rules.get(owner)), "matched": matched, "held": self.held}
+        rules = [{"final": matched > 0} for rule in self.rules.get(owner, ())]
+        return {"in_force": bool(rules), "matched": matched, "held": self.held, "rules": rules}
 
     def primary_hint(self) -> int:
         return self.primary

@@ -1,0 +1,65 @@
+"""Bugs planted into the protocol's rules for as long as a run in ``sim`` takes: what directed scripts are to
+find. Tests only. A simulated run is a fork of this process, so what is replaced here is replaced in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+Rule = Callable[..., Any]
+
+
+def _lowest_certificate(correct: Rule) -> Rule:
+    """O takes the certificate of the lowest view."""
+
+    def new_order(view_changes: Sequence[Any]) -> list[Any]:
+        lowest: dict[int, Any] = {}
+        for change in view_changes:
+            for certificate in change.prepared:
+                known = lowest.get(certificate.pre_prepare.seq)
+                if known is None or certificate.pre_prepare.view < known.pre_prepare.view:
+                    lowest[certificate.pre_prepare.seq] = certificate
+        return [
+            (seq, lowest[seq].pre_prepare.digest if seq in lowest else digest)
+            for seq, digest in correct(view_changes)
+        ]
+
+    return new_order
+
+
+def _no_problem(correct: Rule) -> Rule:
+    """Whatever it is, it is right."""
+    return lambda *anything, **named: None
+
+
+BUGS: Mapping[str, Sequence[tuple[str, str, Callable[[Rule], Rule]]]] = {
+    "O picks the lowest certificate": (
+        ("pbft_node.core.certificates", "new_order", _lowest_certificate),
+        ("pbft_node.core.new_views", "new_order", _lowest_certificate),
+    ),
+    "backups accept any NEW-VIEW": (("pbft_node.core.new_views", "new_view_problem", _no_problem),),
+    "certificates are not checked": (("pbft_node.core.certificates", "prepared_problem", _no_problem),),
+}
+"""Name -> module, path of the rule in it, and how it is broken."""
+
+
+@contextmanager
+def planted(bug: str) -> Iterator[None]:
+    """While this lasts."""
+    kept = []
+    try:
+        for module, path, broken in BUGS[bug]:
+            *outer, name = path.split(".")
+            place: Any = import_module(module)
+            for part in outer:
+                place = getattr(place, part)
+            correct = getattr(place, name)
+            kept.append((place, name, correct))
+            setattr(place, name, broken(correct))
+        yield
+    finally:
+        for place, name, correct in reversed(kept):
+            setattr(place, name, correct)
