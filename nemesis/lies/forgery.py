@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from nemesis.lies.signer import Signer
 from pbft_node.core.authentication import SIGNATURE_BYTES
 from pbft_node.core.certificates import new_order
-from pbft_node.core.codec import encode_new_view, encode_view_change
-from pbft_node.core.digests import digest_of
+from pbft_node.core.codec import encode_batch, encode_new_view, encode_view_change
+from pbft_node.core.digests import NULL_DIGEST, digest_of
 from pbft_node.core.frames import SIGNED, MessageType, header_and_body
 from pbft_node.core.messages import (
+    NULL_BATCH,
     Checkpoint,
     NewView,
     Prepare,
@@ -53,6 +54,10 @@ class Forger:
         """A PRE-PREPARE without its batch."""
         raw = self.vote(name, MessageType.PRE_PREPARE, view, seq, digest, instead)
         return PrePrepare(View(view), SeqNum(seq), Digest(digest), ReplicaId(name), raw)
+
+    def null_proposal(self, view: int, seq: int) -> bytes:
+        """A PRE-PREPARE with its batch, which is empty."""
+        return self.proposal(self.me.principal, view, seq, NULL_DIGEST).raw + encode_batch(NULL_BATCH)
 
     def prepare(self, name: int, view: int, seq: int, digest: bytes, instead: str = OWN) -> Prepare:
         """A PREPARE."""

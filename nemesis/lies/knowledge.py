@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pbft_node.core.messages import Message, NewView, PreparedCertificate, StateMeta, ViewChange
+from pbft_node.core.messages import (
+    Message,
+    NewView,
+    PreparedCertificate,
+    QueryView,
+    StateMeta,
+    ViewChange,
+)
 
 MOST_VIEWS = 16
 MOST_DIGESTS = 64
 MOST_CERTIFICATES = 1024
 MOST_OFFERS = 8
+MOST_NONCES = 64
 _Key = TypeVar("_Key")
 _Kept = TypeVar("_Kept")
 
@@ -34,6 +42,8 @@ class Knowledge:
         """Of batches proposed, and the number."""
         self.offers: dict[int, StateMeta] = {}
         """Of checkpoints, by their number."""
+        self.nonces: dict[int, bytes] = {}
+        """Of the last question of each replica that lost its log."""
 
     def learn(self, message: Message) -> None:
         """A message from or to a liar."""
@@ -47,6 +57,8 @@ class Knowledge:
                     self._learn_view_change(change)
             case StateMeta():
                 _keep(self.offers, int(message.seq), message, MOST_OFFERS)
+            case QueryView():
+                _keep(self.nonces, int(message.replica), message.nonce, MOST_NONCES)
             case _:
                 pass
 

@@ -22,9 +22,11 @@ from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData
 from pbft_node.core.digests import NULL_DIGEST, digest_of
 from pbft_node.core.frames import MessageType
-from pbft_node.core.messages import Message, NewView, ViewChange
+from pbft_node.core.messages import NULL_BATCH, Message, NewView, ViewChange
 from pbft_node.core.types import View
 
+FILLED = ("two-valid",)
+"""Where a true number is missing in the O of such a NEW-VIEW, a null request is proposed for it."""
 MOST_HIDDEN = 8192
 """The oldest are forgotten."""
 _VOTES = {int(kind): kind for kind in (MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT)}
@@ -76,7 +78,11 @@ class NewViewLie(KnowingLie):
         says = [Say(told.raw)]
         for seq in sorted({*order, *(int(one.seq) for one in true.pre_prepares)}):
             proposal = order.get(seq)
-            if proposal is None:
+            if proposal is None and self.strategy in FILLED:
+                says.append(Say(forger.null_proposal(told.view, seq)))
+                self.memory.tell(told.view, seq, host(target), Told(NULL_DIGEST, NULL_BATCH))
+                says += self._votes(forger, target, told.view, seq, NULL_DIGEST)
+            elif proposal is None:
                 self._hide(host(target), told.view, seq)
             else:
                 self.memory.tell(told.view, seq, host(target), Told(proposal.digest, None, proposal.raw))
@@ -228,8 +234,8 @@ def _permuted(lie: NewViewLie, true: NewView, forger: Forger, target: int) -> Sa
 
 
 def _two_valid(lie: NewViewLie, true: NewView, forger: Forger, target: int) -> Says:
-    """To the second half another NEW-VIEW, as valid as the first: from VIEW-CHANGEs in which the liars have
-    prepared nothing, and from whom else it knows."""
+    """To the second half another NEW-VIEW, as valid as the first, from VIEW-CHANGEs in which the liars have
+    prepared nothing; and null requests for the numbers that are missing in it."""
     if not lie.other_half(target):
         return None
     other = lie.other_quorum(true, forger)

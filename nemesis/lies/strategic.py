@@ -56,6 +56,8 @@ class KnowingLie(Lie):
         self.cluster = scene.cluster
         self.lies = 0
         """How often something else was said than the truth, or withheld."""
+        self.truth = b""
+        """The bytes of the message that ``answer`` is about."""
         self._learned = frozenset(int(kind) for kind in self.learns)
         self._listener = Opener(self._learned)
         self._remembered: dict[tuple[str, str, bytes], Sequence[Packet]] = {}
@@ -116,6 +118,7 @@ class KnowingLie(Lie):
         key = opened.packet.source, opened.packet.target, digest_of(b"told", opened.packet.data)
         known = self._remembered.get(key)
         if known is None:
+            self.truth = opened.packet.data
             says = self.answer(opened.message, self.forger(opened.replica), target)
             if says is None:
                 return None

@@ -13,7 +13,7 @@ from nemesis.packets.packet import Packet
 from pbft_node.core.certificates import new_order, new_view_problem
 from pbft_node.core.digests import NULL_DIGEST
 from pbft_node.core.frames import MessageType
-from pbft_node.core.messages import Commit, Message, NewView, Prepare, PrePrepare, ViewChange
+from pbft_node.core.messages import NULL_BATCH, Commit, Message, NewView, Prepare, PrePrepare, ViewChange
 
 LIAR, VIEW, STABLE = 1, 5, 4
 A, B = digest("a"), digest("b")
@@ -157,7 +157,16 @@ def test_two_valid_new_views_for_two_halves_and_votes_for_both() -> None:
     assert [(one.seq, one.digest) for one in true.pre_prepares] == [(5, A), (6, NULL_DIGEST), (7, B)]
     assert [(one.seq, one.digest) for one in other.pre_prepares] == new_order(other.view_changes)
     assert new_order(other.view_changes) != new_order(true.view_changes)
-    assert all(isinstance(vote, Prepare | Commit) and vote.replica in (1, 5) for vote in votes)
+    assert not other.pre_prepares, "as if nothing had been prepared"
+    filled = [one for one in votes if isinstance(one, PrePrepare)]
+    assert [(one.seq, one.digest, one.batch) for one in filled] == [
+        (n, NULL_DIGEST, NULL_BATCH) for n in (5, 6, 7)
+    ]
+    rest = [vote for vote in votes if isinstance(vote, Prepare | Commit)]
+    assert [(type(vote).__name__, vote.seq, vote.replica) for vote in rest] == [
+        (kind, seq, who) for seq in (5, 6, 7) for kind, who in (("Commit", 1), ("Prepare", 5), ("Commit", 5))
+    ]
+    assert len(votes) == len(filled) + len(rest)
     assert_nobody_elses_signature_was_made(stage, other, [true, *changes(stage, 8)], [1, 5])
 
 

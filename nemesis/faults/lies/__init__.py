@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from nemesis.faults.lies.collusion import Collusion
 from nemesis.faults.lies.lying import Lying
 from nemesis.faults.lies.normal_case import Equivocation
+from nemesis.faults.lies.state import FloodsWithQuestions, LiesAboutState
 from nemesis.faults.lies.view_changes import LiesInNewViews, LiesInViewChanges, SpamsViewChanges
 
-LYING: tuple[Lying, ...] = (Equivocation(), LiesInViewChanges(), SpamsViewChanges(), LiesInNewViews())
+LYING: tuple[Lying, ...] = (
+    Equivocation(),
+    LiesInViewChanges(),
+    SpamsViewChanges(),
+    LiesInNewViews(),
+    LiesAboutState(),
+    FloodsWithQuestions(),
+    Collusion(),
+)

@@ -6,13 +6,14 @@ then, so nobody owes liveness; nobody but the liars counts as bad.
     views     all proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
     restless  all proposals are lost: views begin, and end after a timeout
     lag       one replica (``behind``) gets no proposals and no votes: it needs the state, again and again
+    stumble   ``lag``, and of five proposals four are lost: views change over its head
     none      nothing
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from nemesis.faults.fault import Params, Victims
@@ -21,8 +22,8 @@ from nemesis.faults.tampering import Report
 from nemesis.packets.packet import host
 from nemesis.packets.tamperer import RuleData
 
-NONE, VIEWS, RESTLESS, LAG = "none", "views", "restless", "lag"
-_PUSHES = (NONE, VIEWS, RESTLESS, LAG)
+NONE, VIEWS, RESTLESS, LAG, STUMBLE = "none", "views", "restless", "lag", "stumble"
+_PUSHES = (NONE, VIEWS, RESTLESS, LAG, STUMBLE)
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
 
@@ -31,6 +32,15 @@ class PushedLying(Lying):
 
     pushes: ClassVar[tuple[str, ...]] = (VIEWS, RESTLESS)
     """What it draws from. The first is the default."""
+
+    @property
+    def parameters(self) -> Mapping[str, str]:  # type: ignore[override]
+        """See ``FaultKind``."""
+        return {
+            **super().parameters,
+            "push": f"what is lost meanwhile, so that there is something to lie about: {', '.join(_PUSHES)}",
+            "behind": "of lag and stumble: the replica that lags, a correct one",
+        }
 
     @property
     def example(self) -> Params:
@@ -54,14 +64,18 @@ class PushedLying(Lying):
             return f"behind = {behind!r:.80}: there is no such replica: they are 0 … {n - 1}"
         rest = {key: value for key, value in params.items() if key not in ("push", "behind")}
         problem = super().check(rest, n)
-        if problem is None and push == LAG and behind in _replicas(params):
+        if problem is None and push in (LAG, STUMBLE) and behind in _replicas(params):
             return f"behind = {behind}: it lies itself: choose a correct replica"
         return problem
 
     def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
         """See ``TampersWithPackets``: the lie first."""
         rest = {key: value for key, value in params.items() if key not in ("push", "behind")}
-        return (*super().rules(rest, n, f), *_push(params, n))
+        return (*self.lie_rules(rest, n, f), *_push(params, n))
+
+    def lie_rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
+        """Without the push."""
+        return super().rules(params, n, f)
 
     def victims(self, params: Params, n: int, f: int) -> Victims:
         """See ``FaultKind``."""
@@ -77,27 +91,33 @@ class PushedLying(Lying):
     def _whole(self, params: dict[str, object], n: int) -> Params:
         """``behind`` only where it is of use, and a correct replica."""
         behind = params.pop("behind", n - 1)
-        if params["push"] == LAG:
+        if params["push"] in (LAG, STUMBLE):
             correct = [replica for replica in range(n) if replica not in _replicas(params)]
             params["behind"] = behind if behind in correct else correct[-1]
         return params
 
 
 def _replicas(params: Params) -> frozenset[int]:
+    """Of hostile parameters, too: what is no number is nobody."""
     replicas = params.get("replicas")
-    return frozenset(replicas) if isinstance(replicas, list) else frozenset()
+    listed = replicas if isinstance(replicas, list) else []
+    return frozenset(one for one in listed if isinstance(one, int))
 
 
 def _push(params: Params, n: int) -> list[RuleData]:
     """What is lost meanwhile."""
     correct = [host(replica) for replica in range(n) if replica not in _replicas(params)]
+    behind = f"r{params.get('behind', 0)}"
+    lost: list[dict[str, object]]
     match params.get("push", NONE):
         case "lag":
-            matches = [{"types": _NORMAL_CASE, "to": [f"r{params.get('behind', 0)}"]}]
+            lost = [{"types": _NORMAL_CASE, "to": [behind]}]
+        case "stumble":
+            lost = [{"types": _NORMAL_CASE, "to": [behind]}, {"types": ["PRE_PREPARE"], "p": 0.8}]
         case "views":
-            matches = [{"types": ["PRE_PREPARE"]}, {"types": ["NEW_VIEW"], "from": correct}]
+            lost = [{"types": ["PRE_PREPARE"]}, {"types": ["NEW_VIEW"], "from": correct}]
         case "restless":
-            matches = [{"types": ["PRE_PREPARE"]}]
+            lost = [{"types": ["PRE_PREPARE"]}]
         case _:
-            matches = []
-    return [{"action": "drop", "match": one} for one in matches]
+            lost = []
+    return [{"action": "drop", "match": one} for one in lost]
