@@ -28,9 +28,9 @@ def fewer_replicas(plan: Plan, first: FirstPlan) -> Plan:
 
 
 def fewer_victims(plan: Plan, first: FirstPlan) -> Plan:
-    """Of each fault that names several replicas or links, as few as will do."""
+    """Of each fault that names several replicas, links, lies or cuts, as few as will do."""
     for place in range(len(plan.faults)):
-        for name in ("replicas", "links"):
+        for name in ("replicas", "links", "lies", "cuts"):
             named = plan.faults[place].params.get(name)
             if isinstance(named, list) and len(named) > 1:
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from nemesis.faults.alter import AlteredFields
+from nemesis.faults.byzzfuzz import ByzzFuzz
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
@@ -14,7 +15,7 @@ from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
 from nemesis.faults.script import SCRIPTED
 
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, AlteredFields(), *LYING)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, AlteredFields(), ByzzFuzz(), *LYING)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

@@ -43,10 +43,10 @@ class _Fields(Tampering):
         super().__init__(data, name, scene)
         values = data["set"]
         assert isinstance(values, Mapping)
-        self._values: Mapping[str, object] = values
+        # The digest of the batch comes when the batch is done, in whatever order a plan was written.
+        self._values = dict(sorted(values.items(), key=lambda one: one[1] == "batch"))
         self._digests: dict[tuple[int, int], bytes] = {}
-        self._without_effect = 0
-        self._unreadable = 0
+        self._altered = self._without_effect = self._unreadable = 0
 
     def alteration(self, packet: Packet, header: Header, slot: Slot) -> Alteration | None:
         """None: nothing can be set in it, or all is so already."""
@@ -66,6 +66,7 @@ class _Fields(Tampering):
     def tells(self, before: bytes, after: bytes) -> bool:
         """Could its receiver tell the difference? If not, it is counted as without effect."""
         if before != after and not self._reads_alike(before, after):
+            self._altered += 1
             return True
         self._without_effect += 1
         return False
@@ -79,7 +80,11 @@ class _Fields(Tampering):
 
     def report(self) -> Mapping[str, object]:
         """See ``Tamperer``."""
-        return {"without_effect": self._without_effect, "unreadable": self._unreadable}
+        return {
+            "altered": self._altered,
+            "without_effect": self._without_effect,
+            "unreadable": self._unreadable,
+        }
 
     def _reads_alike(self, before: bytes, after: bytes) -> bool:
         """A header field that messages of the type do not have: the same message, sealed anew."""
@@ -140,10 +145,10 @@ class Alter(_Fields):
         slot = self.copies.slot(opened.packet, opened.header)
         if not self.match.slot(slot, self.chance):
             return opened.untouched()
-        became = self._altered(opened, slot)
+        became = self._said_instead(opened, slot)
         return opened.untouched() if became is None else became
 
-    def _altered(self, opened: Opened, slot: Slot) -> Sequence[Packet] | None:
+    def _said_instead(self, opened: Opened, slot: Slot) -> Sequence[Packet] | None:
         change = self.alteration(opened.packet, opened.header, slot)
         if change is None:
             return None

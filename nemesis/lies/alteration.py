@@ -111,7 +111,7 @@ class Alteration:
     def _number(self, was: int, bits: int, word: object, name: str) -> int | None:
         step = stepped(word)
         if step is not None:
-            return (was + step) % (1 << bits)
+            return was + step if 0 <= was + step < 1 << bits else None
         if word == "random":
             return self._below(1 << bits, f"random/{name}")
         if word == "flip":

@@ -2,7 +2,7 @@
 
 7, "COMMIT"        that number, that type of message
 "hex:00ff"         those bytes
-"+1", "-3"         so much more or less, wrapping round at the width of the field
+"+1", "-3"         so much more or less; not below 0 nor above what the field can hold
 "random"           anything of the same width or length
 "flip"             one bit of it turned
 "known"            of a digest: that of the number before in the same view, where it passed by; else the
