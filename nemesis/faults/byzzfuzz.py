@@ -6,8 +6,9 @@ Lies about messages that have no number of their own (VIEW-CHANGE, STATUS …) a
 hangs on the order of arrival. All of it stands in the parameters as lists, which shrink.
 
 After ByzzFuzz (Winter et al., OOPSLA 2023). Its lies are told by the plan's liars, sealed with their own
-keys; its network faults lose the first ``copies`` of a round's messages between two sides. A lie that would change
-nothing, or nothing that a receiver reads, is not drawn, and where it happens all the same it is not counted.
+keys; its network faults lose the first ``copies`` of a round's messages between two sides. A lie that would
+change nothing, or nothing that a receiver reads, is not drawn, and where it happens all the same it is not
+counted.
 """
 
 from __future__ import annotations
@@ -81,7 +82,10 @@ class ByzzFuzz(TampersWithPackets):
         return {
             "replicas": list(who),
             "rounds": rounds,
-            "lies": [_drawn_lie(stream, n, who, kind, scope, rounds) for kind in kinds],
+            "lies": [
+                _drawn_lie(stream, n, who, kind, scope, rounds, sure=place == 0)
+                for place, kind in enumerate(kinds)
+            ],
             "cuts": [_drawn_cut(stream, n, f, rounds) for _ in range(stream.randint(0, 3))],
         }
 
@@ -135,15 +139,17 @@ class ByzzFuzz(TampersWithPackets):
 
 
 def _drawn_lie(
-    stream: random.Random, n: int, who: Sequence[int], kind: str, scope: str, rounds: int
+    stream: random.Random, n: int, who: Sequence[int], kind: str, scope: str, rounds: int, *, sure: bool
 ) -> Mapping[str, object]:
+    """``sure``: one that does something in the first view, too."""
     numbered = kind in _NUMBERED
     lie: dict[str, object] = {"round": stream.randrange(rounds)} if numbered else {}
     lie["types"] = [kind]
     others = [host(replica) for replica in range(n) if replica not in who]
     if kind != "REPLY" and stream.random() < 0.6:
         lie["to"] = sorted(stream.sample(others, stream.randint(1, len(others))))
-    return {**lie, "set": dict(stream.choice(SCOPES[scope][kind]))}
+    fields = [one for one in SCOPES[scope][kind] if not sure or one != {"view": "-1"}]
+    return {**lie, "set": dict(stream.choice(fields))}
 
 
 def _drawn_cut(stream: random.Random, n: int, f: int, rounds: int) -> Mapping[str, object]:

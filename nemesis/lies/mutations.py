@@ -33,7 +33,8 @@ _DIGEST: tuple[Fields, ...] = ({"digest": "random"}, {"digest": "flip"}, {"diges
 NEAR: Mapping[str, tuple[Fields, ...]] = MappingProxyType(
     {
         "PRE_PREPARE": (
-            *_VOTE,
+            *_VIEW,
+            *_NUMBER,
             {"time_ns": "+1", "digest": "batch"},
             {"requests": "shorter", "digest": "batch"},
             {"requests": "doubled", "digest": "batch"},
@@ -85,7 +86,13 @@ NEAR: Mapping[str, tuple[Fields, ...]] = MappingProxyType(
 )
 FAR: Mapping[str, tuple[Fields, ...]] = MappingProxyType(
     {
-        "PRE_PREPARE": (*_FAR, *_DIGEST, {"time_ns": "random"}, {"time_ns": "random", "digest": "batch"}),
+        "PRE_PREPARE": (
+            *_FAR,
+            *_DIGEST,
+            {"digest": "known"},
+            {"time_ns": "random"},
+            {"time_ns": "random", "digest": "batch"},
+        ),
         "PREPARE": (*_FAR, *_DIGEST),
         "COMMIT": (*_FAR, *_DIGEST),
         "CHECKPOINT": (*_FAR, *_DIGEST),
@@ -120,7 +127,7 @@ FAR: Mapping[str, tuple[Fields, ...]] = MappingProxyType(
         "STATE_META": (*_ENVELOPE, {"service_pages": "random"}, {"client_groups": "random"}),
         "FETCH_PARTS": (*_ENVELOPE, {"addresses.0.number": "random"}, {"addresses": "empty"}),
         "STATE_PARTS": (*_ENVELOPE, {"parts.0.data": "random"}, {"parts.0.data_length": "random"}),
-        "QUERY_VIEW": (*_FAR, {"nonce": "shorter"}),
+        "QUERY_VIEW": ({"view": "random"}, {"view": 2**62}, {"nonce": "shorter"}, {"type": "random"}),
         "TELL_VIEW": (*_FAR, {"nonce": "random"}),
     }
 )

@@ -79,6 +79,16 @@ def test_the_same_files_and_the_same_verdict(seed: int, asked: Mapping[str, obje
     assert real.verdict == simulated.verdict
 
 
+@pytest.mark.parametrize("kind", ["alter", "byzzfuzz"])
+def test_the_same_lies(kind: str, tmp_path: Path) -> None:
+    asked = {"cluster": SMALL, "time": 1, "faults": [kind]}
+    files, run, simulated = outcome("sim", 6, tmp_path, asked)
+    assert [(fault.kind, fault.took_effect) for fault in simulated.faults] == [(kind, True)]
+    real_files, real_run, _ = outcome("lockstep", 6, tmp_path, asked)
+    assert "packets.pcapng" in files
+    assert (real_files, real_run) == (files, run)
+
+
 def test_another_seed_is_another_run(tmp_path: Path) -> None:
     asked = {"time": 1, "faults": "none"}
     one, other = (outcome("sim", seed, tmp_path, asked)[0] for seed in (1, 2))
