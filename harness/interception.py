@@ -24,7 +24,7 @@ from harness.firewall import Firewall
 from harness.loop import EventLoop
 from harness.plan import Plan
 from harness.processes import last_lines
-from harness.scene import compromised, places
+from harness.scene import compromised, imports, places
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.opening import opening_data
 from nemesis.machinery import Machinery
@@ -130,6 +130,13 @@ class LiveInterception:
                 self._process.kill()
                 self._process.wait()
                 self._process = None
+
+    def lag(self) -> tuple[int, int]:
+        """How long the interceptor was busy at one go, at the most, and how often for more than 50 ms: no
+        packet passed meanwhile. Known when the run is over."""
+        told = self.statistics or {}
+        worst, late = told.get("slowest_ns"), told.get("over_50ms")
+        return worst if isinstance(worst, int) else 0, late if isinstance(late, int) else 0
 
     # What faults ask
 
@@ -277,5 +284,6 @@ def make_interception(plan: Plan, genesis: Genesis, folder: Path) -> LiveInterce
         traces,
         (HEADS_QUEUE, WHOLE_QUEUE),
         (folder / FILE_NAME).resolve(),
+        imports(plan),
     )
     return LiveInterception(folder, opening)

@@ -204,7 +204,8 @@ class LiveWorld:
 
     def lag(self) -> tuple[int, int]:
         """See ``World``."""
-        return self._loop.worst_lag_ns, self._loop.late_calls
+        worst_ns, late = (0, 0) if self._interception is None else self._interception.lag()
+        return max(self._loop.worst_lag_ns, worst_ns), self._loop.late_calls + late
 
     def _readable(self) -> None:
         assert self._socket is not None

@@ -14,6 +14,7 @@ from nemesis.ledger import byzantine
 from nemesis.lies.signer import Signer
 from nemesis.packets.capture import Places
 from nemesis.packets.packet import host
+from nemesis.packets.registry import imports_of
 from nemesis.packets.scene import Scene
 from pbft_node.core.authentication import Keyring
 
@@ -26,6 +27,18 @@ def intercepts(plan: Plan) -> bool:
 def compromised(plan: Plan) -> frozenset[int]:
     """Who lies in the course of it."""
     return byzantine(charges_of(plan))
+
+
+def imports(plan: Plan) -> list[str]:
+    """Modules that its rules import only when they act."""
+    kinds = ((fault, KINDS[fault.kind]) for fault in plan.faults)
+    rules = [
+        rule
+        for fault, kind in kinds
+        if isinstance(kind, TampersWithPackets)
+        for rule in kind.rules(fault.params, plan.nodes, plan.f)
+    ]
+    return sorted(imports_of(rules))
 
 
 def make_scene(plan: Plan, keys_of: Callable[[int], Keyring]) -> Scene:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import os
 import select
 import signal
@@ -52,6 +53,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _interceptor(opening: Opening, channel: Channel) -> Interceptor:
+    for name in opening.imports:
+        importlib.import_module(name)
     heads, whole = opening.queues
     return Interceptor(
         opening, channel, Queue(heads, whole=False), Queue(whole, whole=True), Emitter(opening.hosts)

@@ -33,6 +33,8 @@ REPORT_NS = 10_000_000
 LISTEN_NS = 5_000_000
 """How often traces are read when no packet comes."""
 BEAT_NS = 500_000_000
+SLOW_NS = 50_000_000
+"""Busy for longer at one go, it is counted: no packet passes meanwhile."""
 END_NS = 2_000_000_000
 """For what the kernel has queued to arrive here, at the end."""
 FREEZING = ("kill", "pause")
@@ -69,6 +71,7 @@ class Interceptor:
         self._wake_ns = 0
         self._stirred = False
         """Something happened that may have changed when to wake up."""
+        self._slowest_ns = self._slow = 0
         self._ended = False
         self._counts = {"touched": 0, "made_up": 0}
         self._began_cpu_ns = time.process_time_ns()
@@ -87,6 +90,7 @@ class Interceptor:
         writing = (harness,) if self._channel.full else ()
         patience_s = max(0, self._wake_ns - time.monotonic_ns()) / 1e9
         readable, writable, _ = select.select((heads, harness), writing, (), patience_s)
+        woke_ns = time.monotonic_ns()
         if heads in readable:
             self._came(self._heads.read())
         now_ns = time.monotonic_ns()
@@ -98,6 +102,10 @@ class Interceptor:
             self._channel.flush()
         if self._stirred or now_ns >= self._wake_ns:
             self._in_time(now_ns)
+            now_ns = time.monotonic_ns()
+        if now_ns - woke_ns > self._slowest_ns:
+            self._slowest_ns = now_ns - woke_ns
+        self._slow += now_ns - woke_ns > SLOW_NS
 
     # Packets
 
@@ -285,6 +293,8 @@ class Interceptor:
             **{name.replace(" ", "_"): count for name, count in sorted(self._emitter.counts.items())},
             "storms": self.engine.storms,
             "orders": self._orders,
+            "slowest_ns": self._slowest_ns,
+            "over_50ms": self._slow,
             "cpu_ns": time.process_time_ns() - self._began_cpu_ns,
         }
 

@@ -32,6 +32,8 @@ class Opening:
     """Numbers of the queue of heads and of that of whole packets."""
     capture: Path | None
     """Where what was done is written down (``packets.pcapng``)."""
+    imports: Sequence[str]
+    """Modules of ``nemesis`` that the rules of the plan will need."""
 
 
 def opening_data(
@@ -42,6 +44,7 @@ def opening_data(
     traces: Sequence[Path],
     queues: tuple[int, int],
     capture: Path | None,
+    imports: Sequence[str] = (),
 ) -> Json:
     """The message."""
     secrets = {replica: genesis.replica_secrets[replica] for replica in compromised}
@@ -56,6 +59,7 @@ def opening_data(
         "traces": [str(path) for path in traces],
         "queues": list(queues),
         "capture": None if capture is None else str(capture),
+        "imports": list(imports),
     }
 
 
@@ -84,6 +88,7 @@ def read_opening(data: Json) -> Opening:
         [Path(str(path)) for path in _list(data["traces"])],
         (_int(heads), _int(whole)),
         None if data["capture"] is None else Path(str(data["capture"])),
+        [str(name) for name in _list(data["imports"])],
     )
 
 

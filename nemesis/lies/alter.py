@@ -177,6 +177,7 @@ class _Alter:
     """The action of both."""
 
     action = "alter"
+    imports = ("nemesis.lies.alteration",)
 
     def problem(self, data: RuleData, n: int) -> str | None:
         """Why the data is no such rule, or None. Whatever JSON it is."""

@@ -24,7 +24,9 @@ FIRST, LAST = 15, 50
 
 def run(world: str, folder: Path) -> None:
     """Half of the first COMMITs to replica 3 are lost from the start to the end of the load."""
-    spec = make_spec({"world": world, "time": 2, "rate": 100, "faults": [], "cluster": {"durability": "write"}})
+    spec = make_spec(
+        {"world": world, "time": 2, "rate": 100, "faults": [], "cluster": {"durability": "write"}}
+    )
     plan = make_plan(spec, 5)
     plan = dataclasses.replace(plan, faults=(Fault("drop-1", "drop", 0, plan.duration_ns, {"match": MATCH}),))
     folder.mkdir()

@@ -342,3 +342,11 @@ def test_channel_keeps_lines_whole_and_bounded(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match="wait to be read"):
         other.send(large)
     other.close()
+
+
+def test_what_rules_import_when_they_act_is_known_before() -> None:
+    alter = {"action": "alter", "replicas": [1], "match": {"types": ["COMMIT"]}, "set": {"view": "+1"}}
+    assert registry.imports_of([{"action": "drop"}, {"action": "dorp"}, 7, {"action": []}]) == frozenset()
+    assert registry.imports_of([{"action": "script", "script": {"stages": [{"then": [alter]}]}}]) == {
+        "nemesis.lies.alteration"
+    }
