@@ -58,12 +58,13 @@ class Alteration:
 
     def closed(self, seal: Seal | None, me: int, peer: int) -> bytes:
         """As it travels now; ``seal`` closes what ``me`` wrote, None: every tag stays as it was."""
+        if seal is None:
+            return bytes(self._layer)
         for depth, frame in sorted(self._frames.values(), key=lambda one: -one[0]):
-            if depth and seal is not None and frame.sender == me and frame.auth == SIGNED:
-                frame.tag = _sealed(frame, seal, peer)
-        if seal is not None:
-            self._layer.tag = _sealed(self._layer, seal, peer)
-        return bytes(self._layer)
+            if depth and frame.sender == me and frame.auth == SIGNED:
+                frame.fields["tag"] = _sealed(frame, seal, peer)[1]
+        self._layer.clear_cache()
+        return b"".join(_sealed(self._layer, seal, peer))
 
     # Where
 
@@ -174,16 +175,15 @@ def _holder(layer: Any, name: str) -> Packet | None:
     return None
 
 
-def _sealed(frame: Packet, seal: Seal, peer: int) -> bytes:
-    """The tag of a frame that is otherwise done. An authentication that a replica cannot give stays."""
-    was = frame.tag
-    frame.tag = b""
+def _sealed(frame: Packet, seal: Seal, peer: int) -> tuple[bytes, bytes, bytes]:
+    """A frame that is otherwise done: header and body, tag, and what follows. A kind of authentication that a
+    replica cannot give stays as it was."""
+    was, frame.fields["tag"] = frame.tag, b""
     frame.clear_cache()
-    whole = bytes(frame)
-    after = bytes(frame.payload)
+    whole, after = bytes(frame), bytes(frame.payload)
     content = whole[: len(whole) - len(after)]
     if frame.auth == SIGNED:
-        return seal.signed_content(content)[len(content) :]
+        return content, seal.signed_content(content)[len(content) :], after
     if frame.auth == MACED:
-        return seal.maced(peer, content)[len(content) :]
-    return bytes(was)
+        return content, seal.maced(peer, content)[len(content) :], after
+    return content, bytes(was), after
