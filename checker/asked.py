@@ -3,7 +3,7 @@
 An operation on the wire is a list of texts: its function, its key, its input (ARCHITECTURE.md, "Services").
 Of a model whose operations are not written so nothing is said. A fast read that was ordered after all went
 under the timestamp after the one it was invoked with. Clients whom the history does not know are the health
-probes, which only read.
+probes, which only read; and those that the ledger says lie, which ask for what they like in their own names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ _ANSWERS = frozenset(
 class Asked:
     """What clients asked for, by client and timestamp."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, liars: tuple[int, int] | None = None) -> None:
+        """``liars``: the first and the last id of clients that lie."""
+        self._liars = range(0) if liars is None else range(liars[0], liars[1] + 1)
         self._model = history.model
         self._torn = history.torn_line is not None
         self._operations = {
@@ -52,6 +54,8 @@ class Asked:
         """Executed requests that are the history's, byte for byte."""
         self.probes = 0
         """Executed requests of clients that are not in the history."""
+        self.of_liars = 0
+        """Executed requests of clients that lie."""
 
     def operation(self, client: int, timestamp: int) -> Operation | None:
         """The history's operation of that request, also of a fast read that was ordered after all."""
@@ -64,6 +68,9 @@ class Asked:
     def problem(self, request: Frame) -> str | None:
         """Why nobody asked for this, or None."""
         fields = operation_fields(request.body)
+        if request.sender in self._liars and request.sender not in self._clients:
+            self.of_liars += 1
+            return None
         if request.sender not in self._clients:
             self.probes += 1
             if fields is not None and fields[:1] and _text(fields[0]) in READS:

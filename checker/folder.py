@@ -84,6 +84,8 @@ class Ledger:
     byzantine: frozenset[int]
     safety_demanded: bool
     windows: tuple[Window, ...]
+    byzantine_clients: tuple[int, int] | None = None
+    """First and last id of clients that lie: whatever they signed was asked for."""
 
     def correct(self) -> tuple[int, ...]:
         """The replicas the protocol's promises are about."""
@@ -260,7 +262,16 @@ def _ledger(fields: Fields) -> Ledger:
     if not 1 <= n <= MAX_REPLICAS:
         raise Unreadable(f"n is {n}, not a number of replicas from 1 to {MAX_REPLICAS}")
     byzantine = frozenset(_replica_numbers(fields.listed("byzantine")))
-    return Ledger(n, fields.number("f"), byzantine, fields.flag("safety_demanded"), windows)
+    liars = _block(fields.listed("byzantine_clients")) if fields.has("byzantine_clients") else None
+    return Ledger(n, fields.number("f"), byzantine, fields.flag("safety_demanded"), windows, liars)
+
+
+def _block(values: list[object]) -> tuple[int, int]:
+    """First and last of a block of clients."""
+    ids = _replica_numbers(values)
+    if len(ids) != 2 or ids[0] > ids[1]:
+        raise Unreadable(f"byzantine_clients is {values!r:.60}, not the first and the last id of a block")
+    return ids[0], ids[1]
 
 
 def _replica_numbers(values: list[object]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from harness.errors import HarnessError
 from harness.firewall import Firewall
+from harness.identities import LYING, lying_clients
 from harness.loop import EventLoop
 from harness.plan import Plan
 from harness.processes import last_lines
@@ -29,6 +30,7 @@ from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.opening import opening_data
 from nemesis.machinery import Machinery
 from nemesis.packets.capture import FILE_NAME
+from nemesis.packets.engine import held_until_ns
 from pbft_node.genesis import Genesis
 
 HEADS_QUEUE, WHOLE_QUEUE = 1, 2
@@ -36,6 +38,8 @@ READY_S = 20.0
 SILENT_NS = 10_000_000_000
 """The interceptor says something twice a second."""
 WATCH_NS = 1_000_000_000
+_HELD_FOR_NS = 100_000_000
+"""A packet may leave so much later than a report said."""
 ORDER_POLL_NS = 1_000_000
 ORDER_NS = 5_000_000_000
 END_S = 5.0
@@ -150,7 +154,8 @@ class LiveInterception:
 
     def report(self, owner: str) -> Mapping[str, object]:
         """See ``Machinery.tampered``. At most about 20 ms old; a change that is not in force yet is not."""
-        known = {"in_force": False, "matched": 0} | dict(self._reports.get(owner, {})) | {"held": self._held}
+        known = {"in_force": False, "matched": 0} | dict(self._reports.get(owner, {}))
+        known["held"] = self._held if held_until_ns(known) >= time.monotonic_ns() - _HELD_FOR_NS else 0
         if owner in self._asked:
             known["in_force"] = self._asked[owner][1]
         return known
@@ -285,5 +290,6 @@ def make_interception(plan: Plan, genesis: Genesis, folder: Path) -> LiveInterce
         (HEADS_QUEUE, WHOLE_QUEUE),
         (folder / FILE_NAME).resolve(),
         imports(plan),
+        None if lying_clients(plan) is None else LYING,
     )
     return LiveInterception(folder, opening)

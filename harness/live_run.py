@@ -17,6 +17,7 @@ from harness.clients_journal import ClientsJournal
 from harness.cluster_settings import DURABILITY
 from harness.console import tell
 from harness.errors import HarnessError
+from harness.identities import HONEST, genesis_of
 from harness.interception import make_interception
 from harness.live import LiveWorld
 from harness.plan import Plan
@@ -27,17 +28,13 @@ from harness.run_record import RunRecord, write_json
 from harness.scene import intercepts
 from harness.sessions import ClientPort
 from harness.store import utc_now
-from harness.topology import client_address, replica_address
 from harness.watch import Watch
 from pbft_node.config import load_client
 from pbft_node.core.client import Client
 from pbft_node.core.client_codec import reply_client
-from pbft_node.core.types import FIRST_CLIENT_ID
-from pbft_node.genesis import ClientBlock, Genesis, make_genesis
+from pbft_node.genesis import Genesis
 from pbft_node.keys import NodeKeys
 
-LAST_CLIENT_ID = FIRST_CLIENT_ID + 999_999
-"""One key serves them all, so there may be plenty: every timed out operation uses one up."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH")
 """To the replicas. The interpreter is the user's own, so where it finds its packages is, too."""
 
@@ -82,7 +79,7 @@ def run_here(folder: Path, quiet: bool) -> int:
 
 def client_port(genesis: Genesis, keys: NodeKeys | None = None) -> ClientPort:
     """Clients of ``pbft_node``: the first block of the genesis, with its own keys or these."""
-    config = load_client(genesis.client_config(0))
+    config = load_client(genesis.client_config(HONEST))
     keyring = keys or config.keyring
 
     def make(client: int, retry: bool) -> Client:
@@ -97,15 +94,8 @@ def replica_environment() -> dict[str, str]:
 
 
 def _adapter(plan: Plan) -> PbftNodeAdapter:
-    genesis = make_genesis(
-        plan.make_cluster(),
-        plan.seed,
-        [replica_address(replica) for replica in range(plan.nodes)],
-        [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
-    )
-    return PbftNodeAdapter(
-        genesis, replica_environment() | {"PYTHONHASHSEED": "0"}, durability=str(plan.cluster[DURABILITY])
-    )
+    environment = replica_environment() | {"PYTHONHASHSEED": "0"}
+    return PbftNodeAdapter(genesis_of(plan), environment, durability=str(plan.cluster[DURABILITY]))
 
 
 def prepare(folder: Path, genesis: Genesis) -> None:

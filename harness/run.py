@@ -15,6 +15,7 @@ from pathlib import Path
 from harness.clients import Clients
 from harness.clients_journal import ClientsJournal
 from harness.errors import EXIT_HARNESS, HarnessError
+from harness.identities import lying_clients
 from harness.nemesis_driver import UNDO_PATIENCE_NS, Nemesis
 from harness.plan import Plan
 from harness.probe_health import Health, HealthProbe
@@ -244,7 +245,8 @@ class Run:
     def _write_ledger(self) -> None:
         end_ns = self._record.phases[-1].end_ns or self._world.now_ns()
         windows = self._nemesis.book.windows(self._start_ns, end_ns)
-        data = ledger_data(self._world.n, self._world.f, self._nemesis.book.byzantine, windows)
+        liars = lying_clients(self._plan)
+        data = ledger_data(self._world.n, self._world.f, self._nemesis.book.byzantine, windows, liars)
         write_json(self._folder / "ledger.json", data)
 
     def _write_record(self) -> None:

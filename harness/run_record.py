@@ -81,13 +81,22 @@ class RunRecord:
         write_json(folder / "run.json", self.data())
 
 
-def ledger_data(n: int, f: int, byzantine: frozenset[int], windows: tuple[Window, ...]) -> dict[str, object]:
-    """``ledger.json``. ``byzantine``: who lied at any time."""
+def ledger_data(
+    n: int,
+    f: int,
+    byzantine: frozenset[int],
+    windows: tuple[Window, ...],
+    byzantine_clients: tuple[int, int] | None = None,
+) -> dict[str, object]:
+    """``ledger.json``. ``byzantine``: who lied at any time; ``byzantine_clients``: first and last id of the
+    clients that may have."""
+    liars = {} if byzantine_clients is None else {"byzantine_clients": list(byzantine_clients)}
     return {
         "schema": LEDGER_SCHEMA,
         "n": n,
         "f": f,
         "byzantine": sorted(byzantine),
+        **liars,
         "safety_demanded": len(byzantine) <= f,
         "windows": [
             {

@@ -6,17 +6,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from harness.identities import LYING, lying_clients
 from harness.plan import Plan, charges_of
 from harness.topology import CLIENTS, client_address, replica_address
 from nemesis.faults import KINDS
 from nemesis.faults.tampering import TampersWithPackets
 from nemesis.ledger import byzantine
+from nemesis.lies.client_signer import ClientSigner
 from nemesis.lies.signer import Signer
 from nemesis.packets.capture import Places
 from nemesis.packets.packet import host
 from nemesis.packets.registry import imports_of
 from nemesis.packets.scene import Scene
 from pbft_node.core.authentication import Keyring
+from pbft_node.genesis import Genesis
+from pbft_node.keys import SecretKeys
 
 
 def intercepts(plan: Plan) -> bool:
@@ -41,13 +45,16 @@ def imports(plan: Plan) -> list[str]:
     return sorted(imports_of(rules))
 
 
-def make_scene(plan: Plan, keys_of: Callable[[int], Keyring]) -> Scene:
-    """``keys_of`` is asked for the compromised replicas only."""
-    cluster = plan.make_cluster()
+def make_scene(plan: Plan, genesis: Genesis, keys_of: Callable[[SecretKeys], Keyring]) -> Scene:
+    """``keys_of`` is given the secrets of the compromised replicas, and of the clients that lie, only."""
+    cluster = genesis.cluster
     signers = {
-        replica: Signer.of(cluster, replica, keys_of(replica)) for replica in sorted(compromised(plan))
+        replica: Signer.of(cluster, replica, keys_of(genesis.replica_secrets[replica]))
+        for replica in sorted(compromised(plan))
     }
-    return Scene(plan.seed, cluster, signers)
+    liars = lying_clients(plan)
+    clients = None if liars is None else ClientSigner(cluster, *liars, keys_of(genesis.client_secrets[LYING]))
+    return Scene(plan.seed, cluster, signers, clients)
 
 
 def places(n: int) -> Places:

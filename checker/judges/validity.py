@@ -21,7 +21,6 @@ from checker.asked import Asked
 from checker.executed_requests import Claim, Hunt, claims, has_journals
 from checker.fields import Unreadable
 from checker.folder import RunFolder
-from checker.history import History
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.public_keys import NoOpenSSL, PublicKeys, Signatures, read_public_keys
@@ -56,7 +55,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         return not_judged(NAME, f"signatures cannot be verified: {error}")
     correct = [trace.replica for trace in traces]
     order = [*correct, *(replica for replica in replicas if replica not in correct)]
-    case = _Case(folder.path, folder.history, keys, signatures, traces, wanted)
+    asked = Asked(folder.history, folder.ledger.byzantine_clients)
+    case = _Case(folder.path, asked, keys, signatures, traces, wanted)
     return case.line(order, limits.signatures, folder.plan.signer)
 
 
@@ -66,7 +66,7 @@ class _Case:
     def __init__(
         self,
         path: Path,
-        history: History,
+        asked: Asked,
         keys: PublicKeys,
         signatures: Signatures,
         traces: tuple[ReplicaTrace, ...],
@@ -75,7 +75,7 @@ class _Case:
         self._keys = keys
         self._signatures = signatures
         self._wanted = wanted
-        self._asked = Asked(history)
+        self._asked = asked
         self._hunt = Hunt(path, traces, wanted)
 
     def line(self, order: list[int], most: int, signer: str) -> Line:
@@ -97,6 +97,8 @@ class _Case:
             f"{counted(len(self._wanted), 'executed request')}: {self._how(verified, signer)}, "
             f"{asked.compared} are what the history asked for, {counted(asked.probes, 'health probe')}"
         )
+        if asked.of_liars:
+            reason += f", {asked.of_liars} signed by clients that lie"
         details = {"requests": len(self._wanted), "signatures": verified, "compared": asked.compared}
         return valid(NAME, reason, **details, probes=asked.probes, journals=self._hunt.read)
 

@@ -15,7 +15,7 @@ from checker.files import read_regular
 from harness import clients_journal as clients
 from harness import store
 from harness.errors import UsageError
-from harness.live_run import LAST_CLIENT_ID
+from harness.identities import LAST_CLIENT_ID
 from harness.schedule.record import (
     DELIVER,
     START,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.virtual.scheduler import Scheduler
 from nemesis.packets.activation import Activation
-from nemesis.packets.engine import Engine
+from nemesis.packets.engine import Engine, held_until_ns
 from nemesis.packets.packet import Packet
 from nemesis.packets.scene import Order, Scene
 from nemesis.packets.tamperer import RuleData
@@ -61,8 +61,8 @@ class Interception:
 
     def report(self, owner: str) -> Mapping[str, object]:
         """See ``Machinery.tampered``."""
-        late = self.engine.held_until_ns(owner) >= self._scheduler.now_ns
-        return {**self.engine.report(owner), "held": self.held if late else 0}
+        report = self.engine.report(owner)
+        return {**report, "held": self.held if held_until_ns(report) >= self._scheduler.now_ns else 0}
 
     def packet(self, packet: Packet) -> bool:
         """Somebody sends it. False: nobody has anything to do with it, and it is for the network."""

@@ -17,7 +17,8 @@ from types import FrameType
 from harness.cluster_settings import DURABILITY
 from harness.console import tell
 from harness.errors import HarnessError
-from harness.live_run import LAST_CLIENT_ID, client_port, prepare, replica_environment
+from harness.identities import HONEST, genesis_of
+from harness.live_run import client_port, prepare, replica_environment
 from harness.plan import Plan
 from harness.plan_file import read_plan
 from harness.progress import make_progress
@@ -28,7 +29,6 @@ from harness.schedule.followed_host import FollowedHost
 from harness.schedule.recorded_world import RecordedWorld
 from harness.schedule.schedule_file import read_schedule
 from harness.store import utc_now
-from harness.topology import client_address, replica_address
 from harness.virtual import nursery
 from harness.virtual.hashed_keys import HashedKeys
 from harness.virtual.host import Host
@@ -40,9 +40,8 @@ from harness.virtual.sim_host import SimHost
 from harness.virtual.world import VirtualWorld
 from nemesis.packets.scene import Scene
 from pbft_node.config import load_replica
-from pbft_node.core.types import FIRST_CLIENT_ID
-from pbft_node.genesis import ClientBlock, Genesis, make_genesis, write_replica
-from pbft_node.keys import NodeKeys
+from pbft_node.genesis import Genesis, write_replica
+from pbft_node.keys import NodeKeys, SecretKeys
 
 
 def run_virtual(
@@ -60,7 +59,7 @@ def run_virtual(
     """
     plan = read_plan(folder / "plan.json")
     record = RunRecord(started_utc=utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"))
-    genesis = _genesis(plan)
+    genesis = genesis_of(plan)
     prepare(folder, genesis)
     shared = Shared(remembers=share)
     world = make_world(plan, genesis, folder, shared, journal=journal)
@@ -128,15 +127,10 @@ def get_ready(plan: Plan) -> None:
 
 
 def _scene(plan: Plan, genesis: Genesis, shared: Shared) -> Scene:
-    def keys_of(replica: int) -> NodeKeys:
-        if plan.virtual is not None and plan.virtual.signer == KEYED_HASH:
-            return HashedKeys(genesis.directory(), genesis.replica_secrets[replica])
-        keys = genesis.replica_keyring(replica)
-        if plan.world == "sim":
-            shared.join(keys)
-        return keys
+    def keys_of(secret: SecretKeys) -> NodeKeys:
+        return _keys(plan, genesis, shared, secret)
 
-    return make_scene(plan, keys_of)
+    return make_scene(plan, genesis, keys_of)
 
 
 _Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]
@@ -144,9 +138,14 @@ _Hosts = tuple[Callable[[int, Path], Host], Callable[[], None]]
 
 
 def _client_keys(plan: Plan, genesis: Genesis, shared: Shared) -> NodeKeys:
+    return _keys(plan, genesis, shared, genesis.client_secrets[HONEST])
+
+
+def _keys(plan: Plan, genesis: Genesis, shared: Shared, secret: SecretKeys) -> NodeKeys:
+    """A keyring with that secret, of the kind the plan wants."""
     if plan.virtual is not None and plan.virtual.signer == KEYED_HASH:
-        return HashedKeys(genesis.directory(), genesis.client_secrets[0])
-    keys = genesis.client_keyring(0)
+        return HashedKeys(genesis.directory(), secret)
+    keys = NodeKeys(genesis.directory(), secret)
     if plan.world == "sim":
         shared.join(keys)
     return keys
@@ -188,16 +187,6 @@ def _environment() -> dict[str, str]:
     """Of lockstep replicas. A service of the user's may hang on the order of sets, so that is fixed, unless
     somebody fixes it otherwise."""
     return {"PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"), **replica_environment()}
-
-
-def _genesis(plan: Plan) -> Genesis:
-    """As live: the same seed makes the same keys."""
-    return make_genesis(
-        plan.make_cluster(),
-        plan.seed,
-        [replica_address(replica) for replica in range(plan.nodes)],
-        [ClientBlock(FIRST_CLIENT_ID, LAST_CLIENT_ID, *client_address())],
-    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from nemesis.faults.alter import AlteredFields
 from nemesis.faults.byzzfuzz import ByzzFuzz
+from nemesis.faults.clients import CLIENTS
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
@@ -15,7 +16,8 @@ from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
 from nemesis.faults.script import SCRIPTED
 
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *NETWORK, AlteredFields(), ByzzFuzz(), *LYING)
+_PACKETS: tuple[FaultKind, ...] = (*NETWORK, *CLIENTS, AlteredFields(), ByzzFuzz(), *LYING)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *_PACKETS)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

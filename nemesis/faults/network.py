@@ -73,10 +73,14 @@ def draw_match(
     """Half the time all links, and always if ``everywhere``; else those from, or to, at most f replicas. Of
     one type of message, sometimes. So aimed that some packet is met whoever is primary."""
     share = stream.choice(shares)
-    some = {"p": share} if share < 1 else {}
+    match: dict[str, object] = {}
     if everywhere or stream.random() < 0.5:
         kind = stream.choice(_EVERYWHERE)
-        return {**({} if kind is None else {"types": [kind]}), **some}
-    replicas = [host(replica) for replica in sorted(stream.sample(range(n), stream.randint(1, f)))]
-    only = {"types": ["COMMIT"]} if stream.random() < 0.3 else {}
-    return {stream.choice(("from", "to")): replicas, **only, **some}
+    else:
+        replicas = [host(replica) for replica in sorted(stream.sample(range(n), stream.randint(1, f)))]
+        match[stream.choice(("from", "to"))] = replicas
+        kind = "COMMIT" if stream.random() < 0.3 else None
+    if kind is not None:
+        match["types"] = [kind]
+        share = max(shares)
+    return match if share == 1 else {**match, "p": share}

@@ -1,8 +1,9 @@
 """Puts packets on the wire in the name of their source: IP headers of our own on a raw socket.
 
-The UDP checksum is 0, which says "none": a stale one would merely lose the packet. What leaves here passes
-the router's OUTPUT chain and not FORWARD, so it is not queued again; the chain of cuts stands in OUTPUT, too,
-and a packet held back until its link was cut is taken by the cut (EPERM).
+The UDP checksum is 0, which says "none": a stale one would merely lose the packet. One that is spoilt shall
+be lost, and gets a checksum that is wrong. What leaves here passes the router's OUTPUT chain and not FORWARD,
+so it is not queued again; the chain of cuts stands in OUTPUT, too, and a packet held back until its link was
+cut is taken by the cut (EPERM).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MOST_BYTES = 65_507
 BUFFER_BYTES = 4 * 1024 * 1024
 _DONT_FRAGMENT = 0x4000
 _HOPS = 64
+_Host = tuple[bytes, str, int]
 _HEADERS = struct.Struct(">BBHHHBBH4s4sHHHH")
 
 
@@ -65,7 +67,7 @@ class Emitter:
             source[2],
             target[2],
             8 + size,
-            0,
+            _wrong_checksum(source, target, packet.data) if packet.spoilt else 0,
         )
         try:
             self._socket.sendto(headers + packet.data, (target[1], 0))
@@ -81,3 +83,15 @@ class Emitter:
             self.counts["too large"] += 1
         else:
             raise Lost(f"a packet could not be put on the wire again: {problem.strerror}")
+
+
+def _wrong_checksum(source: _Host, target: _Host, data: bytes) -> int:
+    """Of a datagram: neither its own, nor 0."""
+    size = 8 + len(data)
+    ports = source[2], target[2]
+    pseudo = struct.pack(">4s4sHHHHH", source[0], target[0], socket.IPPROTO_UDP, size, *ports, size)
+    whole = pseudo + data + bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(whole) // 2}H", whole))
+    total = (total & 0xFFFF) + (total >> 16)
+    right = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return right ^ 0x0101 or 0x0202

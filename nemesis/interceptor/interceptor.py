@@ -262,7 +262,7 @@ class Interceptor:
 
     def _set_rules(self, owner: str, rules: list[Mapping[str, object]], number: int, now_ns: int) -> None:
         try:
-            self.engine.set_rules(owner, rules, now_ns)
+            self._make_up(self.engine.set_rules(owner, rules, now_ns))
         except ValueError as problem:
             self._channel.send({"say": "refused", "owner": owner, "number": number, "reason": str(problem)})
             return

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nemesis.lies.client_signer import ClientSigner
 from nemesis.lies.signer import Signer
 from nemesis.packets.scene import Scene
 from pbft_node.core.cluster import Cluster
@@ -45,16 +46,15 @@ def opening_data(
     queues: tuple[int, int],
     capture: Path | None,
     imports: Sequence[str] = (),
+    lying: int | None = None,
 ) -> Json:
-    """The message."""
+    """The message. ``lying``: the block of clients that lie, if there is one."""
     secrets = {replica: genesis.replica_secrets[replica] for replica in compromised}
     return {
         "seed": seed,
         "public": genesis.public(),
-        "secrets": {
-            str(replica): {"sign": secret.sign.hex(), "exchange": secret.exchange.hex()}
-            for replica, secret in secrets.items()
-        },
+        "secrets": {str(replica): _hex(secret) for replica, secret in secrets.items()},
+        "clients": None if lying is None else _lying(genesis, lying),
         "hosts": {name: list(address) for name, address in hosts.items()},
         "traces": [str(path) for path in traces],
         "queues": list(queues),
@@ -81,15 +81,29 @@ def read_opening(data: Json) -> Opening:
         int(name): Signer.of(cluster, int(name), NodeKeys(directory, _secret(_mapping(secret))))
         for name, secret in _mapping(data["secrets"]).items()
     }
+    clients = None
+    if data["clients"] is not None:
+        block = _mapping(data["clients"])
+        keys = NodeKeys(directory, _secret(block))
+        clients = ClientSigner(cluster, _int(block["first"]), _int(block["last"]), keys)
     heads, whole = _list(data["queues"])
     return Opening(
-        Scene(_int(data["seed"]), cluster, signers),
+        Scene(_int(data["seed"]), cluster, signers, clients),
         {name: _address(address) for name, address in _mapping(data["hosts"]).items()},
         [Path(str(path)) for path in _list(data["traces"])],
         (_int(heads), _int(whole)),
         None if data["capture"] is None else Path(str(data["capture"])),
         [str(name) for name in _list(data["imports"])],
     )
+
+
+def _hex(secret: SecretKeys) -> Json:
+    return {"sign": secret.sign.hex(), "exchange": secret.exchange.hex()}
+
+
+def _lying(genesis: Genesis, block: int) -> Json:
+    first, last = genesis.clients[block].first, genesis.clients[block].last
+    return {"first": first, "last": last, **_hex(genesis.client_secrets[block])}
 
 
 def _mapping(value: object) -> Json:

@@ -89,11 +89,6 @@ class Engine:
         self._wanted.clear()
         return left
 
-    def held_until_ns(self, owner: str) -> int:
-        """When the last packet leaves that a fault delayed."""
-        kept = self._kept.get(owner)
-        return 0 if kept is None else kept.until_ns
-
     @property
     def idle(self) -> bool:
         """No rules."""
@@ -157,9 +152,10 @@ class Engine:
         """What a fault did, as JSON: the evidence of its receipt."""
         kept = self._kept.get(owner)
         if kept is None:
-            return {"in_force": False, **Tally().report(), "rules": []}
+            return {"in_force": False, **Tally().report(), "held_until_ns": 0, "rules": []}
         now = [rule.tamperer.report() for rule in self._rules if rule.owner == owner]
-        return {"in_force": bool(now), **kept.tally.report(), "rules": now or kept.last_reports}
+        rules = now or kept.last_reports
+        return {"in_force": bool(now), **kept.tally.report(), "held_until_ns": kept.until_ns, "rules": rules}
 
     # What happens to a packet
 
@@ -221,3 +217,9 @@ class Engine:
         )
         kept.tally.count(one, self.scene.phase.name, self.scene.n)
         self._sink(one)
+
+
+def held_until_ns(report: Mapping[str, object]) -> int:
+    """When the last packet leaves that a fault delayed, of its ``Engine.report``."""
+    value = report.get("held_until_ns", 0)
+    return value if isinstance(value, int) else 0

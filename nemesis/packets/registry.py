@@ -8,6 +8,7 @@ from typing import Protocol
 
 from nemesis.lies.alter import ALTER
 from nemesis.lies.catalogue import LIES
+from nemesis.lies.client_lies import ClientLies
 from nemesis.packets.corrupt import Corrupt
 from nemesis.packets.delay import Delay
 from nemesis.packets.drop import Drop
@@ -35,7 +36,7 @@ class Action(Protocol):
 
 
 _NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt)
-_ALL: tuple[Action, ...] = (*_NETWORK, ALTER, *LIES)
+_ALL: tuple[Action, ...] = (*_NETWORK, ClientLies, ALTER, *LIES)
 _STAGES = {action.action: int(getattr(action, "stage", NETWORK)) for action in _ALL}
 SCRIPT_RULES = Rules(_STAGES, lambda data, n: problem_of_rule(data, n))
 """The stages of a script may do everything above, and begin no script."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from nemesis.lies.client_signer import ClientSigner
 from nemesis.lies.memory import Memory
 from nemesis.lies.signer import Signer
 from nemesis.packets.packet import Header
@@ -61,6 +62,10 @@ class Scene:
     cluster: Cluster
     signers: Mapping[int, Signer] = field(default_factory=dict)
     """Replica -> what signs in its name, of the compromised ones only."""
+    clients: ClientSigner | None = None
+    """What signs in the names of clients that lie, if the plan has such."""
+    client_rounds: int = 0
+    """Of those clients' lies so far, whatever rule told them: their timestamps follow from it."""
     phase: Phase = field(default_factory=Phase)
     orders: list[Order] = field(default_factory=list)
     """Given, and not yet carried out."""

@@ -285,3 +285,30 @@ def test_there_is_a_limit(run, tmp_path):
     line = judge_run(folder, Limits(signatures=20)).line("validity")
     assert line.verdict == "unknown"
     assert "more than 20 requests" in line.reason
+
+
+def test_clients_that_lie_ask_for_what_they_like_in_their_own_names(run, tmp_path):
+    run.ledger["byzantine_clients"] = [1400, 1500]
+    _a_write_of_a_client_nobody_knows(run)
+    line = line_of(run, tmp_path)
+    assert line.verdict == "valid", line.reason
+    assert "1 signed by clients that lie" in line.reason
+
+
+@pytest.mark.parametrize("block", [[1501, 1600], [1400, 1499], [1500], [1500, 1400], ["1500", 1500]])
+def test_and_nobody_else_does(run, tmp_path, block):
+    run.ledger["byzantine_clients"] = block
+    _a_write_of_a_client_nobody_knows(run)
+    assert line_of(run, tmp_path).verdict != "valid"
+
+
+def test_who_is_in_the_history_is_held_to_it(run, tmp_path):
+    run.ledger["byzantine_clients"] = [1000, 1999]
+    _one_more_of_a_client(run)
+    assert line_of(run, tmp_path).details["kind"] == "nobody asked for it"
+
+
+def test_nobody_signs_for_a_client_that_lies(run, tmp_path):
+    run.ledger["byzantine_clients"] = [1000, 1999]
+    _nobody_signed_it(run)
+    assert line_of(run, tmp_path).details["kind"] == "not signed by its client"

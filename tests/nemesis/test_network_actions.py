@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from nemesis.packets.activation import Activation
-from nemesis.packets.engine import Engine
+from nemesis.packets.engine import Engine, held_until_ns
 from nemesis.packets.packet import Packet
 from nemesis.packets.registry import problem_of_rule
 from nemesis.packets.scene import Scene
@@ -69,7 +69,7 @@ def test_the_delay_of_an_earlier_rule_is_added_once() -> None:
     first = {"action": "delay", "model": "constant", "ns": 5}
     it, _ = engine(first, {"action": "duplicate", "copies": 1, "apart_ns": 2})
     assert [one.delay_ns for one in sent(it, commit(0, 1, 1))] == [5, 7]
-    assert it.held_until_ns("x") == 5
+    assert held_until_ns(it.report("x")) == 5
 
 
 def test_copies() -> None:
@@ -78,7 +78,7 @@ def test_copies() -> None:
     assert sent(it, packet) == [packet, packet._replace(delay_ns=10), packet._replace(delay_ns=20)]
     report = it.report("x")
     assert (report["matched"], report["emitted"], report["altered"], report["dropped"]) == (1, 3, 0, 0)
-    assert it.held_until_ns("x") == 20
+    assert held_until_ns(it.report("x")) == 20
 
 
 REORDER = {"action": "reorder", "match": {"seq": [1, 1]}, "behind": 2, "most_ns": 100}
