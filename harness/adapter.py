@@ -34,6 +34,8 @@ class ReplicaProgram:
     """It has come up when it listens here (UDP or TCP); None: as soon as it runs."""
     trace: Path | None = None
     """Where each life begins with a ``started`` line, which proves that it came up; None: it writes none."""
+    clock: Path | None = None
+    """Where whoever writes moves its clock (``pbft_node.clock``); None: nobody can."""
     comes_back_by: str = "started"
     """The event that proves it for all lives but the first: ``recovered`` for one that forgets its promises
     when it ends, and has no vote before."""
@@ -66,12 +68,15 @@ class PbftNodeAdapter:
         env: Mapping[str, str],
         durability: str = "fsync",
         journal: str | None = "journal",
+        *,
+        clock: str | None = None,
     ) -> None:
         self.genesis = genesis
         paths = os.pathsep.join(filter(None, (str(_ROOT), env.get("PYTHONPATH"))))
         self._env = {**env, "PYTHONPATH": paths}
         self._durability = durability
         self._journal = journal
+        self._clock = clock
 
     @classmethod
     def make(
@@ -88,10 +93,21 @@ class PbftNodeAdapter:
     def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
         """See ``Adapter``."""
         path = write_replica(
-            self.genesis, replica, folder, durability=self._durability, journal=self._journal
+            self.genesis,
+            replica,
+            folder,
+            durability=self._durability,
+            journal=self._journal,
+            clock=self._clock,
         )
         argv = (sys.executable, "-P", "-m", "pbft_node", "--config", str(path.resolve()))
         back = "recovered" if self._durability == "none" else "started"
         return ReplicaProgram(
-            argv, folder, self._env, folder, trace=folder / "trace.jsonl", comes_back_by=back
+            argv,
+            folder,
+            self._env,
+            folder,
+            trace=folder / "trace.jsonl",
+            clock=None if self._clock is None else folder / self._clock,
+            comes_back_by=back,
         )

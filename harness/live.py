@@ -20,11 +20,13 @@ from harness.errors import HarnessError
 from harness.firewall import Firewall
 from harness.interception import LiveInterception
 from harness.loop import EventLoop, Timer
+from harness.moved_clocks import MovedClocks
 from harness.processes import ReplicaProcess
 from harness.topology import CLIENTS, Topology, client_address, replica_address
 from harness.world import Exit, Who
 from nemesis.faults.tampering import CAPABILITY
 from nemesis.machinery import Link, ProcessState
+from pbft_node.clock import ClockFile
 
 CLIENT_BUFFER_BYTES = 4 * 1024 * 1024
 DATAGRAM_BYTES = 65535
@@ -71,6 +73,11 @@ class LiveWorld:
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
         self._exits: list[Exit] = []
+        self._clock_files: dict[int, ClockFile] = {}
+        traces = [program.folder / "trace.jsonl" for program in programs]
+        self._clocks = MovedClocks(traces, lambda to, setting: self._clock_files[to].write(setting))
+        if all(program.clock is not None for program in programs):
+            self.capabilities = self.capabilities | {"clocks"}
         self._tearing_down = False
         self.unsent = 0
         """Datagrams that ``send`` could not give to the kernel (its buffer was full): lost by the harness."""
@@ -91,6 +98,8 @@ class LiveWorld:
             self._socket = self._topology.open_udp(CLIENTS, client_address(), CLIENT_BUFFER_BYTES)
             self._loop.add_reader(self._socket.fileno(), self._readable)
             for replica in self._replicas:
+                if replica.program.clock is not None:
+                    self._clock_files[replica.replica] = ClockFile(replica.program.clock, create=True)
                 self._start(replica)
             if self._interception is not None:
                 self._interception.begin(self._loop, self._firewall, self)
@@ -110,6 +119,9 @@ class LiveWorld:
             self._end_replicas()
             for replica in self._replicas:
                 replica.remove_sockets()
+            for file in self._clock_files.values():
+                file.close()
+            self._clock_files.clear()
         finally:
             if self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())
@@ -282,6 +294,14 @@ class LiveWorld:
         if ended.replica in self._restart_wanted and not self._tearing_down:
             self._restart_wanted.discard(ended.replica)
             self.call_at(self.now_ns(), lambda: self.restart(ended.replica))
+
+    def move_clock(self, replica: int, *, wall_ns: int, jump_ns: int, rate: int) -> None:
+        """See ``Machinery``."""
+        self._clocks.move(replica, self.now_ns(), wall_ns, jump_ns, rate)
+
+    def told_clock(self, replica: int) -> Mapping[str, object] | None:
+        """See ``Machinery``."""
+        return self._clocks.told(replica)
 
     # Links
 

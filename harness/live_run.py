@@ -25,7 +25,7 @@ from harness.plan_file import read_plan
 from harness.progress import make_progress
 from harness.run import Beside, Run
 from harness.run_record import RunRecord, write_json
-from harness.scene import intercepts
+from harness.scene import intercepts, moves_clocks
 from harness.sessions import ClientPort
 from harness.store import utc_now
 from harness.watch import Watch
@@ -94,8 +94,12 @@ def replica_environment() -> dict[str, str]:
 
 
 def _adapter(plan: Plan) -> PbftNodeAdapter:
-    environment = replica_environment() | {"PYTHONHASHSEED": "0"}
-    return PbftNodeAdapter(genesis_of(plan), environment, durability=str(plan.cluster[DURABILITY]))
+    return PbftNodeAdapter(
+        genesis_of(plan),
+        replica_environment() | {"PYTHONHASHSEED": "0"},
+        durability=str(plan.cluster[DURABILITY]),
+        clock="clock" if moves_clocks(plan) else None,
+    )
 
 
 def prepare(folder: Path, genesis: Genesis) -> None:

@@ -10,6 +10,7 @@ from harness.identities import LYING, lying_clients
 from harness.plan import Plan, charges_of
 from harness.topology import CLIENTS, client_address, replica_address
 from nemesis.faults import KINDS
+from nemesis.faults.clock import Clock
 from nemesis.faults.tampering import TampersWithPackets
 from nemesis.ledger import byzantine
 from nemesis.lies.client_signer import ClientSigner
@@ -26,6 +27,11 @@ from pbft_node.keys import SecretKeys
 def intercepts(plan: Plan) -> bool:
     """Does any fault of it tamper with packets?"""
     return any(isinstance(KINDS[fault.kind], TampersWithPackets) for fault in plan.faults)
+
+
+def moves_clocks(plan: Plan) -> bool:
+    """Does any fault of it move a replica's clock?"""
+    return any(fault.kind == Clock.name for fault in plan.faults)
 
 
 def compromised(plan: Plan) -> frozenset[int]:

@@ -49,7 +49,7 @@ class Machinery(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``kill``, ``pause``, ``cut``, ``packets``: what this world can do."""
+        """Of ``kill``, ``pause``, ``cut``, ``packets``, ``clocks``: what this world can do."""
 
     def now_ns(self) -> int:
         """The world's clock."""
@@ -84,6 +84,15 @@ class Machinery(Protocol):
     def tampered(self, owner: str) -> Mapping[str, object]:
         """What the rules of a fault did so far: ``Engine.report``. ``in_force``: are there any now? Once
         they are taken away, ``held`` packets of theirs may still be to come."""
+
+    def move_clock(self, replica: int, *, wall_ns: int, jump_ns: int, rate: int) -> None:
+        """From now on its wall clock is ``wall_ns`` off, and both its clocks run at ``rate`` billionths of
+        the true one; its monotonic clock first jumps by ``jump_ns``. (0, 0, 1 000 000 000): all is right,
+        but for what its monotonic clock is ahead or behind, which only differences tell."""
+
+    def told_clock(self, replica: int) -> Mapping[str, object] | None:
+        """What it said of its own clock since that was last moved: ``t_ns`` (true), ``own_ns``, ``rate``,
+        ``wall_ns``. None: it said nothing yet."""
 
     def primary_hint(self) -> int:
         """The replica clients believe to be primary now; for faults aimed at the primary."""

@@ -65,6 +65,8 @@ class ReplicaConfig:
     journal: Path | None
     journal_bytes: int
     """It grows no further."""
+    clock: Path | None = None
+    """Who writes this file moves the clock of this replica (``clock``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def load_replica(path: Path) -> ReplicaConfig:
     metrics = table.optional_text("metrics", "metrics.sock")
     journal = table.optional_text("journal", None)
     journal_bytes = table.integer("journal_bytes", MIN_LIMIT_BYTES, 2**50, LIMIT_BYTES)
+    clock = table.optional_text("clock", None)
     table.end()
     directory = _directory(table, cluster, replica_keys, ranges)
     keyring = _keyring(table, directory, secret, replica_keys[replica], f"replicas[{replica}]")
@@ -123,6 +126,7 @@ def load_replica(path: Path) -> ReplicaConfig:
         None if metrics is None else folder / metrics,
         None if journal is None else folder / journal,
         journal_bytes,
+        None if clock is None else folder / clock,
     )
 
 

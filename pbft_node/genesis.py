@@ -68,6 +68,7 @@ class Genesis:
         durability: str = "fsync",
         trace: str | None = "trace.jsonl",
         journal: str | None = None,
+        clock: str | None = None,
     ) -> dict[str, object]:
         """``config.json`` of a replica; file names in it are relative to its folder."""
         return {
@@ -82,6 +83,7 @@ class Genesis:
             "log": "wal",
             "trace": trace,
             "journal": journal,
+            **({} if clock is None else {"clock": clock}),
         }
 
     def client_config(self, block_index: int) -> dict[str, object]:
@@ -149,13 +151,14 @@ def write_replica(
     durability: str = "fsync",
     trace: str | None = "trace.jsonl",
     journal: str | None = None,
+    clock: str | None = None,
 ) -> Path:
     """Make ``folder`` a replica that never ran: ``config.json`` (mode 0600), returned, and an empty log."""
     folder.mkdir(parents=True, exist_ok=True)
     salt = wal.salt_of(genesis.replica_secrets[replica].sign)
     wal.initialise(folder / "wal", genesis.cluster.cluster_id, replica, salt)
     path = folder / "config.json"
-    config = genesis.replica_config(replica, durability=durability, trace=trace, journal=journal)
+    config = genesis.replica_config(replica, durability=durability, trace=trace, journal=journal, clock=clock)
     write_json(path, config)
     return path
 

@@ -23,7 +23,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from .core.effects import CancelTimer, Compact, Effect, Halt, Persist, Rejected, Send, SetTimer, Trace
-from .core.events import Event, Received, Started, TimerFired
+from .core.events import ClockMoved, Event, Received, Started, TimerFired
 from .core.records import LOST_LOG
 from .journal_file import (
     BEGINS,
@@ -49,6 +49,7 @@ FLUSH_BYTES = 1024 * 1024
 ENTRY = struct.Struct(">QBI8s")
 STARTED = struct.Struct(">qIBQ16s")
 GENERATION = struct.Struct(">Q")
+MOVED = struct.Struct(">QQq")
 TURN_END = struct.Struct(">Q")
 _SEND = struct.Struct(">BIQ")
 _TAGGED = struct.Struct(">BQ")
@@ -60,6 +61,7 @@ class Kind(IntEnum):
     STARTED = 1
     RECEIVED = 2
     TIMER = 3
+    CLOCK = 4
 
 
 _RECEIVED = int(Kind.RECEIVED)
@@ -144,7 +146,8 @@ class Journal:
         self._entries = self._bytes = 0
 
     def add(self, event: Event, now_ns: int, effects: Sequence[Effect], lines: Sequence[str]) -> None:
-        """One event and what came of it; see ``outputs_hash`` for ``lines``."""
+        """One event, at ``now_ns`` of the true clock (``ClockMoved``: its ``at_ns``), and what came of it;
+        see ``outputs_hash`` for ``lines``."""
         if self._file.full:
             return
         if effects:
@@ -178,6 +181,8 @@ class Journal:
             kind, data = _RECEIVED, event.data
         elif type(event) is TimerFired:
             kind, data = Kind.TIMER, GENERATION.pack(event.generation) + event.name.encode()
+        elif type(event) is ClockMoved:
+            kind, data = Kind.CLOCK, MOVED.pack(event.own_ns, event.rate, event.wall_offset_ns)
         else:
             assert type(event) is Started
             kind, data = Kind.STARTED, self._started(event)

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .core.effects import Compact, Effect, Persist
-from .core.events import Received, Started, TimerFired
+from .core.events import ClockMoved, Received, Started, TimerFired
 from .core.records import LOST_LOG
 from .journal import (
     ENTRY,
     GENERATION,
+    MOVED,
     NO_RECORDS,
     RAISED,
     STARTED,
@@ -68,7 +69,7 @@ class Entry:
     """One event."""
 
     now_ns: int
-    event: Start | Received | TimerFired
+    event: Start | Received | TimerFired | ClockMoved
     hash: bytes
     """After it."""
     raised: bool
@@ -198,14 +199,17 @@ def _entries(payload: bytes) -> Iterator[Entry]:
             raise ValueError("ends within an entry")
         data = payload[position : position + length]
         position += length
-        yield Entry(now_ns, _event(kind & ~RAISED, data), after, bool(kind & RAISED))
+        yield Entry(now_ns, _event(now_ns, kind & ~RAISED, data), after, bool(kind & RAISED))
 
 
-def _event(kind: int, data: bytes) -> Start | Received | TimerFired:
+def _event(now_ns: int, kind: int, data: bytes) -> Start | Received | TimerFired | ClockMoved:
     if kind == Kind.RECEIVED:
         return Received(data)
     if kind == Kind.TIMER and GENERATION.size < len(data) <= GENERATION.size + MAX_TIMER_NAME:
         return TimerFired(data[GENERATION.size :].decode("ascii"), GENERATION.unpack_from(data)[0])
+    if kind == Kind.CLOCK and len(data) == MOVED.size:
+        own_ns, rate, wall_offset_ns = MOVED.unpack(data)
+        return ClockMoved(now_ns, own_ns, rate, wall_offset_ns)
     if kind == Kind.STARTED and STARTED.size <= len(data) <= STARTED.size + MAX_NONCE_BYTES:
         offset_ns, life, origin, count, digest = STARTED.unpack_from(data)
         return Start(offset_ns, data[STARTED.size :], life, Origin(origin), count, digest)

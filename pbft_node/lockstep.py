@@ -15,11 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .assembly import Teller, assemble, ending, say
+from .clock import Setting
 from .core.events import Received, Started
 from .errors import ConfigError
 from .lockstep_wire import (
     BEGIN,
     BEGINNING,
+    CLOCK,
     END_TURN,
     FIRE_DUE,
     HEADER,
@@ -29,6 +31,7 @@ from .lockstep_wire import (
     RECEIVED,
     RECOVERED,
     SEND,
+    SETTING,
     SETTLE,
     SETTLED,
     TURN_ENDED,
@@ -37,6 +40,8 @@ from .lockstep_wire import (
     frames,
 )
 from .turns import Turns
+
+_SIZES = {BEGIN: BEGINNING.size, CLOCK: SETTING.size}
 
 
 def main(path: Path, descriptor: int, *, silent: bool = False) -> int:
@@ -88,7 +93,7 @@ class LockstepDriver:
         say("stopped: the harness closed the connection")
 
     def _check(self, kind: int, now_ns: int, body: bytes) -> None:
-        if kind not in (BEGIN, RECEIVED, FIRE_DUE, END_TURN):
+        if kind not in (BEGIN, RECEIVED, FIRE_DUE, END_TURN, CLOCK):
             raise WireError(f"a frame of unknown kind {kind}: harness and replica must be of one version")
         if (kind == BEGIN) is self._begun:
             raise WireError(
@@ -96,7 +101,7 @@ class LockstepDriver:
             )
         if now_ns < self._now_ns:
             raise WireError(f"the time went back from {self._now_ns} ns to {now_ns} ns")
-        wanted = len(body) if kind == RECEIVED else BEGINNING.size if kind == BEGIN else 0
+        wanted = len(body) if kind == RECEIVED else _SIZES.get(kind, 0)
         if len(body) != wanted:
             raise WireError(f"a frame of kind {kind} has {len(body)} bytes, and {wanted} belong there")
         self._begun = True
@@ -108,6 +113,8 @@ class LockstepDriver:
         assert self._turns is not None, "the first turn failed or began"
         if kind == RECEIVED:
             self._turns.step(Received(body), self._now_ns)
+        elif kind == CLOCK:
+            self._turns.move_clock(Setting(*SETTING.unpack(body)), self._now_ns)
         else:
             self._turns.fire_due(self._now_ns)
 

@@ -7,6 +7,7 @@
     RECEIVED   a datagram                    now_ns       the datagram
     FIRE_DUE   the timers that are due       now_ns
     END_TURN   records, trace, sends         now_ns
+    CLOCK      its own clock is moved        now_ns       5q: a setting (``clock``)
     SETTLE     say when all this is handled  0
 
     replica -> harness
@@ -28,11 +29,12 @@ from struct import Struct
 from .core.codec import NONCE_BYTES
 from .errors import NodeError
 
-BEGIN, RECEIVED, FIRE_DUE, END_TURN, SETTLE = 1, 2, 3, 4, 5
+BEGIN, RECEIVED, FIRE_DUE, END_TURN, SETTLE, CLOCK = 1, 2, 3, 4, 5, 6
 SEND, TURN_ENDED, SETTLED = 11, 12, 13
 
 HEADER = Struct(">IBq")
 BEGINNING = Struct(f">q{NONCE_BYTES}s")
+SETTING = Struct(">5q")
 RECOVERED = b"\x01"
 NOT_RECOVERED = b"\x00"
 NO_TIMER = -1

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from .assembly import Parts, Teller, assemble, ending, say
+from .clock import ClockFile
 from .core.codec import NONCE_BYTES
 from .metrics_socket import MetricsSocket
 from .runtime import Runtime
@@ -44,6 +45,8 @@ def _run(parts: Parts) -> None:
     runtime.turns.tell = Teller().tell
     runtime.metrics = _metrics(parts, runtime, transport)
     try:
+        if config.clock is not None:
+            runtime.clock = ClockFile(config.clock)
         nonce = os.urandom(NONCE_BYTES)  # noqa: TID251  the core has no chance of its own
         runtime.run(opened.records, time.time_ns() - time.monotonic_ns(), nonce)
     finally:

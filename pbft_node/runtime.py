@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from types import FrameType
 
+from .clock import LOOK_SECONDS, RIGHT, ClockFile
 from .core.events import Event, Received, Started
 from .journal import Journal
 from .metrics_socket import MetricsSocket
@@ -49,6 +50,9 @@ class Runtime:
         self.meter = self.turns.meter
         self.metrics: MetricsSocket | None = None
         """Where this replica tells its metrics, if it does; set before ``run``."""
+        self.clock: ClockFile | None = None
+        """Where somebody may move its clock; set before ``run``."""
+        self._setting = RIGHT
 
     def run(self, records: tuple[bytes, ...], wall_offset_ns: int = 0, nonce: bytes = b"") -> None:
         """Live until SIGTERM or SIGINT. Raises NodeError when it must stop, and whatever the core raises.
@@ -64,11 +68,13 @@ class Runtime:
             for descriptor in self._transport.filenos():
                 poll.register(descriptor, select.EPOLLIN)
             self.turn([Started(records, wall_offset_ns, nonce)])
+            self._look_at_clock(jumps=False)
             if self.metrics is not None:
                 poll.register(self.metrics.fileno(), select.EPOLLIN)
             while not self._stopping:
                 ready = poll.poll(self._wait_seconds())
                 begin_ns = self._clock_ns()
+                self._look_at_clock()
                 readable = {descriptor for descriptor, _ in ready}
                 datagrams = self._transport.receive(MAX_DATAGRAMS_PER_TURN, readable)
                 self.meter.received.add(datagrams)
@@ -92,6 +98,14 @@ class Runtime:
         if not metrics.serve(self._clock_ns()):
             poll.unregister(metrics.fileno())
 
+    def _look_at_clock(self, *, jumps: bool = True) -> None:
+        """Before each turn. What was moved before this life began makes it no jump."""
+        setting = None if self.clock is None else self.clock.read()
+        if setting is None or setting.serial == self._setting.serial:
+            return
+        self._setting = setting
+        self.turns.move_clock(setting if jumps else setting._replace(jump_ns=0), self._clock_ns())
+
     def close(self) -> None:
         """Let go of log, socket, trace and journal, as a crash would."""
         self._log.close()
@@ -102,6 +116,8 @@ class Runtime:
             self._journal.close()
         if self.metrics is not None:
             self.metrics.close()
+        if self.clock is not None:
+            self.clock.close()
 
     def turn(self, events: Iterable[Event]) -> None:
         """Handle these events and the timers that are due, then carry out what came of them, together."""
@@ -115,7 +131,10 @@ class Runtime:
     def _wait_seconds(self) -> float:
         """Until the next timer. Epoll rounds up to its milliseconds, so the loop never spins."""
         due_ns = self.turns.next_due_ns()
-        return -1 if due_ns is None else min(max(0, due_ns - self._clock_ns()) / _SECOND_NS, MAX_WAIT_SECONDS)
+        longest = MAX_WAIT_SECONDS if self.clock is None else LOOK_SECONDS
+        if due_ns is None:
+            return -1 if self.clock is None else longest
+        return min(max(0, due_ns - self._clock_ns()) / _SECOND_NS, longest)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from .clock import Setting, move, own_ns, true_ns
 from .core.effects import (
     CancelTimer,
     Compact,
@@ -28,7 +29,7 @@ from .core.effects import (
     SetTimer,
     Trace,
 )
-from .core.events import Event
+from .core.events import ClockMoved, Event, Started
 from .core.retransmission import OTHER_PARAMETERS
 from .errors import HaltedError
 from .meter import Meter
@@ -76,7 +77,8 @@ class JournalLike(Protocol):
 
 
 class Turns:
-    """One life of a replica, turn by turn. Times are those of the driver's clock, in ns."""
+    """One life of a replica, turn by turn. Times are true ones, in ns; the core and its timers are told those
+    of the replica's own clock (``clock``)."""
 
     def __init__(
         self, machine: Machine, log: LogLike, trace: TraceFile | None, journal: JournalLike | None = None
@@ -90,6 +92,10 @@ class Turns:
         self._timers = Timers()
         self._outbox: list[Send] = []
         self._halt: str | None = None
+        self._clock: ClockMoved | None = None
+        """None: it is right."""
+        self._wall_offset_ns = 0
+        """Of a clock that is right."""
         self.meter = Meter()
         self.tell: Callable[[str, Mapping[str, object]], None] = lambda kind, fields: None
         """Hears of ``TOLD``, and as ``rejected`` of peers configured otherwise."""
@@ -98,8 +104,13 @@ class Turns:
         """One event enters, its effects leave."""
         if self._halt is not None:
             return
+        if type(event) is ClockMoved:
+            self._clock = event
+        elif type(event) is Started:
+            self._wall_offset_ns = event.wall_offset_ns
+        own = now_ns if self._clock is None else own_ns(self._clock, now_ns)
         try:
-            effects = self._machine.handle(event, now_ns)
+            effects = self._machine.handle(event, own)
         except BaseException as error:
             if self._journal:
                 self._journal.raised(event, now_ns, error)
@@ -108,20 +119,25 @@ class Turns:
             if type(effect) is Send:  # most of them
                 self._outbox.append(effect)
             else:
-                self._take(effect, now_ns)
+                self._take(effect, now_ns, own)
         if self._journal:
             self._journal.add(event, now_ns, effects, self._lines)
             self._lines.clear()
 
+    def move_clock(self, setting: Setting, now_ns: int) -> None:
+        """Somebody moved this replica's clock, and its driver noticed."""
+        self.step(move(self._clock, setting, now_ns, self._wall_offset_ns), now_ns)
+
     def fire_due(self, now_ns: int) -> None:
         """The timers that are due by now, earliest first."""
+        own = own_ns(self._clock, now_ns)
         for _ in range(MAX_TIMERS_PER_TURN):
             due_ns = self._timers.next_due_ns()
-            if due_ns is None or due_ns > now_ns:
+            if due_ns is None or due_ns > own:
                 return
-            fired = self._timers.take_due(now_ns)
+            fired = self._timers.take_due(own)
             assert fired is not None, "it is due"
-            self.meter.timer_late_ns.add(now_ns - due_ns)
+            self.meter.timer_late_ns.add(own - due_ns)
             self.step(fired, now_ns)
 
     def finish(self, now_ns: int) -> list[Send]:
@@ -150,10 +166,11 @@ class Turns:
             self._trace.finish(now_ns)
 
     def next_due_ns(self) -> int | None:
-        """When the earliest timer is due; None when none runs."""
-        return self._timers.next_due_ns()
+        """When the earliest timer is due; None when none runs, or the clock stands still."""
+        due_ns = self._timers.next_due_ns()
+        return due_ns if due_ns is None or self._clock is None else true_ns(self._clock, due_ns)
 
-    def _take(self, effect: Effect, now_ns: int) -> None:
+    def _take(self, effect: Effect, now_ns: int, own: int) -> None:
         if isinstance(effect, Trace):
             self._take_trace(effect, now_ns)
             return
@@ -161,7 +178,7 @@ class Turns:
             case Persist(record):
                 self._log.append(record)
             case SetTimer(name, generation, delay_ns):
-                self._timers.set(name, generation, now_ns + delay_ns)
+                self._timers.set(name, generation, own + delay_ns)
             case CancelTimer(name):
                 self._timers.cancel(name)
             case Rejected():

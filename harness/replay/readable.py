@@ -17,7 +17,7 @@ from pbft_node.core.effects import (
     SetTimer,
     Trace,
 )
-from pbft_node.core.events import Event, Received, Started
+from pbft_node.core.events import ClockMoved, Event, Received, Started
 from pbft_node.core.frames import MessageType, peek
 from pbft_node.core.records import RecordType
 from pbft_node.core.types import FIRST_CLIENT_ID
@@ -41,6 +41,9 @@ def event_words(event: Event | Start) -> str:
     if isinstance(event, Started | Start):
         count = event.count if isinstance(event, Start) else len(event.records)
         return f"started, with {counted(count, 'record')} from its log"
+    if isinstance(event, ClockMoved):
+        off_s = (event.own_ns - event.at_ns) / 1e9
+        return f"its clock was moved: {off_s:+.6f} s, running at {event.rate / 1e9:g} of the true one's rate"
     return f"timer {event.name!a:.40} fired (generation {event.generation})"
 
 

@@ -14,9 +14,10 @@ from harness.errors import HarnessError
 from harness.replay.readable import effect_words, event_words
 from harness.replay.recorded_trace import Comparison
 from pbft_node import assembly
+from pbft_node.clock import own_ns, true_ns
 from pbft_node.config import ReplicaConfig
 from pbft_node.core.effects import CancelTimer, Effect, Rejected, SetTimer, Trace
-from pbft_node.core.events import Event, TimerFired
+from pbft_node.core.events import ClockMoved, Event, TimerFired
 from pbft_node.core.replica import Replica
 from pbft_node.journal import NO_OUTPUT, outputs_hash, raised_hash, trace_lines
 from pbft_node.journal_file import JournalError
@@ -76,6 +77,7 @@ class Replayer:
         self._lines = TraceLines()
         self._hash = NO_OUTPUT
         self._life = 0
+        self._clock: ClockMoved | None = None
         self.replica = self._fresh()
 
     def events(self) -> Iterator[Upcoming]:
@@ -94,6 +96,7 @@ class Replayer:
         self._life, self._hash = life.number, NO_OUTPUT
         self.replica, self._lines = self._fresh(), TraceLines()
         self.timers.clear()
+        self._clock = None
         first = self.done + 1
         for turn in life.turns():
             for entry in turn.entries:
@@ -142,8 +145,11 @@ class Replayer:
     def _handle(self, entry: Entry, event: Event) -> bool:
         """True iff all was as recorded."""
         now_ns = entry.now_ns
+        if isinstance(event, ClockMoved):
+            self._clock = event
+        own = own_ns(self._clock, now_ns)
         try:
-            effects = self.call(self.replica, event, now_ns)
+            effects = self.call(self.replica, event, own)
         except Exception as error:  # of the core, or of a service of the user's
             self._hash = raised_hash(self._hash, error)
             if entry.raised and self._hash == entry.hash:
@@ -164,18 +170,19 @@ class Replayer:
             self._differs(entry, event_words(event), what, effects, lines)
             return False
         self._history.take(effects)
-        self._note(event, effects, now_ns)
+        self._note(event, effects, now_ns, own)
         self.done += 1
         return True
 
-    def _note(self, event: Event, effects: Sequence[Effect], now_ns: int) -> None:
+    def _note(self, event: Event, effects: Sequence[Effect], now_ns: int, own: int) -> None:
         """What a driver would have done: timers and trace."""
         if isinstance(event, TimerFired) and self.timers.get(event.name, (None,))[0] == event.generation:
             del self.timers[event.name]
         for effect in effects:
             match effect:
                 case SetTimer(name, generation, delay_ns):
-                    self.timers[name] = (generation, now_ns + delay_ns)
+                    due_ns = true_ns(self._clock, own + delay_ns)
+                    self.timers[name] = (generation, now_ns + delay_ns if due_ns is None else due_ns)
                 case CancelTimer(name):
                     self.timers.pop(name, None)
                 case Trace(kind, fields):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.schedule.record import START, TIMER, Event, Turn
+from harness.schedule.record import CLOCK, START, TIMER, Event, Turn
 from harness.virtual.host import TurnEnd
 from harness.virtual.shared import Shared
 from harness.virtual.sim_host import SimHost
@@ -64,6 +64,9 @@ class FollowedHost(SimHost):
             self.begin_life(event.now_ns, event.number, event.digest)
         elif event.kind == TIMER:
             self.step(events.TimerFired(event.name, event.number), event.now_ns)
+        elif event.kind == CLOCK:
+            own_ns, rate = (int(word) for word in event.name.split(" "))
+            self.step(events.ClockMoved(event.now_ns, own_ns, rate, event.number), event.now_ns)
         else:
             self.deliver(event.now_ns, datagram)
         return self._running.hash == event.hash

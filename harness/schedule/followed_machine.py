@@ -10,6 +10,7 @@ from harness.schedule.followed_host import FollowedHost
 from harness.schedule.record import START, Event, Turn
 from harness.virtual.host import TurnEnd
 from harness.virtual.machine import Machine
+from pbft_node.clock import Setting
 
 
 class FollowedMachine(Machine):
@@ -52,6 +53,13 @@ class FollowedMachine(Machine):
                 self.state = "running"
         else:
             super().resume()
+
+    def move_clock(self, setting: Setting) -> None:
+        """See ``Machine``; the record says when it noticed, and what its clock showed."""
+        if self.following:
+            self._clock = setting
+        else:
+            super().move_clock(setting)
 
     def leave_the_record(self, restart_ns: int) -> None:
         """From now on as any other."""

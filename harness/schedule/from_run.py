@@ -17,6 +17,7 @@ from harness import store
 from harness.errors import UsageError
 from harness.identities import LAST_CLIENT_ID
 from harness.schedule.record import (
+    CLOCK,
     DELIVER,
     START,
     TIMER,
@@ -32,7 +33,7 @@ from harness.schedule.record import (
     digest_of,
 )
 from harness.schedule.schedule_file import wanted_of
-from pbft_node.core.events import Received, TimerFired
+from pbft_node.core.events import ClockMoved, Received, TimerFired
 from pbft_node.core.frames import MessageType, peek
 from pbft_node.journal_file import JournalError
 from pbft_node.journal_reader import Contents, Entry, Life, Start, read_journal
@@ -161,6 +162,8 @@ def _event(entry: Entry) -> Event:
             return Event(entry.now_ns, DELIVER, _name(data), digest_of(data), 0, 0, entry.hash)
         case TimerFired(name, generation):
             return Event(entry.now_ns, TIMER, name, b"", generation, 0, entry.hash)
+        case ClockMoved(_, own_ns, rate, wall_offset_ns):
+            return Event(entry.now_ns, CLOCK, f"{own_ns} {rate}", b"", wall_offset_ns, 0, entry.hash)
 
 
 def _name(data: bytes) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 SCHEMA = "traitor/schedule/1"
 FILE_NAME = "schedule.jsonl"
 DIGEST_BYTES = 8
-START, DELIVER, TIMER = "start", "deliver", "timer"
+START, DELIVER, TIMER, CLOCK = "start", "deliver", "timer", "clock"
 
 
 def digest_of(datagram: bytes) -> bytes:
@@ -23,13 +23,14 @@ class Event(NamedTuple):
 
     now_ns: int
     kind: str
-    """START, DELIVER or TIMER."""
+    """START, DELIVER, TIMER or CLOCK."""
     name: str
-    """Of the timer; what the datagram claims to be, for people: ``COMMIT 2 0 57`` (sender, view, number)."""
+    """Of the timer; of a CLOCK what it shows and its rate; what the datagram claims to be, for people:
+    ``COMMIT 2 0 57`` (sender, view, number)."""
     digest: bytes
     """Of the datagram; of a START its nonce."""
     number: int
-    """Generation of the timer; of a START the wall clock's offset."""
+    """Generation of the timer; of a START or CLOCK the wall clock's offset."""
     records: int
     """Of a START: how many were in its log."""
     hash: bytes

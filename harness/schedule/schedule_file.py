@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from harness.errors import UsageError
 from harness.schedule.record import (
+    CLOCK,
     DELIVER,
     SCHEMA,
     START,
@@ -157,6 +158,8 @@ def _event_data(event: Event) -> list[object]:
         return [event.now_ns, START, event.number, event.digest.hex(), event.records, after]
     if event.kind == TIMER:
         return [event.now_ns, TIMER, event.name, event.number, after]
+    if event.kind == CLOCK:
+        return [event.now_ns, CLOCK, event.name, event.number, after]
     return [event.now_ns, event.name, event.digest.hex(), after]
 
 
@@ -190,15 +193,22 @@ def _event(data: object) -> Event:
         raise ValueError(f"an event of {len(values)} values: none that is known")
     now_ns, what, after = _whole(values[0], MAX_NS), _text(values[1]), _bytes(values[-1])
     if what == START and len(values) == 6:
-        if type(values[2]) is not int or abs(values[2]) >= MAX_NS:
-            raise ValueError("a wall clock's offset that is none")
         nonce, records = _bytes(values[3]), _whole(values[4], 1 << 40)
-        return Event(now_ns, START, "", nonce, values[2], records, after)
+        return Event(now_ns, START, "", nonce, _offset(values[2]), records, after)
     if what == TIMER and len(values) == 5:
         return Event(now_ns, TIMER, _text(values[2]), b"", _whole(values[3], MAX_NUMBER), 0, after)
+    if what == CLOCK and len(values) == 5:
+        own_ns, rate = (_whole(int(each), MAX_NS) for each in _text(values[2]).split(" "))
+        return Event(now_ns, CLOCK, f"{own_ns} {rate}", b"", _offset(values[3]), 0, after)
     if len(values) == 4:
         return Event(now_ns, DELIVER, what, _bytes(values[2]), 0, 0, after)
     raise ValueError(f"an event of {len(values)} values: none that is known")
+
+
+def _offset(value: object) -> int:
+    if type(value) is not int or abs(value) >= MAX_NS:
+        raise ValueError("a wall clock's offset that is none")
+    return value
 
 
 def _phase(data: object) -> Phase:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from harness.errors import HarnessError
+from pbft_node.clock import Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,9 @@ class Host(Protocol):
 
     def fire_due(self, now_ns: int) -> None:
         """The timers that are due, in the open turn."""
+
+    def move_clock(self, now_ns: int, setting: Setting) -> None:
+        """An event of the open turn: from now on its own clock is another."""
 
     def end_turn(self, now_ns: int) -> TurnEnd:
         """Records, trace, and what leaves."""

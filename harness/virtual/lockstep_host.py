@@ -19,10 +19,12 @@ from harness.errors import HarnessError
 from harness.processes import last_lines, state_letter
 from harness.virtual.host import Ended, TurnEnd, machine_failed
 from harness.virtual.nursery import Room, set_patience
+from pbft_node.clock import Setting
 from pbft_node.errors import MachineError
 from pbft_node.lockstep_wire import (
     BEGIN,
     BEGINNING,
+    CLOCK,
     END_TURN,
     FIRE_DUE,
     HEADER,
@@ -31,6 +33,7 @@ from pbft_node.lockstep_wire import (
     RECEIVED,
     RECOVERED,
     SEND,
+    SETTING,
     SETTLE,
     SETTLED,
     TURN_ENDED,
@@ -79,6 +82,11 @@ class LockstepHost:
         """See ``Host``."""
         if self._process is not None:
             self._process.tell(FIRE_DUE, now_ns)
+
+    def move_clock(self, now_ns: int, setting: Setting) -> None:
+        """See ``Host``."""
+        if self._process is not None:
+            self._process.tell(CLOCK, now_ns, SETTING.pack(*setting))
 
     def end_turn(self, now_ns: int) -> TurnEnd:
         """See ``Host``."""

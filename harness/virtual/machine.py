@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from harness.virtual.host import Ended, Host, TurnEnd
 from harness.virtual.scheduler import Scheduler
 from nemesis.machinery import ProcessState
+from pbft_node.clock import Setting
 from pbft_node.runtime import MAX_DATAGRAMS_PER_TURN
 from pbft_node.transport import BUFFER_BYTES
 
@@ -58,6 +59,10 @@ class Machine:
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._last: dict[str, object] = {}
+        self._clock: Setting | None = None
+        """As it was last moved, for lives to come."""
+        self._clock_waits = False
+        """It was moved while the process stood still."""
 
     # Life and death
 
@@ -73,7 +78,11 @@ class Machine:
             return
         self._booting = False
         self._open_turn()
-        self.host.begin_life(self._scheduler.now_ns, *self._wall_clock(self.replica, self.incarnation))
+        now_ns = self._scheduler.now_ns
+        self.host.begin_life(now_ns, *self._wall_clock(self.replica, self.incarnation))
+        self._clock_waits = False
+        if self._clock is not None:
+            self.host.move_clock(now_ns, self._clock._replace(jump_ns=0))
 
     def kill(self) -> bool:
         """Was there a process?"""
@@ -109,6 +118,8 @@ class Machine:
         if self._ends_late:
             self._ends_late = False
             self._scheduler.at(now_ns + self._turn_ns, self._end_turn, self._turn)
+        if self._clock_waits and self._clock is not None:
+            self.move_clock(self._clock)
         self._take_waiting()
         if self._wake_ns is not None and self._wake_ns <= now_ns:
             self._schedule_wake(now_ns)
@@ -142,6 +153,16 @@ class Machine:
         else:
             self._waiting.append(datagram)
             self._waiting_bytes += len(datagram)
+
+    def move_clock(self, setting: Setting) -> None:
+        """It notices in a turn. A process that stands still does so when it goes on; one to come finds it."""
+        self._clock = setting
+        self._clock_waits = self.state == "stopped" and not self._booting
+        if self.state != "running" or self._booting:
+            return
+        if not self._open:
+            self._open_turn()
+        self.host.move_clock(self._scheduler.now_ns, setting)
 
     def _open_turn(self) -> None:
         self._open, self._events = True, 0

@@ -17,6 +17,7 @@ from harness.virtual.host import Ended, TurnEnd, machine_failed
 from harness.virtual.memory_log import MemoryLog
 from harness.virtual.shared import Shared
 from pbft_node import assembly
+from pbft_node.clock import Setting
 from pbft_node.config import ReplicaConfig
 from pbft_node.core.effects import Send
 from pbft_node.core.events import Event, Received, Started
@@ -101,6 +102,14 @@ class SimHost:
         if self._turns is not None:
             try:
                 self._turns.fire_due(now_ns)
+            except Exception as error:
+                self._end(error)
+
+    def move_clock(self, now_ns: int, setting: Setting) -> None:
+        """See ``Host``."""
+        if self._turns is not None:
+            try:
+                self._turns.move_clock(setting, now_ns)
             except Exception as error:
                 self._end(error)
 

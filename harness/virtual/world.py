@@ -14,6 +14,7 @@ from pathlib import Path
 
 from harness.capture_file import CaptureFile
 from harness.errors import HarnessError
+from harness.moved_clocks import MovedClocks
 from harness.virtual.host import Ended, Host
 from harness.virtual.interception import Interception
 from harness.virtual.links import Links
@@ -74,6 +75,11 @@ class VirtualWorld:
                 scene, self.scheduler, self._put, self._carry_out, traces, self._capture
             )
             self.capabilities = self.capabilities | {"packets"}
+        self._clocks: MovedClocks | None = None
+        if folder is not None:
+            traces = [folder / "replicas" / str(replica) / "trace.jsonl" for replica in range(n)]
+            self._clocks = MovedClocks(traces, lambda to, setting: self._machines[to].move_clock(setting))
+            self.capabilities = self.capabilities | {"clocks"}
         self._exits: list[Exit] = []
         self._torn_down = False
         self.stopped: str | None = None
@@ -265,6 +271,16 @@ class VirtualWorld:
     def primary_hint(self) -> int:
         """See ``Machinery``."""
         return self._primary() % self.n
+
+    def move_clock(self, replica: int, *, wall_ns: int, jump_ns: int, rate: int) -> None:
+        """See ``Machinery``."""
+        assert self._clocks is not None, "this world moves no clocks"
+        self._clocks.move(replica, self.now_ns(), wall_ns, jump_ns, rate)
+
+    def told_clock(self, replica: int) -> Mapping[str, object] | None:
+        """See ``Machinery``."""
+        assert self._clocks is not None, "this world moves no clocks"
+        return self._clocks.told(replica)
 
     # Links
 

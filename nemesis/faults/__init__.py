@@ -8,6 +8,7 @@ from types import MappingProxyType
 from nemesis.faults.alter import AlteredFields
 from nemesis.faults.byzzfuzz import ByzzFuzz
 from nemesis.faults.clients import CLIENTS
+from nemesis.faults.clock import Clock
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
@@ -17,7 +18,7 @@ from nemesis.faults.pause import Pause
 from nemesis.faults.script import SCRIPTED
 
 _PACKETS: tuple[FaultKind, ...] = (*NETWORK, *CLIENTS, AlteredFields(), ByzzFuzz(), *LYING)
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), *_PACKETS)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), Clock(), *_PACKETS)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

@@ -33,4 +33,16 @@ class TimerFired:
     generation: int
 
 
-Event = Started | Received | TimerFired
+class ClockMoved(NamedTuple):
+    """The driver's clock is no longer the true one, or is again; both in ns. From ``at_ns`` of the true
+    clock on, ``now_ns`` begins at ``own_ns`` and runs at ``rate`` billionths of the true one's. To the core
+    only the wall clock is news; the rest lets others tell when something was."""
+
+    at_ns: int
+    own_ns: int
+    rate: int
+    wall_offset_ns: int
+    """As in ``Started``, from now on."""
+
+
+Event = Started | Received | TimerFired | ClockMoved

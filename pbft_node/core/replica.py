@@ -15,7 +15,7 @@ from .authentication import Keyring
 from .cluster import Cluster
 from .codec import decode
 from .effects import Effect
-from .events import Event, Received, Started, TimerFired
+from .events import ClockMoved, Event, Received, Started, TimerFired
 from .fragments import Reassembly
 from .frames import Frame, Malformed, MessageType, peek
 from .messages import (
@@ -69,6 +69,8 @@ class Replica(Recovery):
             self.on_datagram(event.data)
         elif isinstance(event, TimerFired):
             self.on_timer(event.name, event.generation)
+        elif isinstance(event, ClockMoved):
+            self.on_clock(event)
         else:
             self.on_start(event)
         assert self.started, "the first event is Started"
@@ -85,6 +87,12 @@ class Replica(Recovery):
         self.wall_offset_ns = event.wall_offset_ns
         self.started = True
         self.on_started(event.records, event.nonce)
+
+    def on_clock(self, event: ClockMoved) -> None:
+        """Timers are the driver's; the core only looks at the wall clock."""
+        self.wall_offset_ns = event.wall_offset_ns
+        wall_ns = event.own_ns + event.wall_offset_ns
+        self.trace("clock", own_ns=event.own_ns, rate=event.rate, wall_ns=max(0, wall_ns))
 
     def on_timer(self, name: str, generation: int) -> None:
         """A stale timer does nothing."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SCHEMA = "traitor/trace/1"
-MINOR = 4
+MINOR = 5
 """Raised with every kind or field added. Readers ignore what they do not know."""
 CORE, BASE, DEBUG = "core", "base", "debug"
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -122,6 +122,9 @@ KINDS: tuple[Kind, ...] = (
     _kind("rejected", BASE, "-", "bytes a correct peer would not send; alike ones are limited to 5 lines a"
           " second, the rest is counted", sender=PRINCIPAL, message=TEXT("its type"), reason=TEXT,
           count=optional(NUMBER("when the line stands for several"))),
+    _kind("clock", BASE, "-", "its own clock is no longer the true one, or is again", own_ns=NANOSECONDS("its"
+          " clock at `t_ns`, which is true time"), rate=NUMBER("billionths of the true clock's"),
+          wall_ns=NANOSECONDS("its wall clock")),
     _kind("alarm", CORE, "-", "own state contradicts a quorum", reason=TEXT),
     _kind("request", DEBUG, "4.1", "an authentic REQUEST arrived", client=NUMBER, timestamp=NUMBER,
           step=one_of("kept", "relayed", "answered again", "read", "dropped")),

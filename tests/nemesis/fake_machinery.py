@@ -23,7 +23,9 @@ class FakeMachinery:
     """``settle`` lets everything asked for happen; until then nothing changes but cuts, which are atomic."""
 
     def __init__(
-        self, n: int = 4, capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets"})
+        self,
+        n: int = 4,
+        capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets", "clocks"}),
     ) -> None:
         self.n, self.f = n, (n - 1) // 3
         self.capabilities = capabilities
@@ -35,6 +37,8 @@ class FakeMachinery:
         self.rules: dict[str, list[Mapping[str, object]]] = {}
         self.matched: dict[str, int] = {}
         self.held = 0
+        self.clocks: dict[int, tuple[int, int, int]] = {}
+        self.clocks_told: set[int] = set()
 
     def now_ns(self) -> int:
         return 0
@@ -51,7 +55,18 @@ class FakeMachinery:
     def resume(self, replica: int) -> None:
         self.nodes[replica].asked.append("resume")
 
+    def move_clock(self, replica: int, *, wall_ns: int, jump_ns: int, rate: int) -> None:
+        self.clocks[replica] = (wall_ns, jump_ns, rate)
+        self.clocks_told.discard(replica)
+
+    def told_clock(self, replica: int) -> Mapping[str, object] | None:
+        if replica not in self.clocks_told:
+            return None
+        wall_ns, jump_ns, rate = self.clocks[replica]
+        return {"t_ns": 5, "own_ns": 5 + max(0, jump_ns), "rate": rate, "wall_ns": 5 + wall_ns}
+
     def settle(self) -> None:
+        self.clocks_told |= set(self.clocks)
         for owner, rules in self.rules.items():
             self.matched[owner] = self.matched.get(owner, 0) + len(rules)
         for node in self.nodes:

@@ -9,6 +9,7 @@ from harness.virtual import machine as module
 from harness.virtual.host import Ended, TurnEnd
 from harness.virtual.machine import Machine
 from harness.virtual.scheduler import Scheduler
+from pbft_node.clock import PER_BILLION, Setting
 
 TURN_NS = 100
 
@@ -36,6 +37,9 @@ class Script:
         self.calls.append(("end", now_ns))
         sends = [(1, b"out %d" % now_ns)]
         return TurnEnd(() if self.ends else sends, self.due_ns, self.ends)
+
+    def move_clock(self, now_ns: int, setting: Setting) -> None:
+        self.calls.append(("clock", now_ns, setting.serial, setting.jump_ns))
 
     def kill(self) -> None:
         self.calls.append(("kill", self.scheduler.now_ns))
@@ -254,3 +258,22 @@ def test_one_that_ends_by_itself_is_dead_and_told_of() -> None:
     state = it.machine.process()
     assert (state.state, state.detail["exit_code"]) == ("dead", 70)
     assert it.machine.lost == 1
+
+
+def test_a_moved_clock_is_noticed_in_a_turn_and_a_new_life_does_not_jump() -> None:
+    it = bench()
+    now = it.scheduler.now_ns
+    it.machine.move_clock(Setting(1, now, 7, 0, PER_BILLION))
+    it.run(now + TURN_NS)
+    assert it.told() == [("clock", now, 1, 7), ("end", now + TURN_NS)]
+    it.machine.pause()
+    it.machine.move_clock(Setting(2, now, 8, 0, PER_BILLION))
+    assert it.told() == [("pause", now + TURN_NS)]
+    it.machine.resume()
+    it.run(now + 2 * TURN_NS)
+    assert it.told()[1] == ("clock", now + TURN_NS, 2, 8)
+    it.machine.kill()
+    it.told()
+    it.machine.boot(0)
+    it.run(now + 2 * TURN_NS)
+    assert [call for call in it.told() if call[0] == "clock"] == [("clock", now + 2 * TURN_NS, 2, 0)]
