@@ -1,8 +1,7 @@
 """The loop of the interceptor: packets, the harness, and time, in one thread.
 
 A packet that no rule wants costs a look at its head. One that a rule wants is fetched whole and shown to the
-engine, after what replicas traced until then, when anybody listens. ``select`` and not ``epoll`` waits: there
-are three descriptors, and its timeout is in microseconds, which is how exact a delay is.
+engine, after what replicas traced until then, when anybody listens.
 
 Messages from the harness are ``{"do": …}``, to it ``{"say": …}``; ARCHITECTURE.md lists them.
 """
@@ -13,7 +12,7 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.emitter import HEADERS_BYTES, Emitter
@@ -38,6 +37,7 @@ SLOW_NS = 50_000_000
 END_NS = 2_000_000_000
 """For what the kernel has queued to arrive here, at the end."""
 FREEZING = ("kill", "pause")
+_COARSE_NS = 2_000_000
 _ADDRESSES = slice(12, 20)
 _TYPE_AT = HEADERS_BYTES + 5
 _VIEW_AT = HEADERS_BYTES + 12
@@ -68,7 +68,11 @@ class Interceptor:
         """Faults whose report changed since it was sent."""
         self._said_held = 0
         self._next_report_ns = self._next_beat_ns = self._next_listen_ns = 0
-        self._wake_ns = 0
+        self._heads_fd, self._harness_fd = heads.fileno(), channel.fileno()
+        self._epoll = select.epoll()
+        for descriptor in (self._heads_fd, self._harness_fd):
+            self._epoll.register(descriptor, select.EPOLLIN)
+        self._wake_ns = self._now_ns = 0
         self._stirred = False
         """Something happened that may have changed when to wake up."""
         self._slowest_ns = self._slow = 0
@@ -86,26 +90,31 @@ class Interceptor:
             self._close()
 
     def _turn(self) -> None:
-        heads, harness = self._heads.fileno(), self._channel.fileno()
-        writing = (harness,) if self._channel.full else ()
-        patience_s = max(0, self._wake_ns - time.monotonic_ns()) / 1e9
-        readable, writable, _ = select.select((heads, harness), writing, (), patience_s)
+        readable = self._wait()
         woke_ns = time.monotonic_ns()
-        if heads in readable:
+        if self._heads_fd in readable:
             self._came(self._heads.read())
         now_ns = time.monotonic_ns()
-        if harness in readable:
+        if self._harness_fd in readable:
             self._stirred = True
             for message in self._channel.receive():
                 self._told(message, now_ns)
-        if writable:
-            self._channel.flush()
         if self._stirred or now_ns >= self._wake_ns:
+            self._channel.flush()
             self._in_time(now_ns)
             now_ns = time.monotonic_ns()
         if now_ns - woke_ns > self._slowest_ns:
             self._slowest_ns = now_ns - woke_ns
         self._slow += now_ns - woke_ns > SLOW_NS
+        self._now_ns = now_ns
+
+    def _wait(self) -> Collection[int]:
+        """Until something is to be done; what is readable then. ``epoll`` takes half the time of ``select``,
+        but whole milliseconds only, and rounds up."""
+        left_ns = self._wake_ns - self._now_ns
+        if left_ns > _COARSE_NS:
+            return [descriptor for descriptor, _ in self._epoll.poll((left_ns - _COARSE_NS) / 1e9)]
+        return select.select((self._heads_fd, self._harness_fd), (), (), max(0, left_ns) / 1e9)[0]
 
     # Packets
 
@@ -135,7 +144,6 @@ class Interceptor:
             pending = number
         if pending:
             self._heads.accept_up_to(pending)
-        self._carry_on()
 
     def _fetch(self, number: int, link: tuple[str, str]) -> None:
         """The whole packet, through the other queue; whoever passes it on has it there at once."""
@@ -173,6 +181,7 @@ class Interceptor:
         for replica, tail in enumerate(self._tails):
             for event in tail.lines():
                 self._make_up(self.engine.heard(replica, event, time.monotonic_ns()))
+        self._carry_on()
 
     def _make_up(self, packets: Sequence[Packet]) -> None:
         if packets:
@@ -214,18 +223,19 @@ class Interceptor:
             self._next_beat_ns = now_ns + BEAT_NS
             self._frozen.check(now_ns)
             self._channel.send({"say": "alive"})
-        if self._must_report() and now_ns >= self._next_report_ns and not self._channel.full:
+        if self._must_say() and now_ns >= self._next_report_ns:
             self._next_report_ns = now_ns + REPORT_NS
-            self._report(list(self._touched))
+            if not self._channel.full:
+                self._report(list(self._touched))
         self._stirred = False
         self._wake_ns = self._due_ns()
 
-    def _must_report(self) -> bool:
-        return bool(self._touched) or self._said_held != self._held()
+    def _must_say(self) -> bool:
+        return bool(self._touched) or self._said_held != self._held() or self._channel.full
 
     def _due_ns(self) -> int:
         dues = [self._next_beat_ns]
-        if self._must_report() and not self._channel.full:
+        if self._must_say():
             dues.append(self._next_report_ns)
         if self._delayed.due_ns is not None:
             dues.append(self._delayed.due_ns)
@@ -308,6 +318,7 @@ class Interceptor:
             self._capture_file.close()
         for tail in self._tails:
             tail.close()
+        self._epoll.close()
         self._emitter.close()
         self._heads.close()
         self._whole.close()
