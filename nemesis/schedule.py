@@ -61,8 +61,9 @@ def schedule(
     """The faults of a plan, in order of start. Raises NoRoom."""
     if not wanted:
         return []
+    leads = any(getattr(kinds[want.kind], "leads", False) for want in wanted)
     for shrink in (1.0, 0.75, 0.5, 0.33, 0.2):
-        drawer = _Drawer(kinds, room, streams, shrink)
+        drawer = _Drawer(kinds, room, streams, shrink, leads)
         drawer.place_fixed([want for want in wanted if want.start_ns is not None])
         missing = drawer.fill([want for want in wanted if want.start_ns is None])
         if not missing:
@@ -73,23 +74,28 @@ def schedule(
     )
 
 
-def draw_liars(stream: random.Random, room: Room) -> tuple[int, ...]:
+def draw_liars(stream: random.Random, room: Room, leads: bool = False) -> tuple[int, ...]:
     """Whom the plan compromises: the same for all its lies. f, the most that safety survives, or f+1 to break
-    it."""
-    return tuple(sorted(stream.sample(range(room.n), room.f + (room.budget == "break"))))
+    it. Half of the time, or if somebody has to lead, the first primary is one of them."""
+    liars = stream.sample(range(room.n), room.f + (room.budget == "break"))
+    if 0 not in liars and (stream.random() < 1 / 3 or leads):
+        liars[0] = 0
+    return tuple(sorted(liars))
 
 
 class _Drawer:
     """Places one fault after the other."""
 
-    def __init__(self, kinds: Mapping[str, FaultKind], room: Room, streams: Streams, shrink: float) -> None:
+    def __init__(
+        self, kinds: Mapping[str, FaultKind], room: Room, streams: Streams, shrink: float, leads: bool
+    ) -> None:
         self._kinds = kinds
         self._room = room
         self._streams = streams
         self._times = streams("fault times")
         self._order = streams("fault order")
         self._shrink = shrink
-        self._liars = draw_liars(streams("liars"), room)
+        self._liars = draw_liars(streams("liars"), room, leads)
         self._faults: list[Fault] = []
         self._charges: list[Charge] = []
         self._counts: dict[str, int] = {}

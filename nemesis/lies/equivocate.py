@@ -15,34 +15,32 @@ from types import MappingProxyType
 
 from nemesis.lies.alternatives import OTHERS, other_digest, other_result, versions
 from nemesis.lies.groups import SPLITS, group_of
-from nemesis.lies.lie import BACKUP, PRIMARY, Lie, Option, Strategy
+from nemesis.lies.lie import BACKUP, PRIMARY, Option, Strategy
 from nemesis.lies.memory import Told
-from nemesis.lies.opened import Opened, proposal, resealed
+from nemesis.lies.opened import Opened, resealed
+from nemesis.lies.proposing import FOLLOWS, Proposing
+from nemesis.lies.replies import MOST_RESULTS, with_result
 from nemesis.packets.chance import Slot
-from nemesis.packets.packet import CLIENTS, Packet, host
+from nemesis.packets.packet import CLIENTS, Packet, host, replica_of
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData
-from pbft_node.core.client_codec import encode_read_reply, encode_reply
-from pbft_node.core.digests import result_digest
-from pbft_node.core.frames import RESULT_DIGEST, Frame, MessageType
-from pbft_node.core.messages import Checkpoint, Message, PrePrepare, Reply, Request
-from pbft_node.core.types import SeqNum
+from pbft_node.core.frames import Frame, MessageType
+from pbft_node.core.messages import Batch, Checkpoint, Message, PrePrepare, Reply
+from pbft_node.core.types import Digest
 
-_FOLLOWS = (MessageType.PREPARE, MessageType.COMMIT, MessageType.DECIDED)
-MOST_RESULTS = 64
 MOST_ECHOED = 4096
 
 
-class Equivocate(Lie):
+class Equivocate(Proposing):
     """See the module."""
 
     action = "equivocate"
     strategies = MappingProxyType(
         {
-            "proposals": Strategy("As primary, proposes different batches for one number.", PRIMARY),
-            "votes": Strategy("Votes PREPARE and COMMIT for another digest to some.", BACKUP),
-            "checkpoints": Strategy("Announces another checkpoint digest to some."),
-            "replies": Strategy("Replies another result to some clients."),
+            "proposals": Strategy("as primary, proposes different batches for one number", PRIMARY),
+            "votes": Strategy("votes PREPARE and COMMIT for another digest to some", BACKUP),
+            "checkpoints": Strategy("announces another checkpoint digest to some"),
+            "replies": Strategy("replies another result to some clients"),
         }
     )
     options = MappingProxyType(
@@ -54,81 +52,40 @@ class Equivocate(Lie):
             "dethrone": Option("no votes for a primary that does not lie", (False, False, True)),
         }
     )
-    says = frozenset({MessageType.PRE_PREPARE, MessageType.CHECKPOINT, MessageType.REPLY, *_FOLLOWS})
-    hears = frozenset({MessageType.REQUEST, MessageType.PRE_PREPARE, MessageType.CHECKPOINT})
-    passes_on = True
+    says = Proposing.says | {MessageType.CHECKPOINT, MessageType.REPLY}
+    hears = Proposing.hears | {MessageType.CHECKPOINT}
 
     def __init__(self, data: RuleData, name: str, scene: Scene) -> None:
         super().__init__(data, name, scene)
-        self.coherent = self.chosen["coherent"] is True
-        self.eager = self.chosen["eager"] is True
         self.dethrone = self.chosen["dethrone"] is True
+        self.split = str(self.chosen["split"])
+        self.other = str(self.chosen["other"])
         self._results: list[bytes] = []
         self._echoed: dict[tuple[int, str, int], bytes] = {}
 
+    def group(self, view: int, target: str) -> int:
+        """See ``Proposing``."""
+        return group_of(self, view, target, self.split) if self.strategy == "proposals" else 0
+
+    def make(self, message: PrePrepare, batch: Batch, group: int) -> Batch:
+        """See ``Proposing``."""
+        return versions(batch, self.other, self.memory.requests(), group + 1)[group]
+
     def matches(self, opened: Opened, slot: Slot) -> bool:
-        """One decision for all receivers of a (view, number); what follows from a lie is not asked again."""
-        if opened.frame.type in _FOLLOWS and self.strategy != "votes":
-            return True
-        if not self.match.header(opened.packet, opened.header, self.scene.n):
-            return self._is_follow_up(opened)
-        what = f"{opened.header.type}/{opened.header.view}/{opened.header.seq}"
-        if opened.frame.type in _FOLLOWS:
-            what = f"votes/{opened.header.view}/{opened.header.seq}"
-        return self.chance.happens(self.match.share, "match", what) or self._is_follow_up(opened)
-
-    def lie(self, opened: Opened, slot: Slot, now_ns: int) -> Sequence[Packet] | None:
-        """See ``Lie``."""
-        message = opened.message
-        if isinstance(message, PrePrepare):
-            return self._propose(opened, message) if message.batch is not None else None
-        if not opened.own:
-            return None
-        if opened.frame.type in _FOLLOWS:
-            return self._vote(opened)
-        if isinstance(message, Checkpoint):
-            return self._checkpoint(opened, message)
-        if isinstance(message, Reply) and self.strategy == "replies":
-            return self._reply(opened, message)
-        return None
-
-    # PRE-PREPARE
-
-    def _propose(self, opened: Opened, message: PrePrepare) -> Sequence[Packet] | None:
-        """The first telling, and every later one to the same receiver; also what liars pass on of one
-        another."""
-        view, seq, target = message.view, message.seq, opened.packet.target
-        if host(message.primary) not in self.liars or self.strategy != "proposals" or target == CLIENTS:
-            return None
-        batch = message.batch
-        assert batch is not None
-        self.memory.learn(message.digest, batch)
-        told = self.memory.told(view, seq, target)
-        first = told is None
-        if told is None:
-            group = group_of(self, view, target, str(self.chosen["split"]))
-            made = versions(batch, str(self.chosen["other"]), self.memory.requests(), group + 1)[group]
-            raw = self.signer(message.primary).seal.signed(MessageType.PRE_PREPARE, view, seq, made.digest)
-            told = self.memory.tell(view, seq, target, Told(made.digest, made, raw))
-        if first and self.eager:
-            self._vote_at_once(view, seq, target, told)
-        if told.digest == message.digest or told.batch is None or not (first or self.coherent):
-            return None
-        self.said = f"told {target} batch {told.digest.hex()[:8]} for {message.digest.hex()[:8]}"
-        data = proposal(self.signer(message.primary), target, view, seq, told.digest, told.batch)
-        return tuple(Packet(opened.packet.source, target, piece) for piece in data)
-
-    def _vote_at_once(self, view: int, seq: int, target: str, told: Told) -> None:
-        if target in self.liars:
-            return
-        for liar in self.replicas:
-            if liar != view % self.scene.n:
-                self.say([self.sealed(liar, target, MessageType.PREPARE, view, seq, told.digest)])
-            self.say([self.sealed(liar, target, MessageType.COMMIT, view, seq, told.digest)])
+        """See ``Proposing``; votes are asked for only where they are the lie."""
+        if self.strategy == "votes" and opened.frame.type in FOLLOWS:
+            header = opened.header
+            if self.memory.told(header.view, header.seq, opened.packet.target) is not None:
+                return True
+            return self.match.header(opened.packet, header, self.scene.n) and self.chance.happens(
+                self.match.share, "match", f"votes/{header.view}/{header.seq}"
+            )
+        return super().matches(opened, slot)
 
     # PREPARE, COMMIT, DECIDED
 
-    def _vote(self, opened: Opened) -> Sequence[Packet] | None:
+    def vote(self, opened: Opened) -> Sequence[Packet] | None:
+        """See ``Proposing``."""
         header, target = opened.header, opened.packet.target
         if target in self.liars or target == CLIENTS:
             return None
@@ -136,27 +93,23 @@ class Equivocate(Lie):
         if self.dethrone and not decided and host(header.view % self.scene.n) not in self.liars:
             self.said = f"no vote for a batch of r{header.view % self.scene.n}"
             return ()
-        view = self._view_told(header.seq, target) if decided else header.view
-        told = self.memory.told(view, header.seq, target)
-        if told is None and self.strategy == "votes" and not decided:
-            told = self._first_vote(opened)
-        elif not self.coherent:
-            return None if self.strategy != "votes" or decided else self._incoherent_vote(opened)
-        if told is None or told.digest == opened.frame.body:
-            return None
-        self.said = f"told {target} {told.digest.hex()[:8]} for {opened.frame.body.hex()[:8]}"
-        return resealed(opened, self.signer(opened.replica), body=told.digest)
+        if self.strategy != "votes" or decided:
+            return super().vote(opened)
+        told = self.memory.told(header.view, header.seq, target)
+        if told is None:
+            return self.agree(opened, self._first_vote(opened))
+        return self.agree(opened, told) if self.coherent else self._incoherent_vote(opened)
 
     def _first_vote(self, opened: Opened) -> Told:
-        header, target, digest = opened.header, opened.packet.target, opened.frame.body
-        if not group_of(self, header.view, target, str(self.chosen["split"])):
-            return self.memory.tell(header.view, header.seq, target, Told(digest))  # type: ignore[arg-type]
-        batch = self.memory.batch(digest)  # type: ignore[arg-type]
-        if batch is None:
-            other = Told(other_digest(digest, "vote"))
-        else:
-            made = versions(batch, str(self.chosen["other"]), self.memory.requests(), 2)[1]
-            other = Told(made.digest, made)
+        header, target, digest = opened.header, opened.packet.target, Digest(opened.frame.body)
+        other = Told(digest)
+        if group_of(self, header.view, target, self.split):
+            batch = self.memory.batch(digest)
+            if batch is None:
+                other = Told(other_digest(digest, "vote"))
+            else:
+                made = versions(batch, self.other, self.memory.requests(), 2)[1]
+                other = Told(made.digest, made)
         return self.memory.tell(header.view, header.seq, target, other)
 
     def _incoherent_vote(self, opened: Opened) -> Sequence[Packet] | None:
@@ -168,17 +121,21 @@ class Equivocate(Lie):
         body = other_digest(opened.frame.body, salt)
         return resealed(opened, self.signer(opened.replica), body=body)
 
-    def _view_told(self, seq: int, target: str) -> int:
-        """The last view in which that receiver was told something about the number."""
-        views = [view for view, number in self.memory.numbers() if number == seq]
-        return max((view for view in views if self.memory.told(view, seq, target)), default=0)
-
     # CHECKPOINT, REPLY
+
+    def speak(self, opened: Opened, slot: Slot, now_ns: int) -> Sequence[Packet] | None:
+        """See ``Proposing``."""
+        message = opened.message
+        if isinstance(message, Checkpoint):
+            return self._checkpoint(opened, message)
+        if isinstance(message, Reply) and self.strategy == "replies":
+            return self._reply(opened, message)
+        return None
 
     def _checkpoint(self, opened: Opened, message: Checkpoint) -> Sequence[Packet] | None:
         target = opened.packet.target
         if self.strategy == "checkpoints":
-            if not group_of(self, 0, target, str(self.chosen["split"])):
+            if not group_of(self, 0, target, self.split):
                 return None
             digest = other_digest(message.digest, "" if self.coherent else opened.packet.source + target)
         elif self.coherent and (heard := self.memory.announcement(message.seq, target)) is not None:
@@ -201,45 +158,29 @@ class Equivocate(Lie):
         return True
 
     def _reply(self, opened: Opened, message: Reply) -> Sequence[Packet] | None:
-        if message.result is not None and len(message.result) <= 1 << 16:
+        if message.result is not None:
             self._results = [*self._results[1 - MOST_RESULTS :], message.result]
         if message.client % 2 == 0:
             return None
         lie = other_result(message.result or b"", self._results)
-        shown = result_digest(lie) if opened.frame.flags & RESULT_DIGEST else lie
-        state = message.state
-        body = (
-            encode_reply(message.client, shown)
-            if state is None
-            else encode_read_reply(message.client, SeqNum(state), shown)
-        )
         self.said = f"told client {message.client} another result than its own"
-        return resealed(opened, self.signer(opened.replica), body=body)
+        return with_result(opened, message, self.signer(opened.replica), lie)
 
     # What liars hear
 
     def overheard(self, packet: Packet, message: Message, frame: Frame, now_ns: int) -> None:
-        """Requests and batches to lie with; and the digest a receiver wants to hear back."""
-        if isinstance(message, Request) and not message.read_only:
-            self.memory.saw(message)
-        elif isinstance(message, PrePrepare) and message.batch is not None:
-            self.memory.learn(message.digest, message.batch)
-        elif isinstance(message, Checkpoint) and frame.sender == self._number(packet.source):
-            self.memory.announced(message.seq, packet.source, message.digest)
-            liar = self._number(packet.target)
-            if (
-                self.coherent
-                and self.eager
-                and self.strategy == "proposals"
-                and self._echo(liar, packet.source, message.seq, message.digest)
-            ):
-                kind, seq = MessageType.CHECKPOINT, message.seq
-                self.say([self.sealed(liar, packet.source, kind, 0, seq, message.digest)])
-
-    def _number(self, name: str) -> int:
-        return int(name[1:]) if name[1:].isdecimal() else -1
-
-    def _is_follow_up(self, opened: Opened) -> bool:
-        """Something was told already, and this has to agree with it."""
-        header, target = opened.header, opened.packet.target
-        return self.coherent and self.memory.told(header.view, header.seq, target) is not None
+        """Beside what ``Proposing`` wants: the checkpoint digest a receiver wants to hear back."""
+        super().overheard(packet, message, frame, now_ns)
+        if not isinstance(message, Checkpoint) or frame.sender != replica_of(packet.source):
+            return
+        self.memory.announced(message.seq, packet.source, message.digest)
+        liar = replica_of(packet.target)
+        if (
+            liar is not None
+            and self.coherent
+            and self.eager
+            and self.strategy == "proposals"
+            and self._echo(liar, packet.source, message.seq, message.digest)
+        ):
+            kind, seq = MessageType.CHECKPOINT, message.seq
+            self.say([self.sealed(liar, packet.source, kind, 0, seq, message.digest)])

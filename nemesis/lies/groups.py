@@ -31,3 +31,14 @@ def group_of(lie: Lie, view: int, target: str, split: str) -> int:
             return int(place != 0)
         case _:
             return place
+
+
+WHOM = ("all", "half", "one")
+"""Who is lied to, where the others are told the truth."""
+
+
+def is_lied_to(lie: Lie, view: int, target: str, whom: str) -> bool:
+    """Is that receiver one of them? Liars and clients are only where all are."""
+    if whom == "all":
+        return True
+    return target != CLIENTS and target not in lie.liars and group_of(lie, view, target, whom) > 0

@@ -48,18 +48,25 @@ class Option:
     lowest: int | None = None
     highest: int | None = None
     """Other whole numbers that are allowed, too."""
+    also: tuple[object, ...] = ()
+    """Allowed, but not drawn: plans seldom give them anything to do."""
 
     def problem(self, name: str, value: object) -> str | None:
         """Why it is no value of it, or None."""
-        if any(value == one and type(value) is type(one) for one in self.drawn):
+        if any(value == one and type(value) is type(one) for one in (*self.drawn, *self.also)):
             return None
         if self.lowest is not None and self.highest is not None:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if whole and self.lowest <= value <= self.highest:  # type: ignore[operator]
                 return None
             return f"{name} = {value!r:.80}: give a whole number from {self.lowest} to {self.highest}"
-        known = ", ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in self.drawn)
+        known = ", ".join(self.values())
         return f"{name} = {value!r:.80}: choose one of {known}"
+
+    def values(self) -> tuple[str, ...]:
+        """Those with names, as JSON writes them."""
+        every = dict.fromkeys((*self.drawn, *self.also))
+        return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in every)
 
 
 class Lie(Tampering):

@@ -36,9 +36,12 @@ class Memory:
 
     def __init__(self) -> None:
         self._told: dict[tuple[int, int], dict[str, Told]] = {}
+        self._views: dict[int, list[int]] = {}
+        """Of each number, those in which something was told about it."""
         self._batches: dict[Digest, Batch] = {}
         self._requests: dict[tuple[int, int], Request] = {}
         self._checkpoints: dict[tuple[int, str], Digest] = {}
+        self._agreed: dict[tuple[int, int], bytes] = {}
 
     # What was told
 
@@ -47,10 +50,12 @@ class Memory:
         stands is returned."""
         number = self._told.get((view, seq))
         if number is None:
-            _make_room(self._told, MOST_NUMBERS)
+            if len(self._told) >= MOST_NUMBERS:
+                self._forget()
             number = self._told[view, seq] = {}
+            self._views.setdefault(seq, []).append(view)
         if told.batch is not None:
-            self.learn(told.digest, told.batch)
+            self._keep(told.digest, told.batch)
         return number.setdefault(receiver, told)
 
     def told(self, view: int, seq: int, receiver: str) -> Told | None:
@@ -72,6 +77,11 @@ class Memory:
         """Were different receivers told different things?"""
         return len(self.versions(view, seq)) > 1
 
+    def last_view(self, seq: int, receiver: str) -> int:
+        """In which that receiver was told something about the number; 0: in none."""
+        views = self._views.get(seq, ())
+        return max((view for view in views if self.told(view, seq, receiver)), default=0)
+
     def numbers(self) -> Sequence[tuple[int, int]]:
         """Every (view, number) that something was told about, the oldest first."""
         return tuple(self._told)
@@ -79,12 +89,15 @@ class Memory:
     # What can be told
 
     def learn(self, digest: Digest, batch: Batch) -> None:
-        """A batch that passed by: true or made by a liar. Its requests are the clients' own."""
+        """A batch that passed by, of a process: its requests are the clients' own."""
+        self._keep(digest, batch)
+        for request in batch.requests:
+            self.saw(request)
+
+    def _keep(self, digest: Digest, batch: Batch) -> None:
         if digest not in self._batches:
             _make_room(self._batches, MOST_BATCHES)
             self._batches[digest] = batch
-        for request in batch.requests:
-            self.saw(request)
 
     def batch(self, digest: Digest) -> Batch | None:
         """Of that digest."""
@@ -111,6 +124,22 @@ class Memory:
     def announcement(self, seq: int, replica: str) -> Digest | None:
         """None: none was heard."""
         return self._checkpoints.get((seq, replica))
+
+    # What liars agree on
+
+    def agree(self, client: int, timestamp: int, result: bytes) -> bytes:
+        """The result that all liars tell that client: what the first of them wanted to say."""
+        if (client, timestamp) not in self._agreed:
+            _make_room(self._agreed, MOST_NUMBERS)
+            self._agreed[client, timestamp] = result
+        return self._agreed[client, timestamp]
+
+    def _forget(self) -> None:
+        view, seq = next(iter(self._told))
+        del self._told[view, seq]
+        self._views[seq].remove(view)
+        if not self._views[seq]:
+            del self._views[seq]
 
 
 def _make_room(kept: dict, most: int) -> None:  # type: ignore[type-arg]

@@ -17,7 +17,6 @@ from nemesis.lies.lie import BACKUP, PRIMARY, Lie
 from nemesis.packets.tamperer import RuleData
 
 FILTERS = ("to", "view", "seq", "p")
-_SHARES = (1, 1, 0.5, 0.2)
 
 
 class Lying(TampersWithPackets):
@@ -28,19 +27,25 @@ class Lying(TampersWithPackets):
     summary: ClassVar[str]
     """What it does, in a sentence."""
     lies: ClassVar[type[Lie]]
+    shares: ClassVar[tuple[float, ...]] = (1, 1, 0.5, 0.2)
+    """What ``p`` is drawn from."""
+    leads: ClassVar[bool] = False
+    """It has little to do where no liar is primary: plans compromise replica 0, the first primary."""
     colour = "#CC79A7"
     charges = "safety and liveness: its replicas lie, and count among the f for the whole run"
 
     @property
     def description(self) -> str:
         """See ``FaultKind``."""
-        strategies = "; ".join(f"{name}: {one.text[:-1]}" for name, one in self.lies.strategies.items())
+        strategies = "; ".join(f"{name}: {one.text}" for name, one in self.lies.strategies.items())
         return f"{self.summary} Strategies: {strategies}."
 
     @property
     def parameters(self) -> Mapping[str, str]:  # type: ignore[override]
         """See ``FaultKind``."""
-        options = {name: option.text for name, option in self.lies.options.items()}
+        options = {
+            name: f"{option.text}: {', '.join(option.values())}" for name, option in self.lies.options.items()
+        }
         return {
             "replicas": "who lies: a list of replica numbers such as [0]",
             "strategy": f"one of {', '.join(self.lies.strategies)}",
@@ -56,17 +61,21 @@ class Lying(TampersWithPackets):
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
     ) -> Params:
-        """See ``FaultKind``. A strategy of primaries is drawn for replica 0 alone, the first primary there
-        is, where there is another one."""
+        """See ``FaultKind``. Strategies of primaries are drawn where replica 0 lies, the first primary there
+        is, and then half of the time."""
         who = sorted(liars) or sorted(stream.sample(range(n), f + budget_break))
-        fitting = [name for name, one in self.lies.strategies.items() if self._fits(one.role, who)]
+        strategies = self.lies.strategies
+        fitting = [name for name, one in strategies.items() if self._fits(one.role, who)]
+        primary = [name for name in fitting if strategies[name].role == PRIMARY]
+        if primary and stream.random() < 0.5:
+            fitting = primary
         params: dict[str, object] = {
             "replicas": list(who),
             "strategy": stream.choice(fitting or list(self.lies.strategies)),
         }
         for name, option in self.lies.options.items():
             params[name] = stream.choice(option.drawn)
-        params["p"] = stream.choice(_SHARES)
+        params["p"] = stream.choice(self.shares)
         return params
 
     def check(self, params: Params, n: int) -> str | None:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 
 from nemesis.faults.fault import Params
 from nemesis.faults.lies.lying import Lying
+from nemesis.lies.checkpoint_lie import CheckpointLie
 from nemesis.lies.equivocate import Equivocate
+from nemesis.lies.forged_request import ForgedRequest
+from nemesis.lies.lie_to_client import LieToClient
+from nemesis.lies.replay_own import ReplayOwn
+from nemesis.lies.silence import Silence
+from nemesis.lies.slow_primary import SlowPrimary
+from nemesis.lies.spam_status import SpamStatus
+from nemesis.lies.unfair_order import UnfairOrder
+from nemesis.lies.wrong_field import WrongField
 
 
 class Equivocation(Lying):
@@ -27,3 +36,106 @@ class Equivocation(Lying):
             return drawn
         surest = {"strategy": "proposals", "split": "half", "coherent": True, "eager": True}
         return {**drawn, **surest, "dethrone": True, "p": 1}
+
+
+class WrongFields(Lying):
+    """See its summary."""
+
+    name = "wrong-field"
+    label = "wrong field"
+    lies = WrongField
+    summary = "Votes and proposes with a wrong digest, view, number, sender or type."
+
+
+class ForgedRequests(Lying):
+    """See its summary."""
+
+    name = "forged-request"
+    label = "forged request"
+    lies = ForgedRequest
+    leads = True
+    summary = "Proposes requests that no client signed, or that do not belong there, or relays such."
+
+
+class LiesToClients(Lying):
+    """See its summary."""
+
+    name = "lie-to-client"
+    label = "lie to client"
+    lies = LieToClient
+    summary = (
+        "Replies wrongly, too early, in others' names, too often or not at all; colluders tell the same."
+    )
+
+
+class CheckpointLies(Lying):
+    """See its summary."""
+
+    name = "checkpoint-lie"
+    label = "checkpoint lie"
+    lies = CheckpointLie
+    shares = (1,)
+    summary = "Announces wrong, future, old or no checkpoints."
+
+
+class SelectiveSilence(Lying):
+    """See its summary."""
+
+    name = "silence"
+    label = "silence"
+    lies = Silence
+    summary = "Says nothing to some, of some types, or about some numbers."
+
+
+class SlowPrimaries(Lying):
+    """See its summary."""
+
+    name = "slow-primary"
+    label = "slow primary"
+    lies = SlowPrimary
+    leads = True
+    shares = (1,)
+    summary = "Proposes as late as it can without a request timer firing."
+
+
+class UnfairOrders(Lying):
+    """See its summary."""
+
+    name = "unfair-order"
+    label = "unfair order"
+    lies = UnfairOrder
+    leads = True
+    summary = "Orders real requests unfairly, the same for everybody."
+
+
+class ReplaysItself(Lying):
+    """See its summary."""
+
+    name = "replay-own"
+    label = "replay own"
+    lies = ReplayOwn
+    summary = "Says its own messages many times, late, long after, or to the wrong receiver."
+
+
+class SpamsStatus(Lying):
+    """See its summary."""
+
+    name = "spam-status"
+    label = "STATUS spam"
+    lies = SpamStatus
+    shares = (1,)
+    summary = "Claims in STATUS what is not so, and too often."
+
+
+NORMAL_CASE: tuple[Lying, ...] = (
+    Equivocation(),
+    WrongFields(),
+    ForgedRequests(),
+    LiesToClients(),
+    CheckpointLies(),
+    SelectiveSilence(),
+    SlowPrimaries(),
+    UnfairOrders(),
+    ReplaysItself(),
+    SpamsStatus(),
+)
