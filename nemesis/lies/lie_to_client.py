@@ -94,10 +94,8 @@ class LieToClient(Lie):
                         signer,
                     )
                 )
-            case "state" if reply.state is not None:
-                state = min(reply.state + 1, MAX_SEQUENCE) if slot.seq % 2 else max(reply.state - 1, 0)
-                result = reply.result if reply.result is not None else b""
-                return resealed(opened, signer, body=body_of(reply, opened.frame.flags, result, state=state))
+            case "state":
+                return self._from_another_state(opened, reply)
             case "omit":
                 self.said = f"no reply to client {reply.client}"
                 return ()
