@@ -173,7 +173,7 @@ class Lie(Tampering):
         if packet.source not in self.liars:
             if packet.target in self.liars and header.type in self._heard:
                 self._listen(packet, now_ns)
-            return None
+            return Uncounted((packet,)) if self._to_say else None  # so that who runs the engine asks again
         opened = self._opener.open(packet, header)
         if opened is None or isinstance(opened, Uncounted):
             return opened

@@ -198,3 +198,14 @@ def test_the_same_packets_make_the_same_lies_with_the_liars_keys_only(lie: type[
         except Malformed:
             continue
         assert frame.sender in (0, 2) or not stage.seal_of(packet).authentic(frame)
+
+
+def test_what_is_said_of_ones_own_is_asked_for_at_once() -> None:
+    """Who runs the engine asks again after a packet was touched: the one heard is, and not counted."""
+    stage = lying("early")
+    packet = Packet(CLIENTS, "r0", stage.request(0).raw)
+    assert stage.engine.packet(packet, 5) == (packet,)
+    assert stage.engine.due_ns() == 5
+    assert stage.engine.report("lie-1")["matched"] == 0
+    assert len(stage.engine.tick(5)) == 1
+    assert stage.engine.report("lie-1")["matched"] == 1
