@@ -30,6 +30,7 @@ FILLED = ("two-valid",)
 MOST_HIDDEN = 8192
 """The oldest are forgotten."""
 _VOTES = {int(kind): kind for kind in (MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT)}
+_DECIDED = int(MessageType.DECIDED)
 _Order = list[tuple[int, bytes]]
 _Strategy = Callable[["NewViewLie", NewView, Forger, int], Says]
 _Early = Callable[["NewViewLie", ViewChange, Forger, int], Says]
@@ -47,17 +48,24 @@ class NewViewLie(KnowingLie):
         super().__init__(data, name, scene)
         self._hidden: dict[tuple[str, int, int], None] = {}
         """(receiver, view, number) of which it was told that nothing is proposed."""
+        self._lied_about: dict[tuple[str, int], bytes] = {}
+        """(receiver, number) -> the digest it was told last, or b"" for none."""
 
     def wants(self, source: str, target: str, type_: int) -> bool:
         """See ``Tamperer``."""
-        return super().wants(source, target, type_) or (source in self.liars and type_ in _VOTES)
+        return super().wants(source, target, type_) or (
+            source in self.liars and (type_ in _VOTES or type_ == _DECIDED)
+        )
 
     def handle(self, packet: Packet, header: Header, now_ns: int) -> Sequence[Packet] | None:
         """See ``Tamperer``."""
-        if header.type in _VOTES and packet.source in self.liars and packet.target not in self.liars:
-            matching = self._matching(packet, header)
-            if matching is not None:
-                return matching
+        if packet.source in self.liars and packet.target not in self.liars:
+            if header.type in _VOTES:
+                matching = self._matching(packet, header)
+                if matching is not None:
+                    return matching
+            elif header.type == _DECIDED and self._contradicts(packet, header):
+                return ()
         return super().handle(packet, header, now_ns)
 
     def answer(self, message: Message, forger: Forger, target: int) -> Says:
@@ -78,6 +86,8 @@ class NewViewLie(KnowingLie):
         says = [Say(told.raw)]
         for seq in sorted({*order, *(int(one.seq) for one in true.pre_prepares)}):
             proposal = order.get(seq)
+            filled = NULL_DIGEST if self.strategy in FILLED else b""
+            self._lie_about(host(target), seq, filled if proposal is None else proposal.digest)
             if proposal is None and self.strategy in FILLED:
                 says.append(Say(forger.null_proposal(told.view, seq)))
                 self.memory.tell(told.view, seq, host(target), Told(NULL_DIGEST, NULL_BATCH))
@@ -117,6 +127,20 @@ class NewViewLie(KnowingLie):
                 says.append(Say(prepare, speaker=liar))
             says.append(Say(seal.for_peer(target, MessageType.COMMIT, view, seq, digest), speaker=liar))
         return says
+
+    def _lie_about(self, target: str, seq: int, digest: bytes) -> None:
+        if len(self._lied_about) >= MOST_HIDDEN:
+            del self._lied_about[next(iter(self._lied_about))]
+        self._lied_about[target, seq] = digest
+
+    def _contradicts(self, packet: Packet, header: Header) -> bool:
+        """A DECIDED that says otherwise than its receiver was told."""
+        told = self._lied_about.get((packet.target, header.seq))
+        if told is None or told == packet.data[BODY]:
+            return False
+        self.lies += 1
+        self.said = f"{self.strategy}: what {packet.target} was not told was not decided"
+        return True
 
     def _hide(self, target: str, view: int, seq: int) -> None:
         if len(self._hidden) >= MOST_HIDDEN:

@@ -47,6 +47,8 @@ Says = Sequence[Say] | None
 class KnowingLie(Lie):
     """See the module. ``answer`` is left to the subclass."""
 
+    passes_on: ClassVar[bool] = True
+    """A liar that passes on what another liar of the rule said tells the same lie."""
     learns: ClassVar[frozenset[MessageType]] = frozenset()
     """Of messages from and to liars, in any number of datagrams."""
 
@@ -60,7 +62,7 @@ class KnowingLie(Lie):
         """The bytes of the message that ``answer`` is about."""
         self._learned = frozenset(int(kind) for kind in self.learns)
         self._listener = Opener(self._learned)
-        self._remembered: dict[tuple[str, str, bytes], Sequence[Packet]] = {}
+        self._remembered: dict[tuple[int, str, bytes], Sequence[Packet]] = {}
 
     # ------------------------------------------------------------ for subclasses
 
@@ -112,17 +114,17 @@ class KnowingLie(Lie):
 
     def lie(self, opened: Opened, slot: Slot, now_ns: int) -> Sequence[Packet] | None:
         """See ``Lie``."""
-        target = replica_of(opened.packet.target)
-        if target is None:
+        target, liar = replica_of(opened.packet.target), opened.frame.sender
+        if target is None or liar not in self.replicas:
             return None
-        key = opened.packet.source, opened.packet.target, digest_of(b"told", opened.packet.data)
+        key = liar, opened.packet.target, digest_of(b"told", opened.packet.data)
         known = self._remembered.get(key)
         if known is None:
             self.truth = opened.packet.data
-            says = self.answer(opened.message, self.forger(opened.replica), target)
+            says = self.answer(opened.message, self.forger(liar), target)
             if says is None:
                 return None
-            known = self.packets(says, opened.replica, target)
+            known = self.packets(says, liar, target)
             if len(self._remembered) >= MOST_REMEMBERED:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[key] = known

@@ -170,6 +170,18 @@ def test_two_valid_new_views_for_two_halves_and_votes_for_both() -> None:
     assert_nobody_elses_signature_was_made(stage, other, [true, *changes(stage, 8)], [1, 5])
 
 
+def test_nobody_of_the_liars_contradicts_what_was_told() -> None:
+    stage = stage_of("nulled", n=7, liars=(5, 6))
+    true = new_view(stage, 5, changes(stage, 5)[:5])
+    told = [one.data for one in stage.send(5, "r0", true.raw)]
+    assert [one.data for one in stage.send(6, "r0", true.raw)] == told, "passed on by its colluder"
+    assert stage.send(6, "r5", true.raw)[0].data == true.raw
+    assert stage.vote(6, MessageType.DECIDED, A, 0, 5)["r0"] == []
+    assert len(stage.vote(6, MessageType.DECIDED, NULL_DIGEST, 0, 5)["r0"]) == 1
+    assert len(stage.vote(6, MessageType.DECIDED, A, 0, 9)["r0"]) == 1, "it was told nothing about 9"
+    assert len(stage.vote(4, MessageType.DECIDED, A, 0, 5)["r0"]) == 1, "another's word"
+
+
 def test_colluders_vote_with_the_receiver_for_what_it_was_told() -> None:
     stage = stage_of("nulled", n=7, liars=(5, 6))
     true = new_view(stage, 5, changes(stage, 5)[:5])
