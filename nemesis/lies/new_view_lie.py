@@ -100,12 +100,17 @@ class NewViewLie(KnowingLie):
         return says
 
     def other_quorum(self, true: NewView, forger: Forger) -> list[ViewChange] | None:
-        """Another V for the same view: the liars', in which nothing is prepared, then of the others those
-        that are not in the true one, then those that prepared least."""
+        """Another V for the same view: the liars', in which nothing is prepared (also of those who did not
+        ask for the view), then of the others those that are not in the true one, then those that prepared
+        least."""
         held = dict(self.knowledge.view_changes.get(true.view, {}))
         in_true = {int(one.replica): one for one in true.view_changes}
         held |= in_true
-        chosen = {liar: forger.altered(held[liar], ()) for liar in self.replicas if liar in held}
+        own = held[forger.me.principal] if forger.me.principal in held else true.view_changes[0]
+        chosen = {
+            liar: forger.view_change(true.view, own.stable, own.checkpoint_proof, (), liar)
+            for liar in self.replicas
+        }
         rest = sorted(
             (replica for replica in held if replica not in chosen),
             key=lambda replica: (replica in in_true, len(held[replica].prepared), replica),

@@ -5,7 +5,8 @@ then, so nobody owes liveness; nobody but the liars counts as bad.
 
     views     all proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
     restless  all proposals are lost: views begin, and end after a timeout
-    lag       one replica (``behind``) gets no proposals and no votes: it needs the state, again and again
+    lag       one replica (``behind``) gets no proposals, no votes, and few offers of others than the liars:
+              it needs the state, again and again, and mostly has it from a liar
     stumble   ``lag``, and of five proposals four are lost: views change over its head
     none      nothing
 """
@@ -24,6 +25,7 @@ from nemesis.packets.tamperer import RuleData
 
 NONE, VIEWS, RESTLESS, LAG, STUMBLE = "none", "views", "restless", "lag", "stumble"
 _PUSHES = (NONE, VIEWS, RESTLESS, LAG, STUMBLE)
+_OFFERS: RuleData = {"types": ["STATE_META", "BATCH"], "p": 0.8}
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
 
@@ -111,7 +113,7 @@ def _push(params: Params, n: int) -> list[RuleData]:
     lost: list[dict[str, object]]
     match params.get("push", NONE):
         case "lag":
-            lost = [{"types": _NORMAL_CASE, "to": [behind]}]
+            lost = [{"types": _NORMAL_CASE, "to": [behind]}, {**_OFFERS, "from": correct, "to": [behind]}]
         case "stumble":
             lost = [{"types": _NORMAL_CASE, "to": [behind]}, {"types": ["PRE_PREPARE"], "p": 0.8}]
         case "views":
