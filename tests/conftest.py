@@ -1,8 +1,9 @@
 """What every test may count on: markers that skip with a reason, and hypothesis profiles.
 
-``sandbox`` tests need private namespaces with iptables and iproute2; ``browser`` tests need a Chromium. Where
-the machine has none, they are reported as skipped with what is missing (``-ra`` prints it), never left out.
-Set ``TRAITOR_REQUIRE=sandbox,browser`` to turn such a skip into a failure, on machines meant to have them.
+``sandbox`` tests need private namespaces with iptables and iproute2; ``interception`` tests NFQUEUE and raw
+sockets there, too; ``browser`` tests need a Chromium. Where the machine has none, they are reported as
+skipped with what is missing (``-ra`` prints it), never left out. ``TRAITOR_REQUIRE=sandbox,browser`` turns
+such a skip into a failure, on machines meant to have them.
 
 ``make test`` runs two workers (pytest-xdist). What needs the machine more or less for itself (real clusters,
 browsers) stays together in one of them, first; the other tests are shared out by file.
@@ -52,7 +53,15 @@ def _browser_missing() -> str | None:
     return None if find_browser() else f"no Chromium on the PATH (looked for {', '.join(BROWSERS)})"
 
 
-NEEDS = {"sandbox": sandbox_missing, "browser": _browser_missing}
+@functools.cache
+def interception_missing() -> str | None:
+    """Why packets cannot be intercepted in a sandbox here, or None."""
+    from harness import sandbox
+
+    return sandbox.available(intercepting=True)
+
+
+NEEDS = {"sandbox": sandbox_missing, "interception": interception_missing, "browser": _browser_missing}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,6 +16,7 @@ from nemesis.lies.signer import Signer
 from nemesis.packets.packet import Header
 from pbft_node.core.cluster import Cluster
 from pbft_node.core.frames import MessageType
+from pbft_node.core.types import MAX_VIEW
 
 _VIEW_CHANGE, _NEW_VIEW = int(MessageType.VIEW_CHANGE), int(MessageType.NEW_VIEW)
 _PRE_PREPARE = int(MessageType.PRE_PREPARE)
@@ -42,7 +43,9 @@ class Phase:
     """The highest view somebody proposed or announced something in."""
 
     def saw(self, header: Header) -> None:
-        """A packet passes."""
+        """A packet passes. A view that no replica takes is none."""
+        if header.view > MAX_VIEW:
+            return
         if header.type == _VIEW_CHANGE:
             self.asked = max(self.asked, header.view)
         elif header.type in (_NEW_VIEW, _PRE_PREPARE):

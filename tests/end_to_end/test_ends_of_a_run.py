@@ -75,6 +75,7 @@ def test_interrupted_run_keeps_its_history_and_is_judged(
     assert leftovers(out).processes == ()
 
 
+@pytest.mark.interception
 def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "runs"
     before = leftovers(out)
@@ -91,6 +92,7 @@ def test_sigkill_of_the_harness_leaves_nothing(tmp_path: Path) -> None:
     assert history_lines(out) > 100
 
 
+@pytest.mark.interception
 def test_sigkill_of_the_interceptor_voids_the_run(tmp_path: Path) -> None:
     """The network stops, the run ends at once, and says what happened."""
     out = tmp_path / "runs"

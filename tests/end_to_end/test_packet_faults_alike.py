@@ -15,7 +15,7 @@ from harness.spec import make_spec
 from nemesis.faults.fault import Fault
 from pbft_node.core.frames import MessageType, peek
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.interception]
 
 MATCH = {"types": ["COMMIT"], "to": ["r3"], "view": [0, 0], "copy": [0, 0], "p": 0.5}
 FIRST, LAST = 15, 50

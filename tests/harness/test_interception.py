@@ -29,7 +29,7 @@ from pbft_node.genesis import ClientBlock, make_genesis
 SECOND_NS = 1_000_000_000
 ECHO = str(Path(__file__).with_name("echo_replica.py"))
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.interception]
 
 
 @pytest.fixture
