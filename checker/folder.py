@@ -51,6 +51,7 @@ class PlanFacts:
     """Why slowness accuses nobody in the plan's virtual network, if so."""
     window: int | None = None
     """L: how far the high water mark is above the low one. None: the plan does not tell."""
+    client_auth: str = "sign"
     signer: str = "ed25519"
     """Or "keyed-hash", which a virtual run may have in the place of signatures."""
 
@@ -238,6 +239,7 @@ def _plan(fields: Fields) -> PlanFacts:
         timers=timers,
         network_excuse=virtual_pace.excuse(fields.raw("virtual"), timers, nodes),
         window=cluster.number("window") if cluster.has("window") else None,
+        client_auth=cluster.text("client_auth", "sign"),
         signer=_signer(fields.raw("virtual")),
     )
 

@@ -52,9 +52,8 @@ JUDGES: Mapping[str, Judge] = {
     "coverage": coverage.judge,
     "harness": harness.judge,
 }
-_SAFETY = frozenset(
-    {"linearizability", "witness", "agreement", "exactly-once", "durability", "validity", "promises"}
-)
+_PROMISED = frozenset(NAMES) - {"accountability", "coverage", "harness"}
+"""What PBFT promises while at most f replicas lie."""
 
 
 def judge_run(
@@ -78,7 +77,7 @@ def judge_folder(folder: RunFolder, limits: Limits, judges: Mapping[str, Judge] 
         lines[name] = _heard(name, judge, folder, limits)
     lines[accountability.NAME], evidence = _accountability(folder, limits, lines)
     ordered = tuple(
-        outside.mark_outside(lines[name], folder) if name in _SAFETY else lines[name] for name in NAMES
+        outside.mark_outside(lines[name], folder) if name in _PROMISED else lines[name] for name in NAMES
     )
     return replace(verdict_of(ordered, folder.history, found), evidence=evidence)
 

@@ -106,7 +106,11 @@ class TraceLines:
             "message": effect.message,
             "reason": effect.reason[:MAX_REASON_CHARACTERS],
         }
-        self.add(now_ns, "rejected", fields if count == 1 else {**fields, "count": count})
+        if count > 1:
+            fields["count"] = count
+        elif effect.view is not None:
+            fields |= {"view": effect.view, "seq": effect.seq}
+        self.add(now_ns, "rejected", fields)
 
 
 class TraceFile(TraceLines):

@@ -68,6 +68,8 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     traces = folder.correct_traces()
     if any(trace.flaws for trace in traces) or len(traces) < len(folder.ledger.correct()):
         return unknown(NAME, "a correct replica's trace is missing or has lines that cannot be read")
+    if not traces:
+        return unknown(NAME, "no replica was correct")
     return _look_up(named, traces, folder.ledger)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from checker.folder import Ledger, PlanFacts, RunFolder
 from checker.history import Operation
+from checker.judges.latency import under_attack
 from checker.judges.slowness import void_if_slow
 from checker.judges.spells import Breach, Spells
 from checker.judges.view_changes import never_replaced
@@ -74,7 +75,11 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         f"{within:.1f} s within budget: no operation took longer than it may (bounds {settle:.1f} s after a "
         f"change, {serve:.1f} s once settled), all {len(case.plan.final_reads)} final reads completed"
     )
-    return valid(NAME, reason, settle_ns=bounds.settle_ns(), serve_ns=bounds.serve_ns())
+    slow = under_attack(operations, case.ledger)
+    reason += slow.sentence()
+    return valid(
+        NAME, reason, settle_ns=bounds.settle_ns(), serve_ns=bounds.serve_ns(), latency=slow.to_json()
+    )
 
 
 def _last_moment(op: Operation) -> int:

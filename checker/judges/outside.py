@@ -1,4 +1,8 @@
-"""Safety judged outside the fault model is still judged; the reason then begins by saying so."""
+"""What is judged outside the fault model is still judged; the reason then begins by saying so.
+
+With more than f liars PBFT promises nothing: no safety, and since correct replicas that were led apart may
+never come together again, no liveness either.
+"""
 
 from __future__ import annotations
 

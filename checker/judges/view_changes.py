@@ -42,6 +42,8 @@ def never_replaced(
     for window in ledger.windows:
         if not window.bad or not window.within_liveness_budget or not calls:
             continue
+        if ledger.byzantine.intersection(window.bad):  # a primary that lies may last longer than a dead one
+            continue
         if window.from_ns < calls[0] or window.to_ns > calls[-1]:
             continue
         long_enough = window.to_ns - window.from_ns >= patience.replace_primary_ns()

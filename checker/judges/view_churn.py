@@ -8,14 +8,19 @@ again over the *calm* part of it: no fault in force, nobody bad, and not for as 
   ends only when its primary was too slow, which in most runs never happens;
 - in all of it, under faults of the kinds in `_CLEAN`: more than that, and f+2 for each time that who is bad
   changed. (Of 117 random runs none had more than one and a half for each fault.)
-Liars, harness or machine too slow for the cluster's timers, and a slow network (`slowness`) excuse it. That
-nothing completes while no view is stable is for liveness to say.
+- while liars are the only ones that are bad, at most f, and have been for as long as settling takes: more
+  than the first, counting only views of correct primaries that were left again. To leave one takes f+1 that
+  ask for it, so a correct one that waited in vain. A liar's own view may end as soon as it likes. Not asked
+  with `client_auth: mac`, where one client can force a view change with each request.
+Harness or machine too slow for the cluster's timers, and a slow network (`slowness`) excuse it. That nothing
+completes while no view is stable is for liveness to say.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from checker.folder import FaultStep, Ledger, PlanFacts, RunFolder, RunReport
 from checker.judges.slowness import void_if_slow
@@ -48,7 +53,12 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     entered, unstable = _entered(traces), list(_unstable(traces, ledger, whole[1]))
     views, calm_views = _within(entered, [whole]), _within(entered, calm)
     calm_ns = sum(end - start for start, end in calm)
+    lies = list(_under_lies(whole, ledger, bounds))
+    lies_ns = sum(end - start for start, end in lies)
+    left = _within(_left(traces, ledger), lies)
     numbers = {
+        "under_lies_ns": lies_ns,
+        "views_of_correct_primaries_left_under_lies": left,
         "views": views,
         "views_per_minute": round(60 * SECOND_NS * views / max(1, whole[1] - whole[0]), 1),
         "longest_unstable_ns": _longest(unstable, [whole]),
@@ -61,6 +71,10 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         f"{_longest(unstable, [whole]) / SECOND_NS:.1f} s without one that a quorum was in; "
         f"{calm_views} of them in the {calm_ns / SECOND_NS:.1f} s in which nothing was wrong"
     )
+    if ledger.byzantine:
+        told += (
+            f"; {left} of correct primaries left in {lies_ns / SECOND_NS:.1f} s in which only liars were bad"
+        )
     excuse = _excuse(folder.run, folder.plan)
     if excuse is not None:
         return valid(NAME, f"{told}; that proves nothing here: {excuse}", **numbers)
@@ -71,6 +85,9 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     elif views > (most := _most(ledger, folder.faults, whole, limits)):
         reason = f"{told}: with {counted(len(ledger.windows), 'window')} of the ledger {most} are enough"
         found = invalid(NAME, reason, kind="more views than faults explain", **numbers)
+    elif folder.plan.client_auth != "mac" and left > limits.churn_views and left * limits.churn_ns > lies_ns:
+        reason = f"{told}: at most f liars cannot make correct replicas leave those"
+        found = invalid(NAME, reason, kind="correct primaries do not last under lies", **numbers)
     return (
         valid(NAME, told, **numbers)
         if found is None
@@ -112,6 +129,37 @@ def _calm(whole: Stretch, ledger: Ledger, faults: Sequence[FaultStep], bounds: P
         since, settle_ns = max(end, whole[0]), bounds.settle_ns(outage_ns)
     if whole[1] > since + settle_ns:
         yield since + settle_ns, whole[1]
+
+
+def _under_lies(whole: Stretch, ledger: Ledger, bounds: Patience) -> Iterator[Stretch]:
+    """Stretches in which liars were bad, nobody else was, and that had been so for long enough."""
+    if len(ledger.byzantine) > ledger.f:
+        return
+    since: int | None = None
+    end = 0
+    for window in ledger.windows:
+        only = window.within_liveness_budget and bool(window.bad) and ledger.byzantine.issuperset(window.bad)
+        if not only:
+            if since is not None and end > since:
+                yield since, end
+            since = None
+            continue
+        if since is None:
+            since = max(window.from_ns, whole[0]) + bounds.settle_ns()
+        end = min(window.to_ns, whole[1])
+    if since is not None and end > since:
+        yield since, end
+
+
+def _left(traces: Iterable[ReplicaTrace], ledger: Ledger) -> list[int]:
+    """When views of correct primaries were followed by others."""
+    first: dict[int, int] = {0: 0}
+    for trace in traces:
+        for record in trace.records():
+            if isinstance(record, NewView):
+                first[record.view] = min(record.t_ns, first.get(record.view, record.t_ns))
+    views = sorted(first)
+    return [first[after] for view, after in pairwise(views) if view % ledger.n not in ledger.byzantine]
 
 
 def _troubles(ledger: Ledger) -> Iterator[tuple[int, int, bool]]:

@@ -9,7 +9,7 @@ sends leave, too.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .types import Principal
@@ -71,6 +71,9 @@ class Rejected:
     message: str
     """Type of the message, or ``datagram`` when it was not even one."""
     reason: str
+    view: int | None = field(default=None, compare=False)
+    """In its header, as ``seq``: which lie it was. None: nobody's message, or one kept from before."""
+    seq: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

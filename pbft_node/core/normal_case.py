@@ -284,6 +284,7 @@ class NormalCase(Reads):
         """The view is entered: count what waited for it."""
         waiting = self.early
         self.early, self.early_bytes = {}, {}
+        self.at_hand = b""
         for sender in sorted(waiting):
             for message in waiting[sender]:
                 match message:

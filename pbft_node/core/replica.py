@@ -63,6 +63,7 @@ class Replica(Recovery):
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
         """What to do about an event, in order (see ``effects`` for the contract)."""
         self.now_ns = now_ns
+        self.at_hand = b""
         if isinstance(event, Received):
             if self.is_old_news(event.data):  # nothing changes, so nothing follows
                 return []
@@ -111,6 +112,7 @@ class Replica(Recovery):
 
     def on_datagram(self, data: bytes) -> None:
         """Open, check the seal, hand on."""
+        self.at_hand = data
         try:
             message, frame = self.decode(data)
         except Malformed as problem:

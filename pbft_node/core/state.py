@@ -17,7 +17,7 @@ from .allowances import Allowance
 from .authentication import Keyring
 from .cluster import Cluster
 from .effects import CancelTimer, Effect, Persist, Rejected, Send, SetTimer, Trace
-from .frames import MAX_DATAGRAM_BYTES, MessageType
+from .frames import MAX_DATAGRAM_BYTES, MessageType, peek
 from .messages import (
     Batch,
     Checkpoint,
@@ -72,6 +72,8 @@ class ReplicaState:
         self.service = service
         self.seal = Seal(cluster, me, keys)
         self.now_ns = 0
+        self.at_hand = b""
+        """The message that is looked at; empty where it is none, or one that was kept."""
         self.wall_offset_ns = 0
         """What to add to ``now_ns`` for the wall clock."""
         self.silent = False
@@ -245,7 +247,9 @@ class ReplicaState:
 
     def reject(self, sender: Principal | None, message: str, reason: str) -> None:
         """A peer misbehaved, or somebody in its name."""
-        self.emit(Rejected(sender, message, reason))
+        header = None if sender is None else peek(self.at_hand)
+        view, seq = (None, None) if header is None else header[2:]
+        self.emit(Rejected(sender, message, reason, view, seq))
 
     def send_raw(self, to: Principal, data: bytes) -> None:
         """One message, in as many datagrams as it takes."""

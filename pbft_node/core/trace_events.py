@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 SCHEMA = "traitor/trace/1"
-MINOR = 5
+MINOR = 6
 """Raised with every kind or field added. Readers ignore what they do not know."""
 CORE, BASE, DEBUG = "core", "base", "debug"
 _HEX_DIGITS = frozenset("0123456789abcdef")
@@ -121,7 +121,8 @@ KINDS: tuple[Kind, ...] = (
           bound=VIEW("as in `silent`"), executed=SEQ),
     _kind("rejected", BASE, "-", "bytes a correct peer would not send; alike ones are limited to 5 lines a"
           " second, the rest is counted", sender=PRINCIPAL, message=TEXT("its type"), reason=TEXT,
-          count=optional(NUMBER("when the line stands for several"))),
+          count=optional(NUMBER("when the line stands for several")),
+          view=optional(NUMBER("in its header, when it stands for one")), seq=optional(NUMBER("the same"))),
     _kind("clock", BASE, "-", "its own clock is no longer the true one, or is again", own_ns=NANOSECONDS("its"
           " clock at `t_ns`, which is true time"), rate=NUMBER("billionths of the true clock's"),
           wall_ns=NANOSECONDS("its wall clock")),
