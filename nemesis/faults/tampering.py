@@ -17,6 +17,7 @@ from nemesis.packets.registry import problem_of_rule
 from nemesis.packets.tamperer import RuleData
 
 CAPABILITY = "packets"
+NOTHING_MET = "its rules were in force, but no packet met them"
 MATCH_WORDS = (
     "which packets: an object of from, to (lists of r0 …, clients), types (PREPARE …), view, seq, copy "
     "([from, to]), p (a share), by_primary (true or false), every ([divisor, rest] of the number); what is "
@@ -93,7 +94,7 @@ class TampersWithPackets:
             return f"{_number(report, 'held')} packets of its are still held"
         if not report.get("in_force"):
             return "its rules did not come into force"
-        return "its rules were in force, but no packet met them"
+        return NOTHING_MET
 
     def stop(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """See ``FaultKind``."""
