@@ -3,11 +3,11 @@
 ``push`` adds rules that lose messages of correct replicas while the fault lasts. The network is asynchronous
 then, so nobody owes liveness; nobody but the liars counts as bad.
 
-    views     all proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
-    restless  all proposals are lost: views begin, and end after a timeout
+    views     most proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
+    restless  most proposals are lost: views begin, and end after a timeout, with some numbers prepared
     lag       one replica (``behind``) gets no proposals, no votes, and few offers of others than the liars:
               it needs the state, again and again, and mostly has it from a liar
-    stumble   ``lag``, and of five proposals four are lost: views change over its head
+    stumble   ``lag``, and half of all proposals are lost: views change over its head
     none      nothing
 """
 
@@ -25,6 +25,7 @@ from nemesis.packets.tamperer import RuleData
 
 NONE, VIEWS, RESTLESS, LAG, STUMBLE = "none", "views", "restless", "lag", "stumble"
 _PUSHES = (NONE, VIEWS, RESTLESS, LAG, STUMBLE)
+_PROPOSALS: RuleData = {"types": ["PRE_PREPARE"], "p": 0.8}
 _OFFERS: RuleData = {"types": ["STATE_META", "BATCH"], "p": 0.8}
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
@@ -110,16 +111,20 @@ def _push(params: Params, n: int) -> list[RuleData]:
     """What is lost meanwhile."""
     correct = [host(replica) for replica in range(n) if replica not in _replicas(params)]
     behind = f"r{params.get('behind', 0)}"
-    lost: list[dict[str, object]]
+    lag: list[RuleData] = [
+        {"types": _NORMAL_CASE, "to": [behind]},
+        {**_OFFERS, "from": correct, "to": [behind]},
+    ]
+    lost: list[RuleData]
     match params.get("push", NONE):
         case "lag":
-            lost = [{"types": _NORMAL_CASE, "to": [behind]}, {**_OFFERS, "from": correct, "to": [behind]}]
+            lost = lag
         case "stumble":
-            lost = [{"types": _NORMAL_CASE, "to": [behind]}, {"types": ["PRE_PREPARE"], "p": 0.8}]
+            lost = [*lag, {**_PROPOSALS, "p": 0.5}]
         case "views":
-            lost = [{"types": ["PRE_PREPARE"]}, {"types": ["NEW_VIEW"], "from": correct}]
+            lost = [_PROPOSALS, {"types": ["NEW_VIEW"], "from": correct}]
         case "restless":
-            lost = [{"types": ["PRE_PREPARE"]}]
+            lost = [_PROPOSALS]
         case _:
             lost = []
     return [{"action": "drop", "match": one} for one in lost]
