@@ -1,7 +1,8 @@
 """Follows a replica's ``trace.jsonl`` while it is written, line by line.
 
 A replica writes the lines of a turn before anything of that turn leaves, so whoever reads the tail when a
-packet comes knows what led to it. A torn last line waits for its end; what is no JSON object is skipped.
+packet comes knows what led to it. A torn last line waits for its end, or until its replica, which was killed
+in the midst of it, cuts it off when it starts again; what is no JSON object is skipped.
 """
 
 from __future__ import annotations
@@ -51,7 +52,13 @@ class TraceTail:
                 self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
                 return b""
-        return os.read(self._descriptor, _READ_BYTES)
+        chunk = os.read(self._descriptor, _READ_BYTES)
+        if not chunk and self._torn:
+            size = os.fstat(self._descriptor).st_size
+            if size < os.lseek(self._descriptor, 0, os.SEEK_CUR):
+                os.lseek(self._descriptor, size, os.SEEK_SET)
+                self._torn = b""
+        return chunk
 
 
 def _event(line: bytes) -> Mapping[str, object] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from nemesis.packets.chance import Slot
 from nemesis.packets.packet import Header, Packet
 from nemesis.packets.scene import Order
 from nemesis.packets.tamperer import Tampering
+from nemesis.packets.trace_tail import TraceTail
 from pbft_node.core.cluster import Cluster
 from pbft_node.core.frames import MACED, MessageType, header_and_body
 from pbft_node.genesis import ClientBlock, make_genesis
@@ -279,6 +281,19 @@ def test_traces_are_heard_before_packets_and_only_from_now_on(stage: Stage, tmp_
         file.write('rn"}\n')
     stage.it._in_time(10**30)
     assert stage.paper.log[2:] == [("send", "r0", "r1", b"torn")]
+
+
+def test_a_torn_line_that_a_restarted_replica_cuts_off_is_forgotten(tmp_path: Path) -> None:
+    trace = tmp_path / "0.jsonl"
+    trace.write_text('{"e": "one"}\n{"e": "tor')
+    tail = TraceTail(trace)
+    assert [one["e"] for one in tail.lines()] == ["one"]
+    os.truncate(trace, len('{"e": "one"}\n'))
+    assert list(tail.lines()) == []
+    with trace.open("a") as file:
+        file.write('{"e": "started"}\n')
+    assert [one["e"] for one in tail.lines()] == ["started"]
+    tail.close()
 
 
 def test_what_was_done_is_captured(stage: Stage, tmp_path: Path) -> None:
