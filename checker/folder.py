@@ -8,7 +8,7 @@ exception: without a readable one there is nothing to judge, and `HistoryError` 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -104,6 +104,8 @@ class FaultStep:
     receipt: bool
     """The line carries evidence."""
     reason: str
+    evidence: Mapping[str, object] = field(default_factory=dict)
+    """The receipt; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,7 @@ def _fault_step(fields: Fields) -> FaultStep:
         step=fields.text("step"),
         receipt=isinstance(receipt, dict) and bool(receipt),
         reason=fields.text("reason"),
+        evidence=receipt if isinstance(receipt, dict) else {},
     )
 
 

@@ -130,7 +130,30 @@ class Alarm:
     reason: str
 
 
-Record = Voted | Committed | Executed | Checkpointed | Transferred | NewView | AskedView | Silent | Alarm
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Bytes that a correct peer would not have sent, or so many alike."""
+
+    line: int
+    t_ns: int
+    sender: int | None
+    message: str
+    reason: str
+    count: int
+
+
+Record = (
+    Voted
+    | Committed
+    | Executed
+    | Checkpointed
+    | Transferred
+    | NewView
+    | AskedView
+    | Silent
+    | Alarm
+    | Rejection
+)
 
 
 @dataclass(slots=True)
@@ -308,6 +331,16 @@ def _record(number: int, t_ns: int, kind: str, fields: Mapping[str, object]) -> 
             return Silent(number, t_ns, _number(fields, "view"), bound, kind == "recovered")
         case "alarm":
             return Alarm(number, t_ns, _text(fields, "reason"))
+        case "rejected":
+            return _rejection(number, t_ns, fields)
+    return None
+
+
+def _rejection(number: int, t_ns: int, fields: Mapping[str, object]) -> Rejection | None:
+    """No judgement rests on it, so one that cannot be read is no flaw."""
+    match fields.get("sender"), fields.get("message"), fields.get("reason"), fields.get("count", 1):
+        case (int() | None) as sender, str(message), str(reason), int(count):
+            return Rejection(number, t_ns, sender, message[:40], reason[:200], count)
     return None
 
 

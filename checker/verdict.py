@@ -166,7 +166,10 @@ class Verdict:
 
 
 def _notes(line: Line) -> list[str]:
-    """What the reader of a bare history has to say of it."""
+    """What the reader of a bare history has to say of it, or what became of lies."""
+    became = line.details.get("became")
+    if isinstance(became, list):
+        return [note for note in became if isinstance(note, str)]
     read = line.details.get("read")
     notes = read.get("notes") if isinstance(read, dict) else None
     return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []

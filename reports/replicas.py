@@ -68,6 +68,8 @@ class Replica:
     max_rss_bytes: int | None = None
     unexpected_exits: int = 0
     traced: bool = False
+    liar: bool = False
+    """The ledger says that the nemesis lied in its name."""
 
 
 def read_replicas(folder: RunFolder, run: Mapping[str, object], planned: int | None) -> list[Replica]:

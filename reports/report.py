@@ -19,6 +19,7 @@ from reports.axis import Axis, Phase, make_axis, read_phases
 from reports.counterexample import Counterexample, read_counterexample
 from reports.evidence import Certificate, read_certificate
 from reports.faults import Fault, Step, Window, read_faults, read_ledger
+from reports.guilt import liars
 from reports.operations import Bucket, History, buckets, by_function, read_history
 from reports.overview import draw_overview
 from reports.replicas import Replica, read_replicas
@@ -71,9 +72,12 @@ def render(run_folder: Path) -> Path:
     faults, left_out = read_faults(plan, folder.lines("faults.jsonl", "what the nemesis did is unknown"))
     if left_out:
         folder.notice("faults.jsonl", f"{left_out:,} entries beyond this page's limits left out")
-    windows = read_ledger(folder.document("ledger.json", "no budget of bad replicas"))
+    ledger = folder.document("ledger.json", "no budget of bad replicas")
+    windows = read_ledger(ledger)
     nodes = integer(mapping(plan.get("cluster")).get("nodes"))
     replicas = read_replicas(folder, run, nodes)
+    for replica in replicas:
+        replica.liar = replica.name in liars(ledger)
     phases = read_phases(run)
     name = manifest.get("name") or plan.get("name") or run_folder.name
     seed = plan.get("seed", manifest.get("seed"))

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from reports import evidence
+from reports import evidence, guilt
 from reports.untrusted import duration, integer, listing, mapping, shown
 
 LEVELS = ("valid", "invalid", "unknown")
@@ -35,6 +35,14 @@ ASKS = {
     "harness": "Can the record itself be trusted?",
 }
 """What each line asks, for those who read it first."""
+
+
+_TOLD = {
+    "linearizability": evidence.TOLD,
+    "coverage": frozenset({"became"}),
+    "accountability": guilt.TOLD,
+}
+"""Details that are told in sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +122,18 @@ def _told(name: str, details: Mapping[str, object]) -> Iterator[str]:
             yield f"Key {shown(key, 40)}: {shown(why, 400)}"
         if len(rejected) > MAX_TOLD:
             yield f"And {len(rejected) - MAX_TOLD:,} keys more."
+    elif name == "accountability":
+        yield from guilt.sentences(details)
     elif name == "coverage":
+        for note in listing(details.get("became"))[:MAX_TOLD]:
+            yield shown(note, 400)
         for note in listing(mapping(details.get("read")).get("notes"))[:MAX_TOLD]:
             yield shown(note, 400)
 
 
 def _listed(name: str, details: Mapping[str, object]) -> Iterator[str]:
     """The other details as they are."""
-    told = evidence.TOLD if name == "linearizability" else frozenset({"rejected"})
+    told = _TOLD.get(name, frozenset({"rejected"}))
     yield from evidence.guarantee_rows(details)
     for field, value in list(details.items())[:40]:
         if field in told:

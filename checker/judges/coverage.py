@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from checker.history import READS, History, Operation, by_key
+from checker.judges import lies
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.verdict import Line, unknown, valid
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from checker.formats.reading import Reading
 
 NAME = "coverage"
+MOST_TOLD = 12
 
 
 def judge(folder: RunFolder, limits: Limits) -> Line:
@@ -43,7 +45,14 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         missing.append("the plan or the faults cannot be read")
     if folder.run is not None and folder.run.interrupted is not None:
         missing.append(f"the run was interrupted ({folder.run.interrupted})")
-    details = {"ok": len(done), "reads": reads, "contended_keys": contended, "faults": len(receipts)}
+    details: dict[str, object] = {
+        "ok": len(done),
+        "reads": reads,
+        "contended_keys": contended,
+        "faults": len(receipts),
+    }
+    if became := lies.what_became(folder):
+        details |= {"packets": became, "became": list(lies.sentences(became))[:MOST_TOLD]}
     if missing:
         return unknown(NAME, "; ".join(missing), **details)
     faults = f"{counted(len(receipts), 'fault')} with {'a receipt' if len(receipts) == 1 else 'receipts'}"
