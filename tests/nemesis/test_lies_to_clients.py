@@ -204,7 +204,7 @@ def test_what_is_said_of_ones_own_is_asked_for_at_once() -> None:
     """Who runs the engine asks again after a packet was touched: the one heard is, and not counted."""
     stage = lying("early")
     packet = Packet(CLIENTS, "r0", stage.request(0).raw)
-    assert stage.engine.packet(packet, 5) == (packet,)
+    assert stage.engine.packet(packet, 5) == [packet]
     assert stage.engine.due_ns() == 5
     assert stage.engine.report("lie-1")["matched"] == 0
     assert len(stage.engine.tick(5)) == 1
