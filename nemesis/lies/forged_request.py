@@ -56,7 +56,7 @@ class ForgedRequest(Proposing):
     def make(self, message: PrePrepare, batch: Batch, group: int) -> Batch:
         """See ``Proposing``."""
         requests = batch.requests
-        signer = self.signer(message.primary)
+        signer = self.signer(self.replicas[0])
         client, timestamp = (
             (requests[-1].client, requests[-1].timestamp) if requests else (FIRST_CLIENT_ID, 0)
         )

@@ -2,19 +2,20 @@
 
 A proposal is remade once per group of receivers and number, and what a receiver was told stands: sent again,
 or passed on by another liar, it is the same. Coherent, the liars' PREPAREs, COMMITs and DECIDEDs to that
-receiver agree with it, whatever their processes believe. A subclass says which group a receiver belongs to
-(0: the truth), and what each of the others is told.
+receiver agree with it, whatever their processes believe. Where the primary is none of them, a liar with
+such a strategy proposes its version all the same, and is no primary. A subclass says which group a receiver
+belongs to (0: the truth), and what each of the others is told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nemesis.lies.lie import Lie
+from nemesis.lies.lie import PRIMARY, Lie
 from nemesis.lies.memory import Told
 from nemesis.lies.opened import Opened, proposal, resealed
 from nemesis.packets.chance import Slot
-from nemesis.packets.packet import CLIENTS, Packet, host
+from nemesis.packets.packet import CLIENTS, Packet, header_of, host, replica_of
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData
 from pbft_node.core.frames import Frame, MessageType
@@ -75,6 +76,13 @@ class Proposing(Lie):
             self.memory.saw(message)
         elif isinstance(message, PrePrepare) and message.batch is not None:
             self.memory.learn(message.digest, message.batch)
+            leads = self.strategies[self.strategy].role == PRIMARY
+            if (
+                leads
+                and host(message.primary) not in self.liars
+                and frame.sender == replica_of(packet.source)
+            ):
+                self._usurp(packet, message, message.batch)
 
     # PRE-PREPARE
 
@@ -103,16 +111,34 @@ class Proposing(Lie):
             return self.memory.tell(
                 message.view, message.seq, target, Told(message.digest, batch, message.raw)
             )
+        made = self._version(message, batch, group)
+        digest = made.digest
+        seal = self.signer(message.primary).seal
+        raw = seal.signed(MessageType.PRE_PREPARE, message.view, message.seq, digest)
+        return self.memory.tell(message.view, message.seq, target, Told(digest, made, raw))
+
+    def _version(self, message: PrePrepare, batch: Batch, group: int) -> Batch:
         key = message.view, message.seq, group
         made = self._made.get(key)
         if made is None:
             if len(self._made) >= MOST_MADE:
                 del self._made[next(iter(self._made))]
             made = self._made[key] = self.make(message, batch, group)
-        digest = made.digest
-        seal = self.signer(message.primary).seal
-        raw = seal.signed(MessageType.PRE_PREPARE, message.view, message.seq, digest)
-        return self.memory.tell(message.view, message.seq, target, Told(digest, made, raw))
+        return made
+
+    def _usurp(self, packet: Packet, message: PrePrepare, batch: Batch) -> None:
+        """A liar that does not lead proposes all the same, in the place of who does."""
+        liar = replica_of(packet.target)
+        if liar is None or not self.match.header(packet, header_of(packet.data), self.scene.n):
+            return
+        view, seq = message.view, message.seq
+        if not self.chance.happens(self.match.share, "usurp", f"{view}/{seq}/{liar}"):
+            return
+        for target in self.others(liar):
+            if group := self.group(view, target):
+                made = self._version(message, batch, group)
+                data = proposal(self.signer(liar), target, view, seq, made.digest, made)
+                self.say([Packet(host(liar), target, piece) for piece in data])
 
     def _vote_at_once(self, view: int, seq: int, target: str, told: Told) -> None:
         for liar in self.replicas:

@@ -3,6 +3,7 @@
 ``delay`` keeps every proposal back for most of the request timeout; ``drip`` lets one proposal out in such a
 time; ``just-in-time`` counts from when the oldest request of the batch was asked for, which is what the
 timer of the backups does. Nothing it says is wrong, only late: what holds against it is watching its pace.
+A liar that does not lead keeps its votes back as long.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from types import MappingProxyType
 from nemesis.lies.lie import PRIMARY, Lie, Option, Strategy
 from nemesis.lies.opened import Opened
 from nemesis.packets.chance import Slot
-from nemesis.packets.packet import CLIENTS, Packet
+from nemesis.packets.packet import CLIENTS, Packet, host
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import RuleData
 from pbft_node.core.frames import Frame, MessageType
@@ -34,7 +35,7 @@ class SlowPrimary(Lie):
         }
     )
     options = MappingProxyType({"percent": Option("of the request timeout", (80, 85, 90, 95, 50), 1, 200)})
-    says = frozenset({MessageType.PRE_PREPARE})
+    says = frozenset({MessageType.PRE_PREPARE, MessageType.PREPARE, MessageType.COMMIT})
     hears = frozenset({MessageType.REQUEST})
 
     def __init__(self, data: RuleData, name: str, scene: Scene) -> None:
@@ -50,8 +51,13 @@ class SlowPrimary(Lie):
     def lie(self, opened: Opened, slot: Slot, now_ns: int) -> Sequence[Packet] | None:
         """See ``Lie``."""
         message = opened.message
-        if not isinstance(message, PrePrepare) or opened.packet.target == CLIENTS:
+        if opened.packet.target == CLIENTS:
             return None
+        if not isinstance(message, PrePrepare):
+            if host(opened.header.view % self.scene.n) in self.liars:
+                return None
+            self.said = f"a vote {self._pause_ns // 1_000_000} ms late"
+            return tuple(packet._replace(delay_ns=self._pause_ns) for packet in opened.pieces)
         key = message.view, message.seq
         if key not in self._leaves_ns:
             if len(self._leaves_ns) >= MOST_REMEMBERED:

@@ -311,6 +311,21 @@ def test_unfair_order(strategy: str, ordered: list[list[int]]) -> None:
         assert all(authentic(stage, request) for request in found[0].requests)
 
 
+def test_who_does_not_lead_proposes_all_the_same_and_votes_late() -> None:
+    stage = lying("unfair-order", "censor", 2)
+    batch = stage.batch()
+    said = [packet for packet in stage.propose(batch)["r2"] if packet.source == "r2"]
+    assert [packet.target for packet in said] == ["r0", "r1", "r3"]
+    for message in stage.read(said):
+        assert isinstance(message, PrePrepare)
+        assert (message.primary, message.view, message.seq) == (2, 0, 1)
+        assert message.batch is not None
+        assert message.batch.requests == batch.requests[1:]
+    slow = lying("slow-primary", "delay", 2, percent=50)
+    assert [one.delay_ns for one in slow.vote(2, MessageType.PREPARE, D)["r1"]] == [500 * MS]
+    assert [one.delay_ns for one in slow.vote(2, MessageType.PREPARE, D, view=2)["r1"]] == [0]
+
+
 # ---------------------------------------------------------------- replay-own, spam-status
 
 

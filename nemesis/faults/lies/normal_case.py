@@ -33,7 +33,7 @@ class Equivocation(Lying):
         """See ``FaultKind``."""
         drawn = super().draw(stream, n, f, budget_break, liars)
         if not budget_break:
-            return drawn
+            return {**drawn, "p": 1} if drawn["strategy"] == "checkpoints" else drawn
         surest = {"strategy": "proposals", "split": "half", "coherent": True, "eager": True}
         return {**drawn, **surest, "dethrone": True, "p": 1}
 
