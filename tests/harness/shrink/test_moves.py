@@ -214,6 +214,20 @@ def test_of_several_victims_only_those_needed_stay() -> None:
     assert smaller.faults[1].params["links"] == [["r2", "r0"]]
 
 
+def test_of_several_lies_only_those_needed_stay() -> None:
+    lies = [{"round": one, "types": ["COMMIT"], "set": {"seq": "+1"}} for one in range(5)]
+    cuts = [{"types": ["NEW_VIEW"], "apart": [f"r{one}"]} for one in range(3)]
+    params = {"replicas": [1], "rounds": 8, "lies": lies, "cuts": cuts}
+    whole = replace(plan(faults="none"), faults=(Fault("b", "byzzfuzz", SECOND_NS, 2 * SECOND_NS, params),))
+
+    def fails(one: Plan) -> bool:
+        left = one.faults[0].params
+        return lies[3] in left["lies"] and cuts[0] in left["cuts"]  # type: ignore[operator]
+
+    smaller = simpler.fewer_victims(whole, ask(fails))
+    assert smaller.faults[0].params == {**params, "lies": [lies[3]], "cuts": [cuts[0]]}
+
+
 def test_parameters_become_usual_but_for_those_needed() -> None:
     whole = plan(cluster={"K": 4, "L": 8, "request_timeout": "200ms", "pipeline": 5})
     smaller = simpler.usual_cluster(whole, ask(lambda one: one.cluster["pipeline"] == 5))
