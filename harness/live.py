@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness import sandbox
 from harness.adapter import ReplicaProgram
+from harness.disks import fill_disk, harm_log, make_read_only, make_writable
 from harness.errors import HarnessError
 from harness.firewall import Firewall
 from harness.interception import LiveInterception
@@ -45,7 +46,7 @@ class LiveWorld:
     """See ``World``. ``folder`` is the run folder. Nothing is intercepted without ``interception``."""
 
     name = "live"
-    capabilities: frozenset[str] = frozenset({"kill", "pause", "cut"})
+    capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "disks"})
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class LiveWorld:
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
         self._exits: list[Exit] = []
+        self._read_only: set[int] = set()
         self._clock_files: dict[int, ClockFile] = {}
         traces = [program.folder / "trace.jsonl" for program in programs]
         self._clocks = MovedClocks(traces, lambda to, setting: self._clock_files[to].write(setting))
@@ -118,6 +120,7 @@ class LiveWorld:
                 self._interception.close()
             self._end_replicas()
             for replica in self._replicas:
+                self.mend_disk(replica.replica)
                 replica.remove_sockets()
             for file in self._clock_files.values():
                 file.close()
@@ -237,11 +240,11 @@ class LiveWorld:
         """See ``Machinery``."""
         self._replicas[replica].signal(signal.SIGKILL, expect_exit=True)
 
-    def restart(self, replica: int) -> None:
+    def restart(self, replica: int, *, silent: bool = False) -> None:
         """See ``Machinery``. One about to die starts when it is dead; one that runs is left alone."""
         process = self._replicas[replica]
         if process.reap():
-            self._start(process)
+            self._start(process, silent)
         elif process.doomed:
             self._restart_wanted.add(replica)
 
@@ -279,9 +282,9 @@ class LiveWorld:
         """See ``Machinery``."""
         return self._primary() % self.n
 
-    def _start(self, replica: ReplicaProcess) -> None:
+    def _start(self, replica: ReplicaProcess, silent: bool = False) -> None:
         assert self._topology is not None, "set_up first"
-        replica.start(self._topology.inside(f"r{replica.replica}"))
+        replica.start(self._topology.inside(f"r{replica.replica}"), silent=silent)
         assert replica.pidfd is not None
         self._loop.add_reader(replica.pidfd, lambda: _reap(replica))
 
@@ -294,6 +297,34 @@ class LiveWorld:
         if ended.replica in self._restart_wanted and not self._tearing_down:
             self._restart_wanted.discard(ended.replica)
             self.call_at(self.now_ns(), lambda: self.restart(ended.replica))
+
+    def expect_exits(self, replica: int, codes: frozenset[int]) -> None:
+        """See ``Machinery``."""
+        self._replicas[replica].expected_codes = codes
+
+    def harm_log(self, replica: int, mode: str, keep: float) -> Mapping[str, object]:
+        """See ``Machinery``."""
+        return harm_log(self._log(replica), mode, keep)
+
+    def break_disk(self, replica: int, how: str) -> None:
+        """See ``Machinery``. Read-only is found out by who opens the log, so a new life is begun."""
+        pid = self._replicas[replica].pid
+        if how == "full" and pid is not None:
+            fill_disk(pid)
+        elif how == "read-only" and replica not in self._read_only:
+            make_read_only(self._log(replica))
+            self._read_only.add(replica)
+            self.kill(replica)
+            self.restart(replica)
+
+    def mend_disk(self, replica: int) -> None:
+        """See ``Machinery``."""
+        if replica in self._read_only:
+            self._read_only.discard(replica)
+            make_writable(self._log(replica))
+
+    def _log(self, replica: int) -> Path:
+        return self._replicas[replica].program.folder / "wal"
 
     def move_clock(self, replica: int, *, wall_ns: int, jump_ns: int, rate: int) -> None:
         """See ``Machinery``."""

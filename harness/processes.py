@@ -45,15 +45,18 @@ class ReplicaProcess:
         self.pidfd: int | None = None
         self._on_exit = on_exit
         self._process: subprocess.Popen[bytes] | None = None
-        self._expected = False
+        self._expected = self._silent = False
+        self.expected_codes: frozenset[int] = frozenset()
+        """With which it may end by itself, and nobody wonders."""
         self._last: Exit | None = None
         self._log = program.folder / "stderr.log"
         self._log_start = 0
         self._trace_start = self._began_ns = 0
         self._up = False
 
-    def start(self, place: AbstractContextManager[None]) -> None:
-        """A new life, in ``place`` (its namespace). Raises HarnessError."""
+    def start(self, place: AbstractContextManager[None], *, silent: bool = False) -> None:
+        """A new life, in ``place`` (its namespace); ``silent``: also if its log is lost. Raises
+        HarnessError."""
         assert self._process is None, "it runs already"
         parent = os.getpid()
         self._up, self._began_ns = False, time.monotonic_ns()
@@ -68,7 +71,7 @@ class ReplicaProcess:
             with self._log.open("ab") as log, place:
                 self._log_start = log.tell()
                 self._process = subprocess.Popen(
-                    self.program.argv,
+                    (*self.program.argv, *(("--silent",) if silent else ())),
                     cwd=self.program.cwd,
                     env=dict(self.program.env),
                     stdin=subprocess.DEVNULL,
@@ -90,6 +93,7 @@ class ReplicaProcess:
         self.pidfd = os.pidfd_open(self._process.pid)
         self.incarnation += 1
         self._expected = False
+        self._silent = silent
 
     @property
     def pid(self) -> int | None:
@@ -121,7 +125,7 @@ class ReplicaProcess:
             time_ns=time.monotonic_ns(),
             code=code if code >= 0 else None,
             signal=-code if code < 0 else None,
-            expected=self._expected,
+            expected=self._expected or code in self.expected_codes,
             last_lines=() if self._expected else last_lines(self._log, self._log_start),
         )
         self._process, self._last = None, ended
@@ -147,6 +151,8 @@ class ReplicaProcess:
     @property
     def _event(self) -> str:
         """What its trace says when this life has begun to work."""
+        if self._silent:
+            return "recovered"
         return "started" if self.incarnation == 1 else self.program.comes_back_by
 
     def is_up(self) -> bool:

@@ -49,7 +49,7 @@ class Machinery(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``kill``, ``pause``, ``cut``, ``packets``, ``clocks``: what this world can do."""
+        """Of ``kill``, ``pause``, ``cut``, ``packets``, ``clocks``, ``disks``: what this world can do."""
 
     def now_ns(self) -> int:
         """The world's clock."""
@@ -57,8 +57,21 @@ class Machinery(Protocol):
     def kill(self, replica: int) -> None:
         """SIGKILL. The exit is expected from now on."""
 
-    def restart(self, replica: int) -> None:
-        """Start a dead replica again from its own log."""
+    def restart(self, replica: int, *, silent: bool = False) -> None:
+        """Start a dead replica again from its own log; ``silent``: without a vote, if that is lost."""
+
+    def expect_exits(self, replica: int, codes: frozenset[int]) -> None:
+        """From now on it may end with one of these codes, and nobody wonders."""
+
+    def harm_log(self, replica: int, mode: str, keep: float) -> Mapping[str, object]:
+        """Change the log of a dead replica: ``torn``, ``bit-rot``, or ``rollback`` to that share of its
+        records. What was changed."""
+
+    def break_disk(self, replica: int, how: str) -> None:
+        """From now on its disk is ``full`` or ``read-only``, whichever life first finds that out."""
+
+    def mend_disk(self, replica: int) -> None:
+        """Its disk works for lives to come."""
 
     def pause(self, replica: int) -> None:
         """SIGSTOP."""

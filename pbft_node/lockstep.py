@@ -22,6 +22,7 @@ from .lockstep_wire import (
     BEGIN,
     BEGINNING,
     CLOCK,
+    DISK,
     END_TURN,
     FIRE_DUE,
     HEADER,
@@ -34,14 +35,16 @@ from .lockstep_wire import (
     SETTING,
     SETTLE,
     SETTLED,
+    SILENT,
     TURN_ENDED,
     WireError,
     frame,
     frames,
 )
 from .turns import Turns
+from .wal import Log
 
-_SIZES = {BEGIN: BEGINNING.size, CLOCK: SETTING.size}
+_SIZES = {BEGIN: BEGINNING.size, CLOCK: SETTING.size, DISK: 1}
 
 
 def main(path: Path, descriptor: int, *, silent: bool = False) -> int:
@@ -68,6 +71,7 @@ class LockstepDriver:
         self._connection = connection
         self._silent = silent
         self._turns: Turns | None = None
+        self._log: Log | None = None
         self._teller = Teller()
         self._now_ns = -1
         self._begun = False
@@ -93,9 +97,9 @@ class LockstepDriver:
         say("stopped: the harness closed the connection")
 
     def _check(self, kind: int, now_ns: int, body: bytes) -> None:
-        if kind not in (BEGIN, RECEIVED, FIRE_DUE, END_TURN, CLOCK):
+        if kind not in (BEGIN, RECEIVED, FIRE_DUE, END_TURN, CLOCK, DISK):
             raise WireError(f"a frame of unknown kind {kind}: harness and replica must be of one version")
-        if (kind == BEGIN) is self._begun:
+        if (kind == BEGIN) is self._begun and kind != DISK:
             raise WireError(
                 f"a frame of kind {kind} {'after' if self._begun else 'before'} BEGIN: a life begins once"
             )
@@ -104,15 +108,21 @@ class LockstepDriver:
         wanted = len(body) if kind == RECEIVED else _SIZES.get(kind, 0)
         if len(body) != wanted:
             raise WireError(f"a frame of kind {kind} has {len(body)} bytes, and {wanted} belong there")
-        self._begun = True
+        self._begun = self._begun or kind != DISK
 
     def _event(self, kind: int, body: bytes) -> None:
         if kind == BEGIN:
             self._begin(*BEGINNING.unpack(body))
             return
+        if kind == DISK and body[0] == SILENT:
+            self._silent = True
+            return
         assert self._turns is not None, "the first turn failed or began"
         if kind == RECEIVED:
             self._turns.step(Received(body), self._now_ns)
+        elif kind == DISK:
+            assert self._log is not None, "it was opened when this life began"
+            self._log.refuses = body[0]
         elif kind == CLOCK:
             self._turns.move_clock(Setting(*SETTING.unpack(body)), self._now_ns)
         else:
@@ -122,6 +132,7 @@ class LockstepDriver:
         parts = assemble(self._path, self._silent)
         config = parts.config
         say(f"replica {config.replica} of {config.cluster.n}, {len(parts.opened.records)} records in its log")
+        self._log = parts.opened.log
         self._turns = Turns(parts.replica, parts.opened.log, parts.trace, parts.journal)
         self._turns.tell = self._tell
         self._turns.step(Started(parts.opened.records, wall_offset_ns, nonce), self._now_ns)

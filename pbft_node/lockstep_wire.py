@@ -8,6 +8,8 @@
     FIRE_DUE   the timers that are due       now_ns
     END_TURN   records, trace, sends         now_ns
     CLOCK      its own clock is moved        now_ns       5q: a setting (``clock``)
+    DISK       an errno: the disk of the log takes  now_ns       B errno, or 255: come back silent if the
+               nothing from now on                            log is lost (before BEGIN only)
     SETTLE     say when all this is handled  0
 
     replica -> harness
@@ -29,11 +31,12 @@ from struct import Struct
 from .core.codec import NONCE_BYTES
 from .errors import NodeError
 
-BEGIN, RECEIVED, FIRE_DUE, END_TURN, SETTLE, CLOCK = 1, 2, 3, 4, 5, 6
+BEGIN, RECEIVED, FIRE_DUE, END_TURN, SETTLE, CLOCK, DISK = 1, 2, 3, 4, 5, 6, 7
 SEND, TURN_ENDED, SETTLED = 11, 12, 13
 
 HEADER = Struct(">IBq")
 BEGINNING = Struct(f">q{NONCE_BYTES}s")
+SILENT = 255
 SETTING = Struct(">5q")
 RECOVERED = b"\x01"
 NOT_RECOVERED = b"\x00"

@@ -75,6 +75,8 @@ class Log:
         self._waiting: list[bytes] = []
         self._replaces_all = False
         """What waits begins a new file (``compact``)."""
+        self.refuses = 0
+        """The errno with which everything written fails: for a harness that models a full or broken disk."""
         self.writes = self.write_ns = 0
         """Group commits, and the time they took."""
 
@@ -95,6 +97,8 @@ class Log:
         self._waiting.clear()
         begin_ns = time.monotonic_ns()
         try:
+            if self.refuses:
+                raise OSError(self.refuses, os.strerror(self.refuses))
             if self._replaces_all:
                 self._replaces_all = False
                 descriptor = _replace(self.path, data, sync=self._durability == "fsync")

@@ -22,12 +22,13 @@ class FollowedMachine(Machine):
     """Killed, but for the turns that are still recorded of this life."""
     restart_wanted = False
 
-    def boot(self, after_ns: int) -> None:
+    def boot(self, after_ns: int, silent: bool = False) -> None:
         """See ``Machine``; the record says when it begins its work."""
         if not self.following:
-            super().boot(after_ns)
+            super().boot(after_ns, silent)
             return
         assert self.state == "dead", "it runs already"
+        self.host.silent = silent
         self.incarnation += 1
         self.state, self._booting, self._up = "running", True, False
 

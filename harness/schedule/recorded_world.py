@@ -328,12 +328,12 @@ class RecordedWorld(VirtualWorld):
             machine.restart_wanted = False
             self.restart(machine.replica)
 
-    def restart(self, replica: int) -> None:
+    def restart(self, replica: int, *, silent: bool = False) -> None:
         """See ``Machinery``. One about to die starts when it is dead."""
         if self._machine(replica).doomed:
             self._machine(replica).restart_wanted = True
         else:
-            super().restart(replica)
+            super().restart(replica, silent=silent)
 
 
 _LONG_NS = 3600 * 10**9

@@ -47,6 +47,9 @@ def machine_failed(replica: int, why: str) -> HarnessError:
 class Host(Protocol):
     """At most one process at a time. Errors of the harness' own are HarnessError."""
 
+    silent: bool
+    """The next life comes back silent if its log is lost; else it does not begin."""
+
     def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
         """A new process on the log that is there. It opens its first turn with ``Started``."""
 
@@ -59,8 +62,14 @@ class Host(Protocol):
     def move_clock(self, now_ns: int, setting: Setting) -> None:
         """An event of the open turn: from now on its own clock is another."""
 
+    def refuse_writes(self, now_ns: int, error: int) -> None:
+        """An event of the open turn: from now on the disk takes nothing, and says this errno."""
+
     def end_turn(self, now_ns: int) -> TurnEnd:
         """Records, trace, and what leaves."""
+
+    def write_log(self) -> None:
+        """Its file is as a real process would have left it; the next life reads it. Call when dead."""
 
     def kill(self) -> None:
         """``SIGKILL``: it is dead when this returns, and an open turn never was. Harmless when dead."""

@@ -25,6 +25,7 @@ from pbft_node.lockstep_wire import (
     BEGIN,
     BEGINNING,
     CLOCK,
+    DISK,
     END_TURN,
     FIRE_DUE,
     HEADER,
@@ -36,6 +37,7 @@ from pbft_node.lockstep_wire import (
     SETTING,
     SETTLE,
     SETTLED,
+    SILENT,
     TURN_ENDED,
     CutOffError,
     Frame,
@@ -64,13 +66,18 @@ class LockstepHost:
         self._process: _Process | None = None
         self._lives = 0
         self._recovered = False
+        self.silent = self._must_recover = self._refuses = False
 
     def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
         """See ``Host``."""
         assert self._process is None, "it runs already"
         self._lives += 1
-        self._recovered = False
+        self._recovered = self._refuses = False
+        self._must_recover = self.silent or (self._forgetful and self._lives > 1)
         self._process = _Process(self._replica, self._config, self._room)
+        if self.silent:
+            self._process.tell(DISK, now_ns, bytes([SILENT]))
+        self.silent = False
         self._process.tell(BEGIN, now_ns, BEGINNING.pack(wall_offset_ns, nonce))
 
     def deliver(self, now_ns: int, datagram: bytes) -> None:
@@ -87,6 +94,15 @@ class LockstepHost:
         """See ``Host``."""
         if self._process is not None:
             self._process.tell(CLOCK, now_ns, SETTING.pack(*setting))
+
+    def refuse_writes(self, now_ns: int, error: int) -> None:
+        """See ``Host``."""
+        if self._process is not None:
+            self._refuses = True
+            self._process.tell(DISK, now_ns, bytes([error]))
+
+    def write_log(self) -> None:
+        """See ``Host``: it is there."""
 
     def end_turn(self, now_ns: int) -> TurnEnd:
         """See ``Host``."""
@@ -108,7 +124,7 @@ class LockstepHost:
             return TurnEnd(sends, None if number == NO_TIMER else number)
         process, self._process = self._process, None
         ended = process.reap()
-        if ended.code == MachineError.exit_code:
+        if ended.code == MachineError.exit_code and not self._refuses:
             raise machine_failed(self._replica, " ".join(ended.last_lines[-1:]))
         return TurnEnd((), None, ended)
 
@@ -133,8 +149,7 @@ class LockstepHost:
 
     def is_up(self) -> bool:
         """See ``Host``."""
-        must_recover = self._forgetful and self._lives > 1
-        return self._process is not None and (self._recovered or not must_recover)
+        return self._process is not None and (self._recovered or not self._must_recover)
 
     def close(self) -> None:
         """See ``Host``. A room that is gone took it along."""

@@ -66,9 +66,10 @@ class Machine:
 
     # Life and death
 
-    def boot(self, after_ns: int) -> None:
-        """A new process, which begins its work so much later."""
+    def boot(self, after_ns: int, silent: bool = False) -> None:
+        """A new process, which begins its work so much later; ``silent``: also if its log is lost."""
         assert self.state == "dead", "it runs already"
+        self.host.silent = silent
         self.incarnation += 1
         self.state, self._booting, self._up = "running", True, False
         self._scheduler.at(self._scheduler.now_ns + after_ns, self._begin, self.incarnation)
@@ -163,6 +164,14 @@ class Machine:
         if not self._open:
             self._open_turn()
         self.host.move_clock(self._scheduler.now_ns, setting)
+
+    def refuse_writes(self, error: int) -> None:
+        """The disk takes nothing, from now on in this life."""
+        if self.state != "running" or self._booting:
+            return
+        if not self._open:
+            self._open_turn()
+        self.host.refuse_writes(self._scheduler.now_ns, error)
 
     def _open_turn(self) -> None:
         self._open, self._events = True, 0

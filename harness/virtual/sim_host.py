@@ -58,6 +58,7 @@ class SimHost:
         self._ended: Ended | None = None
         self._lives = 0
         self._told_recovered = self._recovered = False
+        self.silent = self._must_recover = False
 
     def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
         """See ``Host``."""
@@ -65,7 +66,11 @@ class SimHost:
         config = self._config
         self._lives += 1
         self._ended, self._told_recovered, self._recovered = None, False, False
+        forgetful = config.durability == "none" and self._lives > 1
+        silent, self.silent = self.silent, False
+        self._must_recover = silent or forgetful
         try:
+            records = self._log.open(config.log, silent)
             replica = assembly.make_replica(config, self._say)
             self._shared.equip(replica)
             self._trace = None if config.trace is None else TraceFile(config.trace)
@@ -73,7 +78,7 @@ class SimHost:
             self._turns = Turns(replica, self._log, self._trace, self.listening(self._journal))
             self._turns.meter = _UNMETERED
             self._turns.tell = self._tell
-            self._turns.step(Started(self._log.open(), wall_offset_ns, nonce), now_ns)
+            self._turns.step(Started(records, wall_offset_ns, nonce), now_ns)
         except Exception as error:
             self._end(error)
 
@@ -113,6 +118,14 @@ class SimHost:
             except Exception as error:
                 self._end(error)
 
+    def refuse_writes(self, now_ns: int, error: int) -> None:
+        """See ``Host``."""
+        self._log.refuses = error
+
+    def write_log(self) -> None:
+        """See ``Host``."""
+        self._write(harmed=True)
+
     def end_turn(self, now_ns: int) -> TurnEnd:
         """See ``Host``."""
         if self._turns is not None:
@@ -142,14 +155,16 @@ class SimHost:
 
     def is_up(self) -> bool:
         """See ``Host``. One that forgets its promises has no vote before it recovered."""
-        forgetful = self._config.durability == "none" and self._lives > 1
-        return self._turns is not None and (self._recovered or not forgetful)
+        return self._turns is not None and (self._recovered or not self._must_recover)
 
     def close(self) -> None:
         """See ``Host``."""
         self.kill()
+        self._write(harmed=False)
+
+    def _write(self, *, harmed: bool) -> None:
         try:
-            self._log.write(self._config.log)
+            self._log.write(self._config.log, harmed=harmed)
         except OSError as error:
             raise _refused(self._config.log, error) from None
 
@@ -159,7 +174,7 @@ class SimHost:
     def _end(self, error: Exception) -> None:
         """As ``pbft_node.node`` would: an exit code, and why on standard error. Raises HarnessError."""
         self.kill()
-        if isinstance(error, MachineError):
+        if isinstance(error, MachineError) and not self._log.refuses:
             raise machine_failed(self._config.replica, str(error)) from None
         if isinstance(error, NodeError):
             code, text = error.exit_code, f"stopped: {error}"

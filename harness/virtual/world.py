@@ -8,11 +8,13 @@ in one order that follows from the plan, so the same plan gives the same run in 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.capture_file import CaptureFile
+from harness.disks import harm_log
 from harness.errors import HarnessError
 from harness.moved_clocks import MovedClocks
 from harness.virtual.host import Ended, Host
@@ -75,11 +77,13 @@ class VirtualWorld:
                 scene, self.scheduler, self._put, self._carry_out, traces, self._capture
             )
             self.capabilities = self.capabilities | {"packets"}
+        self._folder = folder
+        self._expected_codes: dict[int, frozenset[int]] = {}
         self._clocks: MovedClocks | None = None
         if folder is not None:
             traces = [folder / "replicas" / str(replica) / "trace.jsonl" for replica in range(n)]
             self._clocks = MovedClocks(traces, lambda to, setting: self._machines[to].move_clock(setting))
-            self.capabilities = self.capabilities | {"clocks"}
+            self.capabilities = self.capabilities | {"clocks", "disks"}
         self._exits: list[Exit] = []
         self._torn_down = False
         self.stopped: str | None = None
@@ -234,10 +238,27 @@ class VirtualWorld:
         if self._machines[replica].kill():
             self._add_exit(replica, None, SIGKILL, True, ())
 
-    def restart(self, replica: int) -> None:
+    def restart(self, replica: int, *, silent: bool = False) -> None:
         """See ``Machinery``."""
         if self._machines[replica].state == "dead":
-            self._machines[replica].boot(self._virtual.restart_ns)
+            self._machines[replica].boot(self._virtual.restart_ns, silent)
+
+    def expect_exits(self, replica: int, codes: frozenset[int]) -> None:
+        """See ``Machinery``."""
+        self._expected_codes[replica] = codes
+
+    def harm_log(self, replica: int, mode: str, keep: float) -> Mapping[str, object]:
+        """See ``Machinery``."""
+        assert self._folder is not None, "this world has no disks"
+        self._machines[replica].host.write_log()
+        return harm_log(self._folder / "replicas" / str(replica) / "wal", mode, keep)
+
+    def break_disk(self, replica: int, how: str) -> None:
+        """See ``Machinery``: a disk that turned read-only refuses a process that has its log open, too."""
+        self._machines[replica].refuse_writes(errno.ENOSPC if how == "full" else errno.EROFS)
+
+    def mend_disk(self, replica: int) -> None:
+        """See ``Machinery``: a life that found its disk broken is over."""
 
     def pause(self, replica: int) -> None:
         """See ``Machinery``."""
@@ -256,7 +277,8 @@ class VirtualWorld:
         return tuple(self._exits)
 
     def _replica_ended(self, replica: int, ended: Ended) -> None:
-        self._add_exit(replica, ended.code, ended.signal, False, ended.last_lines)
+        expected = ended.code in self._expected_codes.get(replica, ())
+        self._add_exit(replica, ended.code, ended.signal, expected, ended.last_lines)
         self.scheduler.look = True
 
     def _add_exit(

@@ -9,6 +9,7 @@ from nemesis.faults.alter import AlteredFields
 from nemesis.faults.byzzfuzz import ByzzFuzz
 from nemesis.faults.clients import CLIENTS
 from nemesis.faults.clock import Clock
+from nemesis.faults.disk import Disk
 from nemesis.faults.fault import Fault, FaultKind, Params, Receipt, Victims
 from nemesis.faults.kill import Kill
 from nemesis.faults.lies import LYING
@@ -18,7 +19,7 @@ from nemesis.faults.pause import Pause
 from nemesis.faults.script import SCRIPTED
 
 _PACKETS: tuple[FaultKind, ...] = (*NETWORK, *CLIENTS, AlteredFields(), ByzzFuzz(), *LYING)
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), Clock(), *_PACKETS)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), Clock(), Disk(), *_PACKETS)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

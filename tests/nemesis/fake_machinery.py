@@ -25,7 +25,7 @@ class FakeMachinery:
     def __init__(
         self,
         n: int = 4,
-        capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets", "clocks"}),
+        capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets", "clocks", "disks"}),
     ) -> None:
         self.n, self.f = n, (n - 1) // 3
         self.capabilities = capabilities
@@ -38,6 +38,10 @@ class FakeMachinery:
         self.matched: dict[str, int] = {}
         self.held = 0
         self.clocks: dict[int, tuple[int, int, int]] = {}
+        self.silent: dict[int, bool] = {}
+        self.expected: dict[int, frozenset[int]] = {}
+        self.harmed: list[tuple[int, str, float]] = []
+        self.broken: dict[int, str] = {}
         self.clocks_told: set[int] = set()
 
     def now_ns(self) -> int:
@@ -46,8 +50,23 @@ class FakeMachinery:
     def kill(self, replica: int) -> None:
         self.nodes[replica].asked.append("kill")
 
-    def restart(self, replica: int) -> None:
+    def restart(self, replica: int, *, silent: bool = False) -> None:
         self.nodes[replica].asked.append("restart")
+        self.silent[replica] = silent
+
+    def expect_exits(self, replica: int, codes: frozenset[int]) -> None:
+        self.expected[replica] = codes
+
+    def harm_log(self, replica: int, mode: str, keep: float) -> Mapping[str, object]:
+        assert self.nodes[replica].state == "dead", "the log of a process that runs"
+        self.harmed.append((replica, mode, keep))
+        return {"lost_records": 3}
+
+    def break_disk(self, replica: int, how: str) -> None:
+        self.broken[replica] = how
+
+    def mend_disk(self, replica: int) -> None:
+        del self.broken[replica]
 
     def pause(self, replica: int) -> None:
         self.nodes[replica].asked.append("pause")

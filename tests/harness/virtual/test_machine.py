@@ -22,6 +22,7 @@ class Script:
     calls: list[tuple[object, ...]] = field(default_factory=list)
     due_ns: int | None = None
     ends: Ended | None = None
+    silent: bool = False
 
     def begin_life(self, now_ns: int, wall_offset_ns: int, nonce: bytes) -> None:
         self.calls.append(("begin", now_ns, wall_offset_ns, nonce))
@@ -40,6 +41,12 @@ class Script:
 
     def move_clock(self, now_ns: int, setting: Setting) -> None:
         self.calls.append(("clock", now_ns, setting.serial, setting.jump_ns))
+
+    def refuse_writes(self, now_ns: int, error: int) -> None:
+        self.calls.append(("refuse", now_ns, error))
+
+    def write_log(self) -> None:
+        self.calls.append(("write log",))
 
     def kill(self) -> None:
         self.calls.append(("kill", self.scheduler.now_ns))

@@ -24,7 +24,7 @@ def test_as_the_real_log(seed: int, durability: str, tmp_path: Path) -> None:
     model = MemoryLog(IDENTITY, durability)
     for _ in range(6):
         opened = wal.open_log(path, *IDENTITY[:2], durability)
-        assert model.open() == opened.records
+        assert model.open(Path("unread")) == opened.records
         for number in range(stream.randrange(12)):
             record = b"%d" % number * stream.randrange(1, 9)
             step = stream.choice(["append", "append", "append", "sync", "compact"])
@@ -36,7 +36,7 @@ def test_as_the_real_log(seed: int, durability: str, tmp_path: Path) -> None:
                 else:
                     log.sync()
         opened.log.close()  # as a kill does: what waits is lost
-    model.open()
+    model.open(Path("unread"))
     model.write(tmp_path / "modelled")
     assert (tmp_path / "modelled").read_bytes() == path.read_bytes()
 
@@ -46,7 +46,7 @@ def test_without_durability_every_later_life_knows_that_it_forgot(tmp_path: Path
     wal.initialise(path, *IDENTITY)
     model = MemoryLog(IDENTITY, "none")
     opened = wal.open_log(path, *IDENTITY[:2], "none")
-    assert model.open() == opened.records == ()
+    assert model.open(Path("unread")) == opened.records == ()
     for log in (opened.log, model):
         log.append(b"promise")
         log.compact([b"checkpoint"])
@@ -56,4 +56,4 @@ def test_without_durability_every_later_life_knows_that_it_forgot(tmp_path: Path
     assert (tmp_path / "modelled").read_bytes() == path.read_bytes()
     with pytest.raises(LostLogError):
         wal.open_log(path, *IDENTITY[:2], "none")
-    assert model.open() == LOST_LOG
+    assert model.open(Path("unread")) == LOST_LOG
