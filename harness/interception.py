@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import HarnessError
@@ -69,6 +69,8 @@ class LiveInterception:
         self._watching = False
         self.statistics: Mapping[str, object] | None = None
         """Of the whole run, when it is over."""
+        self.ordered: Callable[[str, int], None] = lambda owner, replica: None
+        """Told of each order before it is carried out: the fault and the replica."""
         self.broken: str | None = None
         """Why the run is void."""
 
@@ -182,7 +184,14 @@ class LiveInterception:
             case {"say": "in force", "owner": str(owner), "number": int(number)}:
                 if self._asked.get(owner, (0, False))[0] == number:
                     del self._asked[owner]
-            case {"say": "order", "number": int(number), "what": str(what), "replica": int(replica)}:
+            case {
+                "say": "order",
+                "number": int(number),
+                "what": str(what),
+                "replica": int(replica),
+                "owner": str(owner),
+            }:
+                self.ordered(owner, replica)
                 self._carry_out(number, what, replica)
             case {"say": "void", "reason": str(reason)}:
                 self._break(reason)

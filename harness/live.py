@@ -264,6 +264,11 @@ class LiveWorld:
         """See ``World``."""
         return tuple(self._exits)
 
+    def on_order(self, callback: Callable[[str, int], None]) -> None:
+        """See ``World``."""
+        if self._interception is not None:
+            self._interception.ordered = callback
+
     def primary_from(self, source: Callable[[], int]) -> None:
         """See ``World``."""
         self._primary = source

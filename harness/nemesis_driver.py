@@ -45,6 +45,8 @@ class FaultRun:
         self._world = nemesis.world
         self._timer: Timer | None = None
         self._received = False
+        self._struck: set[int] = set()
+        """Whose process its rules did something to."""
         self._stop_ns = 0
         self._undo_deadline_ns = 0
 
@@ -69,6 +71,12 @@ class FaultRun:
         if self.stage is Stage.UNDOING:
             self._undo_deadline_ns = 0
             self._await_undone()
+
+    def ordered(self, replica: int) -> None:
+        """Its rules are about to do something to that process."""
+        self._struck.add(replica)
+        if self.stage in (Stage.ACTIVE, Stage.UNDOING):
+            self._note(self._world.now_ns())
 
     def _at(self, at_ns: int, callback: Callable[[], None], step: str = "") -> None:
         """``step``: what it will come to, if it is known."""
@@ -146,6 +154,7 @@ class FaultRun:
 
     def _note(self, time_ns: int) -> None:
         bad = self._kind.bad_now(self._world, self.fault.id, self.fault.params)
+        bad |= self._struck if self.stage is not Stage.OVER else frozenset()
         self._nemesis.note(time_ns, self.fault, bad, self.stage is Stage.OVER)
 
 
@@ -168,6 +177,13 @@ class Nemesis:
         self._kinds = kinds
         self._unbounded = unbounded
         self._runs = [FaultRun(fault, kinds[fault.kind], self) for fault in faults]
+        world.on_order(self.ordered)
+
+    def ordered(self, fault: str, replica: int) -> None:
+        """See ``World.on_order``."""
+        for run in self._runs:
+            if run.fault.id == fault:
+                run.ordered(replica)
 
     def begin(self, load_start_ns: int, load_end_ns: int) -> None:
         """Every fault at its time."""

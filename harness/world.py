@@ -61,6 +61,10 @@ class World(Machinery, Protocol):
     def primary_from(self, source: Callable[[], int]) -> None:
         """Whom ``primary_hint`` asks (clients learn the view from replies). Until then it says 0."""
 
+    def on_order(self, callback: Callable[[str, int], None]) -> None:
+        """Whom to tell, just before it is done, that a rule of a fault (its id) does something to the process
+        of a replica."""
+
     def send(self, replica: int, datagram: bytes) -> None:
         """From the ``clients`` host to a replica."""
 

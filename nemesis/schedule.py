@@ -61,9 +61,8 @@ def schedule(
     """The faults of a plan, in order of start. Raises NoRoom."""
     if not wanted:
         return []
-    leads = any(getattr(kinds[want.kind], "leads", False) for want in wanted)
     for shrink in (1.0, 0.75, 0.5, 0.33, 0.2):
-        drawer = _Drawer(kinds, room, streams, shrink, leads)
+        drawer = _Drawer(kinds, room, streams, shrink, _wished(wanted, kinds, room))
         drawer.place_fixed([want for want in wanted if want.start_ns is not None])
         missing = drawer.fill([want for want in wanted if want.start_ns is None])
         if not missing:
@@ -74,20 +73,37 @@ def schedule(
     )
 
 
-def draw_liars(stream: random.Random, room: Room, leads: bool = False) -> tuple[int, ...]:
+def draw_liars(stream: random.Random, room: Room, wished: Sequence[int] = ()) -> tuple[int, ...]:
     """Whom the plan compromises: the same for all its lies. f, the most that safety survives, or f+1 to break
-    it. Half of the time, or if somebody has to lead, the first primary is one of them."""
+    it. Half of the time the first primary is one of them; ``wished`` come first."""
     liars = stream.sample(range(room.n), room.f + (room.budget == "break"))
-    if 0 not in liars and (stream.random() < 1 / 3 or leads):
+    if 0 not in liars and stream.random() < 1 / 3:
         liars[0] = 0
-    return tuple(sorted(liars))
+    first = [*wished, *(liar for liar in liars if liar not in wished)]
+    return tuple(sorted(first[: len(liars)]))
+
+
+def _wished(wanted: Sequence[Wanted], kinds: Mapping[str, FaultKind], room: Room) -> Sequence[int]:
+    """Whom the first kind that cares would like to lie: a script's, or the first primary, who has to lead."""
+    for want in wanted:
+        wishes = getattr(kinds[want.kind], "wished_liars", None)
+        if wishes is not None and want.params is None and (liars := wishes(room.n)):
+            return [int(liar) for liar in liars]
+        if getattr(kinds[want.kind], "leads", False):
+            return [0]
+    return ()
 
 
 class _Drawer:
     """Places one fault after the other."""
 
     def __init__(
-        self, kinds: Mapping[str, FaultKind], room: Room, streams: Streams, shrink: float, leads: bool
+        self,
+        kinds: Mapping[str, FaultKind],
+        room: Room,
+        streams: Streams,
+        shrink: float,
+        wished: Sequence[int],
     ) -> None:
         self._kinds = kinds
         self._room = room
@@ -95,7 +111,7 @@ class _Drawer:
         self._times = streams("fault times")
         self._order = streams("fault order")
         self._shrink = shrink
-        self._liars = draw_liars(streams("liars"), room, leads)
+        self._liars = draw_liars(streams("liars"), room, wished)
         self._faults: list[Fault] = []
         self._charges: list[Charge] = []
         self._counts: dict[str, int] = {}

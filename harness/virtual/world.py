@@ -68,6 +68,7 @@ class VirtualWorld:
         self._machines: list[Machine] = []
         self._receive: Callable[[bytes], None] = lambda datagram: None
         self._primary: Callable[[], int] = lambda: 0
+        self._ordered: Callable[[str, int], None] = lambda owner, replica: None
         self._interception: Interception | None = None
         self._capture: CaptureFile | None = None
         if scene is not None and folder is not None:
@@ -228,7 +229,12 @@ class VirtualWorld:
 
     # Replicas
 
+    def on_order(self, callback: Callable[[str, int], None]) -> None:
+        """See ``World``."""
+        self._ordered = callback
+
     def _carry_out(self, order: Order) -> None:
+        self._ordered(order.owner, order.replica)
         {"kill": self.kill, "restart": self.restart, "pause": self.pause, "resume": self.resume}[order.what](
             order.replica
         )

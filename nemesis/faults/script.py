@@ -146,6 +146,10 @@ class DirectedScript(TampersWithPackets):
             return bad
         return bad | frozenset(_replicas(_at_work(machinery.tampered(fault_id)), "hurt"))
 
+    def wished_liars(self, n: int) -> Sequence[int]:
+        """Whom it would like to lie (see ``schedule``)."""
+        return self._read(library()[self._of_library], n).whom if self._of_library else ()
+
     def _within(self, n: int, f: int) -> Sequence[str]:
         """Of the library, what stays within the budget of liveness."""
         found = []

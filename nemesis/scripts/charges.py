@@ -85,9 +85,9 @@ def cost_of(stages: Sequence[Stage]) -> Cost:
                 case Process("kill" | "pause"):
                     orders.add(deed.what)
                     held.take(action, deed.what, deed.replicas)
-                case Process():
-                    orders.add(deed.what)
-                    held.back("kill" if deed.what == "restart" else "pause", deed.replicas)
+                case Process(what):
+                    orders.add(what)
+                    held.back("kill" if what == "restart" else "pause", deed.replicas)
                 case Release():
                     some = named if "all" in deed.names else deed.names
                     held.let_go([path for name in some for path in named.get(name, ())])

@@ -11,6 +11,8 @@
         within: 5                        seconds since the stage before it; without it, all there are
         else: again                      or give-up (the default): all is released; the script begins anew
     attempts: 3                          how often it may begin
+    repeat: 1                            how often it is gone through, if there is time
+    whom: [1]                            the liars it would like to be given where a plan draws them
 
 Everything is checked before a run: names are bound where they are used, rules are rules, nothing costs more
 than it says. A mistake comes with the path to it.
@@ -23,12 +25,12 @@ from dataclasses import dataclass
 
 from nemesis.scripts.actions import Action, Bind, Rules, read_action, read_bind
 from nemesis.scripts.charges import Cost, cost_of
-from nemesis.scripts.expressions import NUMBER
+from nemesis.scripts.expressions import NUMBER, SET
 from nemesis.scripts.scope import Mistake, Scope, listed, mapping, seconds
 from nemesis.scripts.trigger_grammar import read_trigger
 from nemesis.scripts.triggers import Trigger
 
-KEYS = ("name", "about", "charges", "bind", "stages", "attempts")
+KEYS = ("name", "about", "charges", "whom", "bind", "stages", "attempts", "repeat")
 _STAGE_KEYS = ("name", "when", "do", "within", "else")
 _CHARGES = ("liars", "cut")
 _SUCH_AS = "{charges: {liars: 1}, stages: [{when: {committed: {at: all}}, do: [{isolate: primary}]}]}"
@@ -61,9 +63,12 @@ class Script:
     start: Bind | None
     stages: tuple[Stage, ...]
     attempts: int
+    repeat: int
     cost: Cost
     scope: Scope
     """All its names."""
+    whom: tuple[int, ...]
+    """The liars it would like."""
 
 
 def read_script(data: object, n: int, rules: Rules, given_liars: int | None = None) -> Script:
@@ -86,11 +91,17 @@ def read_script(data: object, n: int, rules: Rules, given_liars: int | None = No
             f"makes up to {cost.cut} replicas cut off, dead or paused at once, and the script declares "
             f"charges.cut = {cut}: declare {cost.cut}, or release some first",
         )
-    attempts = given.get("attempts", 1)
-    if isinstance(attempts, bool) or not isinstance(attempts, int) or not 1 <= attempts <= MOST_ATTEMPTS:
-        raise Mistake("attempts", f"{attempts!r:.80}: give 1 to {MOST_ATTEMPTS}")
+    attempts, repeat = (_times(key, given.get(key, 1)) for key in ("attempts", "repeat"))
+    whom = scope.expression("whom", given["whom"], SET).value(scope.sample()) if "whom" in given else ()
+    assert isinstance(whom, tuple)
     name, about = (_text(key, given.get(key, "")) for key in ("name", "about"))
-    return Script(name, about, least, cut, start, tuple(stages), attempts, cost, scope)
+    return Script(name, about, least, cut, start, tuple(stages), attempts, repeat, cost, scope, whom)
+
+
+def _times(key: str, data: object) -> int:
+    if isinstance(data, bool) or not isinstance(data, int) or not 1 <= data <= MOST_ATTEMPTS:
+        raise Mistake(key, f"{data!r:.80}: give 1 to {MOST_ATTEMPTS}")
+    return data
 
 
 def _charge(key: str, data: object, n: int) -> int:

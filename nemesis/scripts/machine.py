@@ -96,6 +96,7 @@ class ScriptAtWork:
         self._ended = ""
         """Why it gave up."""
         self.final = False
+        self._rounds = 0
         self._reports: dict[str, Mapping[str, object]] = {}
 
     # ------------------------------------------------------------ Tamperer
@@ -119,7 +120,7 @@ class ScriptAtWork:
         """See ``Tamperer``."""
         dues = [] if (inner := self._engine.due_ns()) is None else [inner]
         progress = self._progress
-        if progress is not None and progress.stage < len(self._script.stages):
+        if progress is not None and not self._over:
             stage = self._script.stages[progress.stage]
             delays = [*stage.trigger.delays_ns(), *([] if stage.within_ns is None else [stage.within_ns])]
             times = [progress.began_ns + delay for delay in delays]
@@ -167,6 +168,7 @@ class ScriptAtWork:
             "liars": list(self._liars),
             "final": self.final,
             "attempts": self._attempt,
+            "rounds": self._rounds,
             "stages": list(self._reached),
             "stuck": self._stuck(),
             "down": sorted(self._down),
@@ -214,11 +216,15 @@ class ScriptAtWork:
 
     # ------------------------------------------------------------ stages
 
+    @property
+    def _over(self) -> bool:
+        return bool(self._ended) or self._rounds >= self._script.repeat
+
     def _waits_for_packets(self) -> bool:
         progress = self._progress
         if progress is None:
             return True
-        if self._ended or progress.stage >= len(self._script.stages):
+        if self._over:
             return False
         return self._script.stages[progress.stage].trigger.watches_packets()
 
@@ -237,7 +243,7 @@ class ScriptAtWork:
         self._now_ns = now_ns
         released: list[Packet] = []
         for _ in range(len(self._script.stages) + 1):
-            if self._ended or self.final:
+            if self._over:
                 break
             progress = self._progress or self._begin(now_ns, 0)
             stage = self._script.stages[progress.stage]
@@ -269,12 +275,17 @@ class ScriptAtWork:
         progress.stage += 1
         progress.began_ns, progress.began_count = now_ns, self._knowledge.count
         self._knowledge.new_stage()
-        self.final = progress.stage == len(self._script.stages)
+        if progress.stage == len(self._script.stages):
+            self.final = True
+            self._rounds += 1
+            if self._rounds < self._script.repeat:
+                released.extend(self._release(("all",), now_ns))
+                self._begin(now_ns, self._knowledge.count)
         return released
 
     def _too_late(self, stage: Stage, progress: _Progress, now_ns: int) -> None:
         why = self._why(progress, now_ns)
-        if stage.again and self._attempt < self._script.attempts:
+        if stage.again and self._attempt - self._rounds < self._script.attempts:
             self._clear(now_ns)
             self._knowledge.new_stage()
             self._begin(now_ns, self._knowledge.count)

@@ -101,6 +101,9 @@ class VirtualWorld:
     def on_datagram(self, callback: Callable[[bytes], None]) -> None:
         self._receive = callback
 
+    def on_order(self, callback: Callable[[str, int], None]) -> None:
+        """Nobody gives any."""
+
     def primary_from(self, source: Callable[[], int]) -> None:
         self._primary = source
 

@@ -35,6 +35,35 @@ def _no_problem(correct: Rule) -> Rule:
     return lambda *anything, **named: None
 
 
+def _forgets_certificates(correct: Rule) -> Rule:
+    """A PREPARED record never reaches the log, and what decided follows from it is not noted either."""
+
+    def persist(self: Any, type_: Any, payload: bytes) -> None:
+        if type_.name not in ("PREPARED", "COMMITTED"):
+            correct(self, type_, payload)
+
+    return persist
+
+
+def _helps_nobody(correct: Rule) -> Rule:
+    """A STATUS is read, and nothing is sent in answer."""
+
+    def may_help(self: Any, peer: int) -> bool:
+        return False
+
+    return may_help
+
+
+def _yes(correct: Rule) -> Rule:
+    """It fits, whatever it is."""
+    return lambda *anything: True
+
+
+def _weak(correct: Rule) -> Any:
+    """f+1 equal replies are an answer, to a read that nobody orders, too."""
+    return property(lambda self: self.weak)
+
+
 BUGS: Mapping[str, Sequence[tuple[str, str, Callable[[Rule], Rule]]]] = {
     "O picks the lowest certificate": (
         ("pbft_node.core.certificates", "new_order", _lowest_certificate),
@@ -42,6 +71,15 @@ BUGS: Mapping[str, Sequence[tuple[str, str, Callable[[Rule], Rule]]]] = {
     ),
     "backups accept any NEW-VIEW": (("pbft_node.core.new_views", "new_view_problem", _no_problem),),
     "certificates are not checked": (("pbft_node.core.certificates", "prepared_problem", _no_problem),),
+    "certificates are not persisted": (
+        ("pbft_node.core.state", "ReplicaState.persist", _forgets_certificates),
+    ),
+    "parts of a state are not checked": (("pbft_node.core.fetching", "fits", _yes),),
+    "f+1 replies do for fast reads": (("pbft_node.core.cluster", "Cluster.reply_quorum", _weak),),
+    "nobody is helped": (
+        ("pbft_node.core.retransmission", "Retransmission.may_help", _helps_nobody),
+        ("pbft_node.core.state_transfer", "StateTransfer.on_fetch_state", _no_problem),
+    ),
 }
 """Name -> module, path of the rule in it, and how it is broken."""
 
