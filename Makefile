@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help setup tools tools-maybe run test sweep same-bytes replay-live bench-node bench-andrew bench-sim bench-checker bench-nemesis fuzz-checker soak-node lint format clean
+SEEDS ?= 1000
+.PHONY: help setup tools tools-maybe run test sweep sweep-attacks same-bytes replay-live bench-node bench-andrew bench-sim bench-checker bench-nemesis fuzz-checker soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -20,6 +21,7 @@ WORKERS ?= 2
 help:  ## this list
 	@echo 'make run     set up, then a 30-second run: four real replicas, partition + kill + pause, judged, with a report'
 	echo 'make test    set up, static checks, every test (what cannot run here is reported as skipped, with the reason)'
+	echo 'make sweep-attacks  every kind of fault, SEEDS=1000 runs each in sim: activations, alarms, coverage'
 	echo 'make sweep   random runs of the protocol in memory: ARGS="--seeds 0..9999 --jobs 2"'
 	echo 'make same-bytes  100 swarm seeds, twice in sim and twice in lockstep: are all files the same'
 	echo 'make replay-live  50 live runs with faults: does each replay to the last output hash'
@@ -129,6 +131,9 @@ replay-live: $(READY) tools
 
 sweep: $(READY)
 	@$(VENV)/bin/python tests/paper/sweep.py $(ARGS)
+
+sweep-attacks: $(READY)
+	@$(VENV)/bin/python tests/benchmarks/sweep_attacks.py --seeds $(SEEDS) $(ARGS)
 
 lint: $(READY)
 	@status=0  # all four speak, even when the first complains

@@ -140,6 +140,7 @@ def _sweep(options: argparse.Namespace, words: list[str]) -> int:
             swarm=options.swarm,
             out=options.out,
             json=options.json,
+            coverage=options.coverage,
             command=shlex.join([program(), *words]),
             program=program(),
         )

@@ -118,6 +118,12 @@ def _sweep_parser(sweep: argparse.ArgumentParser) -> None:
         action="store_true",
         help="each seed draws workload, faults, cluster and network for itself; what is given here is fixed",
     )
+    sweep.add_argument(
+        "--coverage",
+        action="store_true",
+        help="which messages packet faults met, by action, phase and role; also as coverage.json and "
+        "coverage.txt in the folder of --out",
+    )
     sweep.add_argument("--options", action="store_true", help="print what a swarm draws from, and end")
     sweep.add_argument(
         "--stop-after", metavar="T", help="real time, such as 10m, after which no further seed is begun"

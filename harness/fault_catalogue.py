@@ -44,8 +44,8 @@ def faults(name: str | None, as_json: bool) -> int:
 
 def spec_of(kind: FaultKind) -> dict[str, object]:
     """A spec that shows the kind with its example."""
-    fault = {"kind": kind.name, "start": 2, "stop": 5, "params": dict(kind.example)}
-    return {"world": "sim", "time": 8, "faults": [fault]}
+    fault = {"kind": kind.name, "start": 1, "stop": 4, "params": dict(kind.example)}
+    return {"world": "sim", "time": 6, "faults": [fault]}
 
 
 def _row(kind: FaultKind) -> Mapping[str, object]:

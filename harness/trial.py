@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from checker.limits import Limits
 from checker.trace import NewView
 from checker.verdict import Verdict
 from harness import one_run, store
+from harness.coverage import Cells, cells_from, read_cells, rows_of
 from harness.errors import EXIT_HARNESS, TraitorError
 from harness.forked import ChildLimits, Report, cpu_s, in_child
 from harness.judging import CheckLimits, dead_verdict, worst
@@ -67,6 +69,8 @@ class Trial:
     operations: Mapping[str, int] = field(default_factory=dict)
     """``ok``, ``fail`` and ``info``: how many."""
     faults: tuple[TriedFault, ...] = ()
+    cells: Cells = field(default_factory=Counter)
+    """What packet faults did."""
     view: int = 0
     """The highest that any replica entered."""
     virtual_ns: int = 0
@@ -173,6 +177,7 @@ def _trial(folder: Path, code: int, found: Mapping[str, object], cpu: tuple[floa
         faults=tuple(
             TriedFault(*fault) for fault in cast(list[tuple[str, str, bool]], found.get("faults", []))
         ),
+        cells=cells_from(found.get("cells", [])),
         view=cast(int, found.get("view", 0)),
         virtual_ns=cast(int, found.get("virtual_ns", 0)),
         run_cpu_s=cpu[0],
@@ -193,6 +198,7 @@ def _examined(folder: Path, search_s: float) -> Mapping[str, object]:
     return {
         "verdict": verdict.to_json(),
         "faults": _faults(run),
+        "cells": rows_of(read_cells(folder / "faults.jsonl")),
         "view": max(views, default=0),
         "virtual_ns": max((phase.end_ns for phase in phases), default=0)
         - min((phase.start_ns for phase in phases), default=0),

@@ -24,6 +24,8 @@ _AIMED_ALONE = (True, False, True)
 """Which of the drawn faults are aimed at the primary, in turn."""
 _AIMED_OR_TOGETHER = (True, True, False, False)
 """The same where two faults may overlap: those are never the aimed ones."""
+_HONEST = ("process", "network")
+"""Families in which nobody lies: more than f may be struck where only safety is kept."""
 _REDRAWS = 16
 _SHORTEST_HOLD_NS = 300 * MILLISECOND_NS
 
@@ -182,11 +184,12 @@ class _Drawer:
         stream = self._streams(f"fault {kind_name} {self._counts.get(kind_name, 0)}")
         pattern = _AIMED_ALONE if room.f == 1 or room.budget != "within" else _AIMED_OR_TOGETHER
         aim = pattern[len(self._faults) % len(pattern)]
-        params = kind.draw(stream, room.n, room.f, room.budget == "break", self._liars)
+        beyond = room.budget == "break" or (room.budget == "safety" and kind.family in _HONEST)
+        params = kind.draw(stream, room.n, room.f, beyond, self._liars)
         for _ in range(_REDRAWS):
             if _strikes_primary(params) == aim:
                 break
-            params = kind.draw(stream, room.n, room.f, room.budget == "break", self._liars)
+            params = kind.draw(stream, room.n, room.f, beyond, self._liars)
         return params
 
     def _charge(self, kind: str, start_ns: int, stop_ns: int, params: Params) -> Charge:

@@ -13,6 +13,7 @@ from reports.untrusted import integer, listing, mapping, shown, time_ns
 
 MAX_FAULTS = 300
 MAX_WINDOWS = 5_000
+MAX_CELLS = 500
 STEPS = ("asked", "took-effect", "no-effect", "undo-asked", "undone", "undo-failed")
 
 
@@ -25,6 +26,10 @@ class Step:
     evidence: str
 
 
+Cell = tuple[str, str, str, str, int]
+"""Message type, action, phase, role of the sender, and how often."""
+
+
 @dataclass(slots=True)
 class Fault:
     """A fault with everything that was planned for it and seen of it."""
@@ -35,6 +40,8 @@ class Fault:
     planned_start_ns: int | None = None
     planned_stop_ns: int | None = None
     steps: list[Step] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+    """What its rules did to packets, by its last receipt."""
 
     def first(self, step: str) -> Step | None:
         return next((entry for entry in self.steps if entry.step == step), None)
@@ -105,7 +112,29 @@ def read_faults(
         evidence = mapping(line.get("receipt"))
         text = _fields(evidence) if evidence else (shown(line["reason"]) if line.get("reason") else "")
         fault.steps.append(Step(at_ns, str(step), text))
+        if evidence.get("cells"):
+            fault.cells = _cells(evidence.get("cells"))
     return list(faults.values()), left_out
+
+
+def coverage(faults: Iterable[Fault]) -> list[Cell]:
+    """Of all together, in order, and no more than ``MAX_CELLS``."""
+    counts: dict[tuple[str, str, str, str], int] = {}
+    for fault in faults:
+        for *cell, count in fault.cells:
+            kind, action, phase, role = cell
+            counts[kind, action, phase, role] = counts.get((kind, action, phase, role), 0) + count
+    return [(*cell, counts[cell]) for cell in sorted(counts)][:MAX_CELLS]
+
+
+def _cells(value: object) -> list[Cell]:
+    found: list[Cell] = []
+    for entry in listing(value)[:MAX_CELLS]:
+        row = listing(entry)
+        count = integer(row[4]) if len(row) == 5 else None
+        if count is not None:
+            found.append((shown(row[0], 30), shown(row[1], 30), shown(row[2], 30), shown(row[3], 30), count))
+    return found
 
 
 def _fault(faults: dict[str, Fault], name: object, kind: object) -> Fault | None:

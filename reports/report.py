@@ -18,7 +18,7 @@ from reports.anomalies import Anomalies, read_anomalies
 from reports.axis import Axis, Phase, make_axis, read_phases
 from reports.counterexample import Counterexample, read_counterexample
 from reports.evidence import Certificate, read_certificate
-from reports.faults import Fault, Step, Window, read_faults, read_ledger
+from reports.faults import Fault, Step, Window, coverage, read_faults, read_ledger
 from reports.guilt import liars
 from reports.operations import Bucket, History, buckets, by_function, read_history
 from reports.overview import draw_overview
@@ -155,6 +155,7 @@ def _page(sources: _Sources) -> str:
         "buckets": _table(sources),
         "axis": axis,
         "faults": sources.faults,
+        "cells": coverage(sources.faults),
         "windows": sources.windows,
         "f_text": details.tolerated(sources.plan),
         "replicas": sources.replicas,

@@ -107,8 +107,8 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "(budget)",
         "never more than f bad at once, or more on purpose; then logs last, for a cluster that lost more "
-        "than f of them stays down",
-        ((4, {"budget": "within"}), (1, {"budget": "break", "cluster.durability": "fsync"})),
+        "than f of them stays down. Never more than f lie: that safety holds is what a swarm asks",
+        ((4, {"budget": "within"}), (1, {"budget": "safety", "cluster.durability": "fsync"})),
     ),
     Option("cluster.slow_primary_factor", "how slow a primary may be; 0: any", ((4, 8), (1, 4), (1, 0))),
     Option(

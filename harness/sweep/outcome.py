@@ -28,6 +28,8 @@ class Outcome:
     """Kind -> [planned, took effect]."""
     lines: Mapping[str, str] = field(default_factory=dict)
     """Verdict lines that were judged."""
+    cells: list[list[str | int]] = field(default_factory=list)
+    """What packet faults did: message type, action, phase, role, and how often."""
     view: int = 0
     virtual_ns: int = 0
     run_cpu_s: float = 0.0

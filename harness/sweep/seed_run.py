@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import one_run, store
+from harness.coverage import rows_of
 from harness.errors import TraitorError, UsageError
 from harness.forked import ChildLimits, Report, in_child
 from harness.plan import Plan, make_plan
@@ -79,6 +80,7 @@ def _outcome(sweep: Sweep, spec: Spec, plan: Plan, result: Trial) -> Outcome:
         operations=dict(result.operations),
         faults=faults,
         lines=lines,
+        cells=rows_of(result.cells),
         view=result.view,
         virtual_ns=result.virtual_ns,
         run_cpu_s=round(result.run_cpu_s, 3),

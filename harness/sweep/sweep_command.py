@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import one_run
+from harness import coverage, one_run
 from harness.console import say, tell
 from harness.plan import make_plan
 from harness.request import seconds, whole
@@ -44,6 +44,8 @@ class SweepAsked:
     swarm: bool
     out: Path
     json: bool
+    coverage: bool
+    """Show and write the coverage table."""
     command: str
     program: str
 
@@ -80,6 +82,8 @@ def sweep_command(asked: SweepAsked) -> int:
         except KeyboardInterrupt:
             interrupted = True
     code = EXIT_INTERRUPTED if interrupted else tally.exit_code
+    if asked.coverage:
+        coverage.write(tally.cells, asked.out)
     _conclude(asked, source, tally, code)
     return code
 
@@ -98,6 +102,8 @@ def _conclude(asked: SweepAsked, source: Source, tally: Tally, code: int) -> Non
         }
         say(json.dumps(result))
         return
+    if asked.coverage:
+        say(f"{coverage.table(tally.cells)}\n")
     why = " (interrupted)" if interrupted else ""
     say(f"{tally.text()}\n{'exit code':<16} {code}{why}")
     if tally.done < tally.asked and not interrupted:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
+from harness.coverage import COLUMNS, Cells, cells_from, rows_of
 from harness.judging import worst
 from harness.request import counted
 from harness.sweep.outcome import VERDICTS, Outcome
@@ -24,6 +26,10 @@ class Tally:
     """Line of the verdict -> verdict -> seeds."""
     faults: dict[str, list[int]] = field(default_factory=dict)
     """Kind -> [planned, took effect]."""
+    cells: Cells = field(default_factory=Counter)
+    """What packet faults did, by kind of message."""
+    idle: dict[str, int] = field(default_factory=dict)
+    """Kind -> seeds in which it was planned and not one of its faults took effect."""
     operations: dict[str, int] = field(default_factory=dict)
     changed_view: int = 0
     """Seeds in which some replica left view 0."""
@@ -43,6 +49,9 @@ class Tally:
             each = self.faults.setdefault(kind, [0, 0])
             each[0] += planned
             each[1] += took
+            if planned and not took:
+                self.idle[kind] = self.idle.get(kind, 0) + 1
+        self.cells.update(cells_from(outcome.cells))
         for name, number in outcome.operations.items():
             self.operations[name] = self.operations.get(name, 0) + number
         self.changed_view += outcome.view > 0
@@ -115,6 +124,8 @@ class Tally:
             "faults": {
                 kind: {"planned": p, "took_effect": t} for kind, (p, t) in sorted(self.faults.items())
             },
+            "idle": dict(sorted(self.idle.items())),
+            "coverage": {"columns": [*COLUMNS, "activations"], "cells": rows_of(self.cells)},
             "operations": self.operations,
             "changed_view": self.changed_view,
             "kept": self.kept,

@@ -37,7 +37,7 @@ class LyingClients(TampersWithPackets):
     @property
     def example(self) -> Params:
         """See ``FaultKind``."""
-        return {"clients": 4, "every_ns": 50 * _MS}
+        return {"clients": 4, "every_ns": 100 * _MS}
 
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()

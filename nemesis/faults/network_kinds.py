@@ -9,6 +9,7 @@ from nemesis.faults.packet_delay import PacketDelay
 from nemesis.faults.packet_loss import PacketLoss
 from nemesis.faults.packet_order import PacketOrder
 from nemesis.faults.packet_rate import PacketRate
+from nemesis.faults.packet_replay import ReplayOfOlderView, ReplayOfRestart, ReplayOfRun
 
 NETWORK: tuple[FaultKind, ...] = (
     PacketLoss(),
@@ -17,4 +18,7 @@ NETWORK: tuple[FaultKind, ...] = (
     PacketOrder(),
     PacketRate(),
     PacketCorruption(),
+    ReplayOfRun(),
+    ReplayOfOlderView(),
+    ReplayOfRestart(),
 )

@@ -119,6 +119,11 @@ class TampersWithPackets:
         tampering = self._memory.of(machinery, fault_id)
         return frozenset() if tampering is None or tampering.undone else tampering.bad
 
+    def over(self, machinery: Machinery, fault_id: str) -> bool:
+        """Is it proved undone, or was it never begun?"""
+        tampering = self._memory.of(machinery, fault_id)
+        return tampering is None or tampering.undone
+
 
 def _number(report: Report, key: str) -> int:
     value = report.get(key, 0)

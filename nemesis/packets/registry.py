@@ -15,6 +15,7 @@ from nemesis.packets.drop import Drop
 from nemesis.packets.duplicate import Duplicate
 from nemesis.packets.rate import Rate
 from nemesis.packets.reorder import Reorder
+from nemesis.packets.replay import Replay
 from nemesis.packets.scene import Scene
 from nemesis.packets.tamperer import NETWORK, RuleData, Tamperer
 from nemesis.scripts.actions import Rules
@@ -35,7 +36,7 @@ class Action(Protocol):
         """A rule at work. The data has no problem."""
 
 
-_NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt)
+_NETWORK: tuple[Action, ...] = (Drop, Delay, Duplicate, Reorder, Rate, Corrupt, Replay)
 _ALL: tuple[Action, ...] = (*_NETWORK, ClientLies, ALTER, *LIES)
 _STAGES = {action.action: int(getattr(action, "stage", NETWORK)) for action in _ALL}
 SCRIPT_RULES = Rules(_STAGES, lambda data, n: problem_of_rule(data, n))

@@ -129,7 +129,8 @@ class FakeMachinery:
 
     def tampered(self, owner: str) -> Mapping[str, object]:
         matched = self.matched.get(owner, 0)
-        rules = [{"final": matched > 0} for rule in self.rules.get(owner, ())]
+        did = {"final": matched > 0, "recorded": 100, "replayed": matched}
+        rules = [did for _ in self.rules.get(owner, ())]
         return {"in_force": bool(rules), "matched": matched, "held": self.held, "rules": rules}
 
     def primary_hint(self) -> int:

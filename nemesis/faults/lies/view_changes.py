@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nemesis.faults.fault import Params
 from nemesis.faults.lies.pushed import NONE, RESTLESS, VIEWS, PushedLying
 from nemesis.lies.new_view_lie import NewViewLie
 from nemesis.lies.view_change_lie import ViewChangeLie
@@ -36,3 +37,8 @@ class LiesInNewViews(PushedLying):
     lies = NewViewLie
     pushes = (VIEWS,)
     summary = "Lies in NEW-VIEWs, and votes with everybody for what that one was told."
+
+    @property
+    def example(self) -> Params:
+        """See ``FaultKind``. Replica 1 is the first whose turn comes."""
+        return {**super().example, "replicas": [1]}
