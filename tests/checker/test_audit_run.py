@@ -13,7 +13,7 @@ from signed_run import clients_entry
 from pbft_node.core.operations import encode_fields
 from workloads.encoding import pack
 
-ALL = ["files", "certificate", "verdict", "requests", "replies", "traces"]
+ALL = ["files", "certificate", "verdict", "requests", "replies", "traces", "guilt"]
 
 
 @pytest.fixture(scope="module")
