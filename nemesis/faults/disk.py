@@ -63,7 +63,7 @@ class Disk:
     @property
     def example(self) -> Params:
         """See ``FaultKind``."""
-        return {"replicas": [2], "mode": "torn"}
+        return {"replicas": [2], "mode": "full"}
 
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()

@@ -64,6 +64,7 @@ class FakeMachinery:
 
     def break_disk(self, replica: int, how: str) -> None:
         self.broken[replica] = how
+        self.nodes[replica].asked.append("refuse")
 
     def mend_disk(self, replica: int) -> None:
         del self.broken[replica]
@@ -95,6 +96,8 @@ class FakeMachinery:
                     node.incarnation += 1
                 elif wish == "kill" and node.state != "dead":
                     node.state, node.detail = "dead", {"exit_signal": 9, "exit_code": None}
+                elif wish == "refuse" and node.state != "dead":
+                    node.state, node.detail = "dead", {"exit_signal": None, "exit_code": 4}
                 elif wish in ("pause", "resume") and node.state != "dead":
                     node.state = "stopped" if wish == "pause" else "running"
                     node.detail = {"state_letter": "T" if wish == "pause" else "S"}

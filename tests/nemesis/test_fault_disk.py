@@ -68,9 +68,8 @@ def test_a_disk_that_takes_nothing_must_stop_it_until_it_is_mended(mode: str) ->
     kind.start(world, "disk-1", params)
     assert world.broken == {1: mode}
     assert kind.observe(world, "disk-1", params) is None
-    ended(world, 4)
-    receipt = kind.observe(world, "disk-1", params)
-    assert receipt is not None
+    world.settle()
+    assert kind.observe(world, "disk-1", params) is not None
     kind.stop(world, "disk-1", params)
     kind.stop(world, "disk-1", params)
     assert world.broken == {}

@@ -62,8 +62,9 @@ def outcome(world: str, seed: int, scratch: Path, asked: Mapping[str, object]) -
         (2, {"cluster": {**SMALL, "durability": "none"}}),
         (3, {"cluster": SMALL, "virtual": {"loss": 0.03, "duplication": 0.1, "reordering": 0.2}}),
         (4, {"cluster": SMALL, "faults": ["kill", "pause", "drop"]}),
+        (5, {"cluster": SMALL, "faults": ["clock", "disk", "clock"]}),
     ],
-    ids=["plain", "no durability", "lossy", "intercepted"],
+    ids=["plain", "no durability", "lossy", "intercepted", "clocks and disks"],
 )
 def test_the_same_files_and_the_same_verdict(seed: int, asked: Mapping[str, object], tmp_path: Path) -> None:
     files, run, simulated = outcome("sim", seed, tmp_path, asked)
