@@ -12,8 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from checker.forensics.evidence import PLACE as EVIDENCE
 from checker.verdict import Verdict
+
+EVIDENCE = "evidence/accountability.json"
+"""Of a run folder (`checker.forensics.evidence`)."""
 
 
 def write_results(verdict: Verdict, folder: Path) -> None:

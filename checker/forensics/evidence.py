@@ -14,9 +14,10 @@ from checker.forensics.messages import said
 from checker.forensics.rules import RULES, Rule
 from checker.forensics.slots import Shown
 from checker.public_keys import PublicKeys
+from checker.results import EVIDENCE
 
 SCHEMA = "traitor/accountability/1"
-PLACE = "evidence/accountability.json"
+PLACE = EVIDENCE
 MOST_OF_A_RULE = 3
 """Kept for each culprit."""
 MOST_BYTES = 8 << 20

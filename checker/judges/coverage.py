@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from checker.history import READS, History, Operation, by_key
-from checker.judges import lies
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.verdict import Line, unknown, valid
@@ -51,6 +50,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         "contended_keys": contended,
         "faults": len(receipts),
     }
+    from checker.judges import lies  # only runs have any
+
     if became := lies.what_became(folder):
         details |= {"packets": became, "became": list(lies.sentences(became))[:MOST_TOLD]}
     if missing:
