@@ -6,7 +6,8 @@ SHELL := /bin/bash
 .ONESHELL:
 .DEFAULT_GOAL := help
 SEEDS ?= 1000
-.PHONY: help setup tools tools-maybe run test sweep sweep-attacks same-bytes replay-live bench-node bench-andrew bench-sim bench-checker bench-nemesis fuzz-checker soak-node lint format clean
+RUNS ?= 10
+.PHONY: help setup tools tools-maybe run test sweep sweep-attacks live-attacks same-bytes replay-live bench-node bench-andrew bench-sim bench-checker bench-nemesis fuzz-checker soak-node lint format clean
 
 # Debian keeps ip and iptables where an ordinary user's PATH does not look.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
@@ -134,6 +135,9 @@ sweep: $(READY)
 
 sweep-attacks: $(READY)
 	@$(VENV)/bin/python tests/benchmarks/sweep_attacks.py --seeds $(SEEDS) $(ARGS)
+
+live-attacks: $(READY) tools
+	@$(VENV)/bin/python tests/benchmarks/live_attacks.py --runs $(RUNS) $(ARGS)
 
 lint: $(READY)
 	@status=0  # all four speak, even when the first complains

@@ -191,7 +191,7 @@ def test_orders_are_carried_out_and_a_cut_takes_what_is_held(
     world.cut("cut-1", frozenset())
     rule(action="order", what="kill")
     talk.answers(1)
-    talk.until(lambda: world.process(1).state == "dead", "killed by its own answer")
+    talk.until(lambda: world.process(1).state == "dead" and world.exits(), "killed by its own answer")
     assert [(ended.replica, ended.signal, ended.expected) for ended in world.exits()] == [(1, 9, True)]
     world.tear_down()
     assert world._interception is not None
@@ -246,3 +246,23 @@ def test_a_cut_takes_what_is_put_on_the_wire_again(in_sandbox: None) -> None:
     emitter.close()
     topology.remove()
     assert socket.if_nameindex()[0][1] == "lo"
+
+
+def test_the_kernel_drops_what_is_spoilt(in_sandbox: None) -> None:
+    """Of any length, odd and even, and with sums that carry."""
+    topology, firewall = Topology(2), Firewall(2)
+    topology.build()
+    firewall.install()
+    emitter = Emitter({name: places(2)[name] for name in ("r0", "r1")})
+    target = topology.open_udp("r1", replica_address(1), 1 << 16)
+    target.settimeout(5)
+    spoilt = [bytes(range(size)) for size in range(40)] + [b"\xff" * size for size in (1, 2, 999, 65_507)]
+    for data in spoilt:
+        emitter.send(Packet("r0", "r1", data, spoilt=True))
+    emitter.send(Packet("r0", "r1", b"sound"))
+    assert target.recv(65_535) == b"sound"
+    assert emitter.counts == {"emitted": len(spoilt) + 1}
+    target.close()
+    emitter.close()
+    firewall.remove()
+    topology.remove()
