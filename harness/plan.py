@@ -196,7 +196,7 @@ def _faults(spec: Spec, streams: Streams) -> Sequence[Fault]:
     try:
         return schedule(wanted, KINDS, room, streams)
     except NoRoom as error:
-        raise UsageError(f"{error}", "Raise --time, or ask for fewer faults.") from None
+        raise UsageError(f"{error}", "Raise --time ('time'), or ask for fewer faults.") from None
 
 
 def _over_budget(n: int, f: int, bad: int, faults: Sequence[str], when: str) -> UsageError:

@@ -146,7 +146,9 @@ def _check_size(text: str, source: str) -> None:
 
 def _in_a_plan(hint: str) -> str:
     """A plan takes no flags beside it."""
-    return hint.replace("--budget break ('budget: break')", '"budget": "break" in the plan')
+    for flag in ("--budget break ('budget: break')", "--budget break"):
+        hint = hint.replace(flag, '"budget": "break" in the plan')
+    return hint.replace("--budget safety", '"budget": "safety"')
 
 
 def _json(value: object) -> str:

@@ -10,9 +10,10 @@ moment, the undo margin included.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nemesis.faults.fault import Fault, FaultKind, Params
 from nemesis.ledger import UNDO_MARGIN_NS, Charge, at_once, charge
@@ -27,6 +28,8 @@ _AIMED_OR_TOGETHER = (True, True, False, False)
 _HONEST = ("process", "network")
 """Families in which nobody lies: more than f may be struck where only safety is kept."""
 _REDRAWS = 16
+_TRIES = 40
+"""Of longer loads, each by a tenth, where one had no room."""
 _SHORTEST_HOLD_NS = 300 * MILLISECOND_NS
 
 
@@ -63,16 +66,45 @@ def schedule(
     """The faults of a plan, in order of start. Raises NoRoom."""
     if not wanted:
         return []
-    for shrink in (1.0, 0.75, 0.5, 0.33, 0.2):
-        drawer = _Drawer(kinds, room, streams, shrink, _wished(wanted, kinds, room))
-        drawer.place_fixed([want for want in wanted if want.start_ns is not None])
-        missing = drawer.fill([want for want in wanted if want.start_ns is None])
-        if not missing:
-            return drawer.placed()
+    faults, missing = _drawn(wanted, kinds, room, streams)
+    if not missing:
+        return faults
+    waiting = {name: least for name in missing if (least := getattr(kinds[name], "shortest_hold_ns", 0))}
+    needs = ", ".join(f"{name} needs {least / 1e9:g} s" for name, least in waiting.items())
+    enough_s = _enough_s(wanted, kinds, room, streams)
     raise NoRoom(
         f"a load of {room.load_ns / 1e9:g} s has no room for every fault that was asked for: "
         f"{', '.join(missing)} would not fit"
+        + (f" ({needs})" if needs else "")
+        + (f"; {enough_s} s are enough" if enough_s else "")
     )
+
+
+def _drawn(
+    wanted: Sequence[Wanted], kinds: Mapping[str, FaultKind], room: Room, streams: Streams, once: bool = False
+) -> tuple[list[Fault], list[str]]:
+    """The faults, held as long as they may be; and what did not fit."""
+    missing: list[str] = []
+    for shrink in (1.0, 0.75, 0.5, 0.33, 0.2):
+        drawer = _Drawer(kinds, room, streams, shrink, _wished(wanted, kinds, room))
+        drawer.place_fixed([want for want in wanted if want.start_ns is not None])
+        missing = drawer.fill([want for want in wanted if want.start_ns is None], once)
+        if not missing:
+            return drawer.placed(), []
+    return [], missing
+
+
+def _enough_s(
+    wanted: Sequence[Wanted], kinds: Mapping[str, FaultKind], room: Room, streams: Streams
+) -> int | None:
+    """A load with room for all of it, about as short as can be: tried out."""
+    seconds = room.load_ns / 1e9
+    for _ in range(_TRIES):
+        seconds = math.ceil(1.1 * seconds)
+        longer = replace(room, load_ns=seconds * 1_000_000_000)
+        if not _drawn(wanted, kinds, longer, streams, once=True)[1]:
+            return seconds
+    return None
 
 
 def draw_liars(stream: random.Random, room: Room, wished: Sequence[int] = ()) -> tuple[int, ...]:
@@ -141,8 +173,9 @@ class _Drawer:
             params = want.params if want.params is not None else self._draw(want.kind)
             self._place(want.kind, want.start_ns, want.stop_ns, params)
 
-    def fill(self, wanted: Sequence[Wanted]) -> list[str]:
-        """Rounds of all that was asked for until no more fit. Which kinds of the first round did not fit."""
+    def fill(self, wanted: Sequence[Wanted], once: bool = False) -> list[str]:
+        """Rounds of all that was asked for until no more fit, or one. Which kinds of the first round did not
+        fit."""
         moment = self._times.randrange(*_span(self._first_ns))
         first_round = True
         while wanted:
@@ -154,6 +187,8 @@ class _Drawer:
                     return [left.kind for left in turn[done:]] if first_round else []
                 moment = self._next_moment(placed)
             first_round = False
+            if once:
+                break
         return []
 
     def _next_moment(self, placed: Fault) -> int:
@@ -165,8 +200,10 @@ class _Drawer:
     def _fit(self, want: Wanted, earliest_ns: int) -> Fault | None:
         """Place it as early as it fits from then on, or not at all."""
         hold_ns = self._times.randrange(*_span(self._hold_ns))
-        least_ns = int(getattr(self._kinds[want.kind], "least_hold_ns", 0) * self._shrink)  # it waits itself
-        hold_ns = max(hold_ns, min(least_ns, self._last_stop_ns - earliest_ns))
+        kind = self._kinds[want.kind]
+        least_ns = int(getattr(kind, "least_hold_ns", 0) * self._shrink)  # it waits itself
+        shortest_ns = getattr(kind, "shortest_hold_ns", 0)
+        hold_ns = max(hold_ns, min(least_ns, self._last_stop_ns - earliest_ns), shortest_ns)
         params = want.params if want.params is not None else self._draw(want.kind)
         candidate = self._charge(want.kind, earliest_ns, earliest_ns + hold_ns, params)
         while conflict_end_ns := self._conflict(candidate):

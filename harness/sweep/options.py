@@ -21,6 +21,8 @@ _HOLDS, _GAP_S = 1.3, 0.85
 """How long a fault is held, in units of the shortest hold, and the pause after it: both are means of what
 ``nemesis.schedule`` draws."""
 _MARGIN = 1.5
+_LAST = 0.9
+"""The share of the load after which no fault is held."""
 _SHORTEST_S = 8
 
 
@@ -51,6 +53,7 @@ def _wide(**settings: object) -> dict[str, object]:
     return {"virtual.latency": {"model": "wan", **settings}, "clients": 8, **_SLOW}
 
 
+_SAFETY = {"budget": "safety", "cluster.durability": "fsync"}
 _WORKLOADS = (
     (5, "kv"),
     (3, "register"),
@@ -108,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
         "(budget)",
         "never more than f bad at once, or more on purpose; then logs last, for a cluster that lost more "
         "than f of them stays down. Never more than f lie: that safety holds is what a swarm asks",
-        ((4, {"budget": "within"}), (1, {"budget": "safety", "cluster.durability": "fsync"})),
+        ((4, {"budget": "within"}), (1, _SAFETY)),
     ),
     Option("cluster.slow_primary_factor", "how slow a primary may be; 0: any", ((4, 8), (1, 4), (1, 0))),
     Option(
@@ -149,7 +152,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("virtual.restart", "from restart to the first event", ((3, "100ms"), (1, "20ms"), (1, "500ms"))),
 )
 DERIVED = (
-    ("time", "the load is as long as its faults need one after another, and half as long again"),
+    (
+        "time",
+        "the load is as long as its faults need one after another, and half as long again; scripts are held "
+        "for 12 s",
+    ),
+    ("budget", "safety, where a script is drawn that needs more than f replicas bad at once"),
     ("rate", "operations by time"),
 )
 
@@ -178,6 +186,7 @@ def draw(seed: int, world: str) -> dict[str, object]:
             operations = value
         else:
             _put(asked, option.name, value)
+    _within(asked)
     return asked | _derived(asked, operations)
 
 
@@ -197,6 +206,21 @@ def _derived(asked: Mapping[str, object], operations: int) -> dict[str, object]:
     assert isinstance(cluster, dict)
     assert isinstance(faults, list)
     patience_s = (duration(cluster["request_timeout"], 1) or 0) / SECOND_NS
-    fault_s = _HOLDS * (2 * patience_s + 0.3) + _GAP_S
-    time_s = max(_SHORTEST_S, math.ceil(_MARGIN * (_GAP_S + len(faults) * fault_s)))
+    hold_s = _HOLDS * (2 * patience_s + 0.3)
+    waits_s = [getattr(KINDS[kind], "least_hold_ns", 0) / SECOND_NS for kind in faults]
+    longer_s = sum(max(0.0, wait_s - hold_s) for wait_s in waits_s)
+    time_s = max(
+        _SHORTEST_S, math.ceil(_MARGIN * (_GAP_S + len(faults) * (hold_s + _GAP_S)) + longer_s / _LAST)
+    )
     return {"time": time_s, "rate": round(operations / time_s, 1)}
+
+
+def _within(asked: dict[str, object]) -> None:
+    """A script that needs more than f replicas bad at once brings the budget that lets it."""
+    nodes, faults = asked["nodes"], asked["faults"]
+    assert isinstance(nodes, int)
+    assert isinstance(faults, list)
+    fits = [getattr(KINDS[kind], "stays_within", None) for kind in faults]
+    if not all(fit is None or fit(nodes, (nodes - 1) // 3) for fit in fits):
+        for name, value in _SAFETY.items():
+            _put(asked, name, value)

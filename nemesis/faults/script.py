@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from nemesis.faults.fault import Params, Receipt, Victims
 from nemesis.faults.tampering import Report, TampersWithPackets
@@ -22,6 +23,8 @@ _KEYS = ("script", "liars")
 _COLOURS = ("#CC79A7", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#000000")
 LEAST_HOLD_NS = 12_000_000_000
 """A script waits for states that take several view changes to come about."""
+STATES_NS = 3_000_000_000
+"""The same in a hurry: what little there must be."""
 
 
 class DirectedScript(TampersWithPackets):
@@ -146,16 +149,26 @@ class DirectedScript(TampersWithPackets):
             return bad
         return bad | frozenset(_replicas(_at_work(machinery.tampered(fault_id)), "hurt"))
 
+    @property
+    def shortest_hold_ns(self) -> int:
+        """Below that it has no chance (see ``schedule``): what it waits by the clock, and a little more."""
+        return _shortest_hold_ns(self._of_library)
+
+    def stays_within(self, n: int, f: int) -> bool:
+        """Can a plan draw it without more than f replicas bad at once?"""
+        within = self._within(n, f)
+        return self._of_library in within if self._of_library else bool(within)
+
     def wished_liars(self, n: int) -> Sequence[int]:
         """Whom it would like to lie (see ``schedule``)."""
         return self._read(library()[self._of_library], n).whom if self._of_library else ()
 
     def _within(self, n: int, f: int) -> Sequence[str]:
-        """Of the library, what stays within the budget of liveness."""
+        """Of the library, what stays within the budget of liveness, with as many liars as it is drawn."""
         found = []
         for name, data in library().items():
-            script = self._read(data, n)
-            if script.liars + script.cost.cut <= f:
+            liars = list(range(f)) if self._read(data, n).liars else []
+            if self.victims({"script": data, "liars": liars}, n, f).count <= f:
                 found.append(name)
         return found
 
@@ -166,6 +179,14 @@ class DirectedScript(TampersWithPackets):
 
     def _read(self, data: object, n: int, liars: int | None = None) -> Script:
         return read_script(data, n, SCRIPT_RULES, liars)
+
+
+@cache
+def _shortest_hold_ns(of_library: str) -> int:
+    names = [of_library] if of_library else [*library()]
+    scripts = [read_script(library()[name], 4, SCRIPT_RULES) for name in names]
+    waits = [sum(delay for one in script.stages for delay in one.trigger.delays_ns()) for script in scripts]
+    return STATES_NS + max(waits)
 
 
 def _at_work(report: Report) -> Mapping[str, object]:

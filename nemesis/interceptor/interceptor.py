@@ -31,6 +31,8 @@ REPORT_NS = 10_000_000
 """Receipts are at most so old."""
 LISTEN_NS = 5_000_000
 """How often traces are read when no packet comes."""
+LISTENERS_NS = 100_000_000
+"""Faults that listen may come on without a packet touched: their reports are sent at least so often."""
 BEAT_NS = 500_000_000
 SLOW_NS = 50_000_000
 """Busy for longer at one go, it is counted: no packet passes meanwhile."""
@@ -67,7 +69,7 @@ class Interceptor:
         self._touched: dict[str, None] = {}
         """Faults whose report changed since it was sent."""
         self._said_held = 0
-        self._next_report_ns = self._next_beat_ns = self._next_listen_ns = 0
+        self._next_report_ns = self._next_beat_ns = self._next_listen_ns = self._next_listeners_ns = 0
         self._heads_fd, self._harness_fd = heads.fileno(), channel.fileno()
         self._epoll = select.epoll()
         for descriptor in (self._heads_fd, self._harness_fd):
@@ -218,6 +220,9 @@ class Interceptor:
         if self._listening and now_ns >= self._next_listen_ns:
             self._next_listen_ns = now_ns + LISTEN_NS
             self._hear()
+        if self._listening and now_ns >= self._next_listeners_ns:
+            self._next_listeners_ns = now_ns + LISTENERS_NS
+            self._touched.update(dict.fromkeys(self.engine.listeners()))
         self._carry_on()
         if now_ns >= self._next_beat_ns:
             self._next_beat_ns = now_ns + BEAT_NS
@@ -240,7 +245,7 @@ class Interceptor:
         if self._delayed.due_ns is not None:
             dues.append(self._delayed.due_ns)
         if self._listening:
-            dues.append(self._next_listen_ns)
+            dues += [self._next_listen_ns, self._next_listeners_ns]
         due_ns = None if self.engine.idle else self.engine.due_ns()
         if due_ns is not None:
             dues.append(due_ns)

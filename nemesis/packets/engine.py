@@ -99,6 +99,10 @@ class Engine:
         """Somebody wants to hear traces."""
         return any(rule.tamperer.listens for rule in self._rules)
 
+    def listeners(self) -> Sequence[str]:
+        """The faults that want to hear traces: what they report may change without a packet touched."""
+        return tuple(dict.fromkeys(rule.owner for rule in self._rules if rule.tamperer.listens))
+
     def wants(self, source: str, target: str, type_: int) -> bool:
         """May any rule touch such packets? Where not, ``packet`` need not be called, but ``saw`` should."""
         key = source, target, type_

@@ -283,6 +283,17 @@ def test_traces_are_heard_before_packets_and_only_from_now_on(stage: Stage, tmp_
     assert stage.paper.log[2:] == [("send", "r0", "r1", b"torn")]
 
 
+def test_faults_that_listen_are_reported_though_no_packet_was_touched(stage: Stage) -> None:
+    stage.rules({"action": "listens"}, owner="script-1")
+    stage.rules({"action": "drop", "match": {"to": ["r3"]}})
+    stage.said()
+    for now_ns in (10**30, 10**30 + 50_000_000, 10**30 + 100_000_000):
+        stage.it._in_time(now_ns)
+        said = [list(one["reports"]) for one in stage.said() if one["say"] == "reports"]  # type: ignore[call-overload]
+        assert said == ([] if now_ns == 10**30 + 50_000_000 else [["script-1"]])
+    assert stage.it._wake_ns <= 10**30 + 200_000_000
+
+
 def test_a_torn_line_that_a_restarted_replica_cuts_off_is_forgotten(tmp_path: Path) -> None:
     trace = tmp_path / "0.jsonl"
     trace.write_text('{"e": "one"}\n{"e": "tor')

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import random
+import re
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,23 @@ def test_short_runs_get_short_faults_and_too_short_ones_an_error() -> None:
     }
     with pytest.raises(NoRoom, match="no room"):
         schedule(THREE, KINDS, room(seconds=1), streams(1))
+
+
+def test_a_script_says_how_long_it_needs_and_how_long_the_load_must_be() -> None:
+    both = [Wanted("script:starvation"), Wanted("script:stale-read")]
+    with pytest.raises(NoRoom, match=r"script:starvation needs 11 s\); \d+ s are enough") as refusal:
+        schedule(both, KINDS, room(seconds=5), streams(1))
+    told = re.search(r"(\d+) s are enough", str(refusal.value))
+    assert told is not None
+    faults = schedule(both, KINDS, room(seconds=int(told[1])), streams(1))
+    assert {fault.kind for fault in faults} == {want.kind for want in both}
+    assert all(fault.stop_ns - fault.start_ns >= 3 * SECOND_NS for fault in faults)
+
+
+def test_where_no_load_is_long_enough_none_is_named() -> None:
+    for_ever = Wanted("kill", {"replicas": [1]}, 0, 10**18)
+    with pytest.raises(NoRoom, match=r"would not fit$"):
+        schedule([for_ever, Wanted("pause")], KINDS, room(seconds=5), streams(1))
 
 
 def test_nothing_asked_for_is_nothing() -> None:

@@ -28,10 +28,13 @@ def value_at(asked: object, name: str) -> object:
 
 def test_every_seed_gives_a_plan() -> None:
     sizes = []
-    for seed in range(30):
+    scripts = 0
+    for seed in range(40):
         plan = make_plan(make_spec(draw(seed, "sim")), seed)
         sizes.append(sum(len(client.operations) for client in plan.clients))
         assert plan.world == "sim"
+        scripts += any(fault.kind.startswith("script") for fault in plan.faults)
+    assert scripts > 5, "they need more time than others, and some a budget of their own"
     assert min(sizes) >= 80, "coverage needs 50 that complete"
 
 
@@ -82,7 +85,7 @@ def test_faults_come_in_swarms() -> None:
         absent = sum(kind not in each for each in kinds if each)
         assert 0.15 < absent / MANY < 0.99, "a swarm has plans without a kind, and plans with it"
     assert frozenset() in kinds
-    assert frozenset(KINDS) in kinds
+    assert max(map(len, kinds)) > 5
 
 
 def test_a_new_option_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
