@@ -12,6 +12,7 @@ from checker.audit_run.findings import Finding
 from checker.fields import Unreadable, parse_object
 from checker.files import read_regular
 from checker.forensics.evidence import PLACE
+from checker.forensics.rules import RULES, WITHIN_F
 from checker.forensics.verify import Checked, check_evidence
 from checker.judges import accountability
 from checker.public_keys import NoOpenSSL, PublicKeys
@@ -56,6 +57,11 @@ def _compared(checked: Checked, found: set[int], searched: bool) -> Finding:
         return Finding(NAME, "wrong", told)
     proofs = sum(map(len, checked.proved.values()))
     told = f"{proofs} proofs against {_replicas(proved)}, each shown again from its bytes and the public keys"
+    loose = {
+        culprit for culprit in proved if all(RULES[rule].holds == WITHIN_F for rule in checked.rules[culprit])
+    }
+    if loose:
+        told += f" (of {_replicas(loose)} this holds {WITHIN_F})"
     if not searched:
         return Finding(NAME, "unchecked", f"{told}; the messages recorded could not be searched")
     return Finding(NAME, "verified", told, (f"{proofs} proofs of guilt, from their bytes",))

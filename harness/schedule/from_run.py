@@ -19,8 +19,10 @@ from harness.identities import LAST_CLIENT_ID
 from harness.schedule.record import (
     CLOCK,
     DELIVER,
+    IN_FORCE,
     START,
     TIMER,
+    UNDONE,
     Arrived,
     Called,
     Ends,
@@ -39,8 +41,9 @@ from pbft_node.journal_file import JournalError
 from pbft_node.journal_reader import Contents, Entry, Life, Start, read_journal
 
 MOST_PROBES = 100_000
-TIMED_STEPS = ("asked", "undo-asked")
-"""Of a fault: when it was begun, and undone."""
+TIMED_STEPS = ("asked", "undo-asked", UNDONE)
+"""Of a fault: when it was begun, when it was to be undone, when that was proved. When rules on packets came
+into force, is in the receipt."""
 _TYPES = {int(kind): kind.name.replace("_", "-") for kind in MessageType}
 _TRACE_LINE = re.compile(rb'\{"t_ns":(\d{1,19}),"e":"([a-z-]{1,40})"')
 
@@ -198,7 +201,7 @@ def _of_clients(path: Path) -> Iterator[Item]:
 
 
 def _of_faults(path: Path) -> Iterator[Item]:
-    """When each was begun and undone."""
+    """When each was begun, in force and undone."""
     try:
         lines = read_regular(path).splitlines()
     except OSError:
@@ -208,8 +211,14 @@ def _of_faults(path: Path) -> Iterator[Item]:
             data = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if not isinstance(data, dict) or data.get("step") not in TIMED_STEPS:
+        if not isinstance(data, dict):
             continue
-        at_ns, fault = data.get("time_ns"), data.get("fault")
-        if type(at_ns) is int and at_ns >= 0 and isinstance(fault, str) and fault.isprintable():
-            yield Called(at_ns, ("fault", fault[:100], str(data["step"])))
+        fault, receipt = data.get("fault"), data.get("receipt")
+        if not isinstance(fault, str) or not fault.isprintable():
+            continue
+        times = {data.get("step"): data.get("time_ns")} if data.get("step") in TIMED_STEPS else {}
+        if data.get("step") == UNDONE and isinstance(receipt, dict):
+            times[IN_FORCE] = receipt.get("since_ns") or None
+        for step, at_ns in times.items():
+            if type(at_ns) is int and at_ns >= 0:
+                yield Called(at_ns, ("fault", fault[:100], str(step)))

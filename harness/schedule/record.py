@@ -10,6 +10,8 @@ from typing import NamedTuple
 SCHEMA = "traitor/schedule/1"
 FILE_NAME = "schedule.jsonl"
 DIGEST_BYTES = 8
+IN_FORCE, UNDONE = "in-force", "undone"
+"""Of a fault: its rules on packets came into force; the last step."""
 START, DELIVER, TIMER, CLOCK = "start", "deliver", "timer", "clock"
 
 

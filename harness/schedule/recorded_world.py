@@ -1,24 +1,27 @@
 """The world ``sim`` with its order taken from a record instead of a model.
 
 While the record is followed, datagrams go nowhere by themselves: what a core or a client sends is kept when
-the record has it arrive later, and lost otherwise. Turns, arrivals, starts, and the calls of clients and
-nemesis happen when they happened. Each event's outcome must be the recorded one; at the first that is not,
-or for which a datagram was never sent here, the run leaves the record, says so, and goes on with the plan's
-own virtual network: what was under way then, arrives by it.
+the record has it arrive later, and lost otherwise. That goes for what the plan's rules on packets make of it,
+and for what it was before: which of both arrived, the record knows. Turns, arrivals, starts, and the calls of
+clients and nemesis happen when they happened. Each event's outcome must be the recorded one; at the first
+that is not, or for which a datagram was never sent here, the run leaves the record, says so, and goes on with
+the plan's own virtual network: what was under way then, arrives by it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.schedule.followed_machine import FollowedMachine
 from harness.schedule.record import (
     DELIVER,
+    IN_FORCE,
     START,
     TIMER,
+    UNDONE,
     Arrived,
     Called,
     Ends,
@@ -56,6 +59,8 @@ class Made:
     source: int
     nth: int
     datagram: bytes
+    is_taken: bool = False
+    """The plan's rules took it off the wire here; in the recorded run they may have come a moment later."""
     arrived: bool = False
 
 
@@ -91,6 +96,11 @@ class RecordedWorld(VirtualWorld):
         self._items = len(items)
         self._left: Iterator[Item] = iter(items)
         self._timetable = Timetable(item for item in schedule.items if isinstance(item, Called))
+        self._rules_ns = {
+            (str(item.who[1]), str(item.who[-1])): item.t_ns
+            for item in schedule.items
+            if isinstance(item, Called) and item.who[0] == "fault" and item.who[-1] in (IN_FORCE, UNDONE)
+        }
         self._wanted = dict(schedule.wanted)
         self._made: dict[tuple[int, bytes], Made] = {}
         self._held: list[tuple[int, VirtualTimer]] = []
@@ -265,7 +275,7 @@ class RecordedWorld(VirtualWorld):
                 self._end_doomed(machine)
             machine.leave_the_record(self._virtual.restart_ns)
         for (target, _), made in self._made.items():
-            if not made.arrived:
+            if not (made.arrived or made.is_taken):
                 self._under_way(made.source, target, made.nth, made.datagram)
         self._made.clear()
         for at_ns, timer in self._held:
@@ -297,6 +307,12 @@ class RecordedWorld(VirtualWorld):
 
     # Datagrams
 
+    def _transmit(self, source: int, target: int, datagram: bytes) -> None:
+        key = (target, digest_of(datagram))
+        if self.following and self._wanted.get(key, 0) > 0 and key not in self._made:
+            self._made[key] = Made(source, 0, datagram, is_taken=True)
+        super()._transmit(source, target, datagram)
+
     def _on_link(self, source: int, target: int, datagram: bytes) -> None:
         nth, is_cut = self.links.give(source, target)
         if self.following:
@@ -305,6 +321,16 @@ class RecordedWorld(VirtualWorld):
                 self._made[key] = Made(source, nth, datagram)
         elif not is_cut:
             self._under_way(source, target, nth, datagram)
+
+    def tamper(self, owner: str, rules: Sequence[Mapping[str, object]]) -> None:
+        """See ``Machinery``. Rules come into force a moment after that was asked for: when they did in the
+        record. They end when that was proved, which is a little late, for what they make of a packet travels
+        only if it did in the record."""
+        at_ns = self._rules_ns.get((owner, IN_FORCE if rules else UNDONE), 0)
+        if self.following and at_ns > self.now_ns():
+            self.scheduler.at(at_ns, super().tamper, owner, rules)
+        else:
+            super().tamper(owner, rules)
 
     # Replicas
 

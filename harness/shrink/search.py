@@ -1,8 +1,9 @@
 """The search: one move after the other, over and over, until none makes the plan smaller.
 
 The order is by what a move saves and explains: first the end of the run is cut off, for short runs make all
-that follows quick; then faults, replicas, clients, keys, operations; then times, the network and parameters.
-The best plan so far is there at any moment, so that whatever ends the search leaves it.
+that follows quick; then faults, replicas, clients, keys, operations; then times, what faults do in detail,
+the network and parameters. The best plan so far is there at any moment, so that whatever ends the search
+leaves it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.plan import Plan
-from harness.shrink import calmer, moves, simpler, timing
+from harness.shrink import calmer, moves, parameters, simpler, timing
 from harness.shrink.moves import Move
 from harness.shrink.sizes import Size, size_of
 from harness.shrink.trials import Outcome, Trials
@@ -28,6 +29,7 @@ MOVES = (
     Move("fewer final reads", moves.fewer_final_reads),
     Move("shorter faults", timing.shorter_faults),
     Move("everything earlier", timing.earlier),
+    Move("simpler faults", parameters.simpler_faults),
     Move("a calmer network", calmer.calmer_network),
     Move("the usual cluster", simpler.usual_cluster),
     Move("within the budget", simpler.within_budget),

@@ -10,12 +10,12 @@ from dataclasses import replace
 from harness.cluster_settings import SERVICE, cluster_defaults
 from harness.plan import Plan
 from harness.shrink.moves import FirstPlan, chosen, minimised
+from harness.shrink.parameters import names_replicas, with_params
+from harness.spec import Budget
 from harness.virtual.settings import CLIENTS, Delivery, Virtual
 from nemesis.faults.fault import Fault, Params
 
 _HOST = re.compile(r"r(0|[1-9][0-9]{0,3})\Z")
-_REPLICAS = ("replica", "replicas")
-"""Parameters of faults that hold numbers of replicas. Hosts (``r2``) are known by their looks."""
 _COUPLED = ("checkpoint_interval", "window")
 """Only together can they be changed, sometimes: L is 2K at least."""
 NewNumber = Callable[[int], int | None]
@@ -30,7 +30,7 @@ def fewer_replicas(plan: Plan, first: FirstPlan) -> Plan:
 def fewer_victims(plan: Plan, first: FirstPlan) -> Plan:
     """Of each fault that names several replicas, links, lies or cuts, as few as will do."""
     for place in range(len(plan.faults)):
-        for name in ("replicas", "links", "lies", "cuts"):
+        for name in ("replicas", "liars", "links", "lies", "cuts"):
             named = plan.faults[place].params.get(name)
             if isinstance(named, list) and len(named) > 1:
 
@@ -38,7 +38,7 @@ def fewer_victims(plan: Plan, first: FirstPlan) -> Plan:
                     kept: tuple[object, ...], plan: Plan = plan, place: int = place, name: str = name
                 ) -> Plan:
                     fault = plan.faults[place]
-                    return _with_params(plan, place, {**fault.params, name: list(kept)})
+                    return with_params(plan, place, {**fault.params, name: list(kept)})
 
                 plan = minimised(plan, named, of, first)
     return plan
@@ -58,15 +58,20 @@ def usual_cluster(plan: Plan, first: FirstPlan) -> Plan:
 
 
 def within_budget(plan: Plan, first: FirstPlan) -> Plan:
-    """A failure that needs no more than f bad replicas at once is the graver one."""
-    return chosen(plan, lambda now: [replace(now, budget="within")], first)
+    """A failure that needs no more than f bad replicas at once is the graver one; then one with f liars."""
+    graver: Mapping[Budget, tuple[Budget, ...]] = {
+        "break": ("within", "safety"),
+        "safety": ("within",),
+        "within": (),
+    }
+    return chosen(plan, lambda now: [replace(now, budget=kept) for kept in graver[now.budget]], first)
 
 
 def renumbered(params: Params, number: NewNumber) -> Params | None:
     """The parameters of a fault in a cluster with other numbers; None when nothing is left of it."""
     left: dict[str, object] = {}
     for name, value in params.items():
-        renamed = _renumbered(value, number, name in _REPLICAS)
+        renamed = _renumbered(value, number, names_replicas(name, params))
         if renamed is None and value is not None:
             return None
         left[name] = renamed
@@ -134,11 +139,6 @@ def _fewer_links(virtual: Virtual | None, number: NewNumber) -> Virtual | None:
         if source is not None and target is not None:
             left.append(replace(one, source=source, target=target))
     return replace(virtual, deliveries=tuple(left))
-
-
-def _with_params(plan: Plan, place: int, params: Params) -> Plan:
-    fault = replace(plan.faults[place], params=params)
-    return replace(plan, faults=(*plan.faults[:place], fault, *plan.faults[place + 1 :]))
 
 
 def _with_usual(plan: Plan, usual: Mapping[str, int | str], names: tuple[str, ...]) -> Plan:

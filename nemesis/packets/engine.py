@@ -35,6 +35,8 @@ class _Kept:
 
     tally: Tally = field(default_factory=Tally)
     last_reports: list[Mapping[str, object]] = field(default_factory=list)
+    since_ns: int = 0
+    """When its rules came into force."""
     until_ns: int = 0
     """When the last packet that it delayed leaves."""
 
@@ -85,7 +87,9 @@ class Engine:
         stays = [rule for rule in self._rules if rule.owner != owner]
         self._rules = sorted([*stays, *made], key=lambda rule: (rule.tamperer.stage, rule.began, rule.index))
         self._walls = [rule.tamperer for rule in self._rules if isinstance(rule.tamperer, Walling)]
-        self._kept.setdefault(owner, _Kept())
+        kept = self._kept.setdefault(owner, _Kept())
+        if made:
+            kept.since_ns = now_ns
         self._wanted.clear()
         return left
 
@@ -156,10 +160,10 @@ class Engine:
         """What a fault did, as JSON: the evidence of its receipt."""
         kept = self._kept.get(owner)
         if kept is None:
-            return {"in_force": False, **Tally().report(), "held_until_ns": 0, "rules": []}
+            return {"in_force": False, **Tally().report(), "since_ns": 0, "held_until_ns": 0, "rules": []}
         now = [rule.tamperer.report() for rule in self._rules if rule.owner == owner]
-        rules = now or kept.last_reports
-        return {"in_force": bool(now), **kept.tally.report(), "held_until_ns": kept.until_ns, "rules": rules}
+        times = {"since_ns": kept.since_ns, "held_until_ns": kept.until_ns}
+        return {"in_force": bool(now), **kept.tally.report(), **times, "rules": now or kept.last_reports}
 
     # What happens to a packet
 

@@ -270,6 +270,18 @@ def test_an_audit_misses_evidence_that_is_gone_and_culprits_left_out(tmp_path):
     assert check_guilt(path, read_public_keys(path), now).result == "wrong"
 
 
+def test_an_audit_says_which_proofs_hold_only_within_the_fault_model(tmp_path):
+    run = AccusedRun(liars=(1, 2))
+    run.messages = [*_votes(run, 1), *(run.cast.checkpoint(3, 128, digest) for digest in (A, B))]
+    path = run.write(tmp_path / "run")
+    now = judge_run(path)
+    write_results(now, path)
+    finding = check_guilt(path, read_public_keys(path), now)
+    assert finding.result == "verified"
+    assert "against replicas 1, 3" in finding.told
+    assert finding.told.endswith("(of replica 3 this holds while at most f replicas lie)")
+
+
 def test_evidence_of_an_earlier_judgement_is_removed(tmp_path):
     run = AccusedRun()
     path = run.write(tmp_path / "run")

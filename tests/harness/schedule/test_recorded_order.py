@@ -18,9 +18,10 @@ from harness.plan import Plan, in_world
 from harness.plan_file import parse_plan, plan_text, read_plan, write_plan
 from harness.records import hash_records
 from harness.schedule.from_run import schedule_of
-from harness.schedule.record import DELIVER, Arrived, Ends, Item, Schedule, Turn
+from harness.schedule.record import DELIVER, UNDONE, Arrived, Called, Ends, Item, Schedule, Turn
 from harness.schedule.schedule_file import wanted_of, write_schedule
 from harness.virtual.virtual_run import run_virtual
+from harness.virtual.world import VirtualWorld
 from pbft_node.core.replica import Replica
 
 FAULTS = ["kill", "pause", "partition"]
@@ -39,6 +40,17 @@ def schedule(recorded: Path) -> Schedule:
     return schedule_of(recorded, 4)
 
 
+def follow_in(folder: Path, plan: Plan, schedule: Schedule) -> dict[str, Any]:
+    """Run the plan in that order, in an empty folder; ``schedule`` of its ``run.json``."""
+    write_schedule(schedule, folder.parent / "made")
+    write_plan(with_schedule(plan, folder.parent / "made"), folder)
+    assert run_virtual(folder, True) == 0
+    run = json.loads((folder / "run.json").read_text())
+    assert run["health"]["reached"], "whoever decides the order, the cluster recovers"
+    told: dict[str, Any] = run["schedule"]
+    return told
+
+
 @pytest.fixture
 def follow(recorded: Path, tmp_path: Path) -> Callable[[Schedule], dict[str, Any]]:
     """Run the plan in that order; ``schedule`` of the new ``run.json``. The folder is tmp_path/again."""
@@ -46,13 +58,7 @@ def follow(recorded: Path, tmp_path: Path) -> Callable[[Schedule], dict[str, Any
     def call(schedule: Schedule) -> dict[str, Any]:
         folder = tmp_path / "again"
         folder.mkdir()
-        write_schedule(schedule, tmp_path / "made")
-        write_plan(with_schedule(read_plan(recorded / "plan.json"), tmp_path / "made"), folder)
-        assert run_virtual(folder, True) == 0
-        run = json.loads((folder / "run.json").read_text())
-        assert run["health"]["reached"], "whoever decides the order, the cluster recovers"
-        told: dict[str, Any] = run["schedule"]
-        return told
+        return follow_in(folder, read_plan(recorded / "plan.json"), schedule)
 
     return call
 
@@ -86,6 +92,56 @@ def test_a_record_is_followed_to_its_end(
     assert told["parted"] is None
     assert told["followed"] == told["items"] > 500
     assert hash_records(tmp_path / "again", 4) == hash_records(recorded, 4), "history and traces"
+
+
+LATE_NS = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def tampered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a lie and lost packets, in which rules come and go a moment after that was asked for, as
+    they do where an interceptor has to be told."""
+
+    def tamper(self: VirtualWorld, owner: str, rules: Any) -> None:
+        self.scheduler.at(self.now_ns() + LATE_NS, now, self, owner, rules)
+
+    now = VirtualWorld.tamper
+    plan = small_plan(3, faults=["equivocate", "drop"])
+    plan = replace(plan, faults=tuple(replace(fault, params=PARAMS[fault.kind]) for fault in plan.faults))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VirtualWorld, "tamper", tamper)
+        return journalled_run(tmp_path_factory.mktemp("schedule") / "lies", plan, patch)
+
+
+PARAMS: dict[str, dict[str, object]] = {
+    "equivocate": {"replicas": [0], "strategy": "proposals", "split": "most", "other": "time"},
+    "drop": {"match": {"p": 0.2}},
+}
+
+
+def test_rules_on_packets_are_in_force_when_they_were(tampered: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    folder.mkdir()
+    told = follow_in(folder, read_plan(tampered / "plan.json"), schedule_of(tampered, 4))
+    assert told["parted"] is None
+    assert hash_records(folder, 4) == hash_records(tampered, 4), "history and traces"
+    assert in_force(folder) == in_force(tampered)
+
+
+def in_force(run: Path) -> list[tuple[str, int]]:
+    steps = [json.loads(line) for line in (run / "faults.jsonl").read_text().splitlines()]
+    return [(step["fault"], step["receipt"]["since_ns"]) for step in steps if step.get("step") == UNDONE]
+
+
+def test_a_liar_goes_on_until_the_end_of_its_rules_was_proved(tampered: Path, tmp_path: Path) -> None:
+    """Else it is silent too early."""
+    schedule = schedule_of(tampered, 4)
+    items = [item for item in schedule.items if not (isinstance(item, Called) and item.who[-1] == UNDONE)]
+    assert len(items) == len(schedule.items) - 2
+    folder = tmp_path / "again"
+    folder.mkdir()
+    told = follow_in(folder, read_plan(tampered / "plan.json"), changed(schedule, items))
+    assert told["parted"]["why"] == "nobody has sent that datagram in this run"
 
 
 def test_a_datagram_nobody_sent_is_where_it_ends(schedule: Schedule, follow: Follow) -> None:

@@ -238,5 +238,6 @@ def test_parameters_become_usual_but_for_those_needed() -> None:
 def test_a_budget_that_is_not_broken_is_said_to_be_kept() -> None:
     whole = plan(nodes=4, budget="break", faults="none")
     assert simpler.within_budget(whole, ask(lambda _: True)).budget == "within"
-    broken = replace(whole, faults=(kill(1, 2, [0, 1, 2]),))
+    lie = Fault("l", "equivocate", SECOND_NS, 2 * SECOND_NS, {"replicas": [0, 1], "strategy": "votes"})
+    broken = replace(whole, faults=(lie,))
     assert simpler.within_budget(broken, ask(lambda _: True)) is broken
