@@ -38,6 +38,8 @@ class Tally:
     run_cpu_s: float = 0.0
     cpu_s: float = 0.0
     failures: list[Outcome] = field(default_factory=list)
+    uncovered_seeds: list[int] = field(default_factory=list)
+    """The first of them."""
 
     def add(self, outcome: Outcome) -> None:
         """Count it."""
@@ -61,6 +63,8 @@ class Tally:
         self.cpu_s += outcome.cpu_s
         if outcome.verdict not in ("valid", "uncovered") and len(self.failures) < MOST_LISTED:
             self.failures.append(outcome)
+        if outcome.verdict == "uncovered" and len(self.uncovered_seeds) < MOST_LISTED:
+            self.uncovered_seeds.append(outcome.seed)
 
     @property
     def done(self) -> int:
@@ -134,6 +138,7 @@ class Tally:
             "run_cpu_s": round(self.run_cpu_s, 3),
             "seeds_per_minute_and_core": round(per_minute, 1),
             "virtual_to_real": round(ratio, 1),
+            "uncovered_seeds": self.uncovered_seeds,
             "failures": [one.data() for one in self.failures],
             "failures_left_out": bad - len(self.failures),
         }

@@ -49,6 +49,8 @@ class ReplayOfRun(NetworkFault):
     ) -> Params:
         """See ``FaultKind``."""
         match = draw_match(stream, n, f, False, (1, 0.5))
+        if match.get("types") == ["REPLY"]:  # what clients are told is not recorded
+            match["types"] = ["REQUEST"]
         return {"match": match, "every_ns": stream.choice((10, 50)) * _MS, "burst": stream.choice((1, 4, 16))}
 
     def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:

@@ -1,78 +1,251 @@
 """Every kind of fault, many seeds each, in ``sim``: ``make sweep-attacks SEEDS=1000``.
 
-For each kind one ``traitor sweep``; then a line each: runs, exit codes, packets that met a rule, alarms (runs
-judged invalid), runs in which no fault took effect. All plans stay within budget, so an alarm is a bug of the
-replicas or of the judge, and a run without effect tested nothing. Exit code 0: neither was seen.
+For each kind one ``traitor sweep`` of small clusters with few keys, small windows and short timers, so that
+runs are contended, and cross checkpoints and view changes; kinds that lie once more with seven replicas, of
+which two lie, SEEDS/20 times. A line each: verdicts, faults with a receipt of those planned, packets that met
+a rule, alarms. All plans stay within budget, so an alarm is a bug of the replicas, of the judge, or of a lie
+that oversteps the budget; its seed is named, its run kept.
+
+What is done stands in ``attacks.json``: a sweep that was interrupted goes on with the kind it was at, as long
+as settings and code are the same. Exit code 1: an alarm; 4: the harness failed; 3: a verdict ``unknown``, a
+kind of which fewer than 95 % of the faults have a receipt, or of which more than 5 % of the runs were
+uncovered; 130: interrupted; else 0.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 from harness.coverage import Cells, cells_from, in_columns, table, write
 from nemesis.faults import KINDS
 
-_HEAD = ["kind", "runs", "exit 0", "exit 1", "exit 3", "exit 4", "activations", "alarms", "without effect"]
+SCHEMA = "traitor/attacks/1"
+SEED = 0
+ENOUGH = 0.95
+"""Of the drawn faults must have a receipt, and of the runs be covered: others are a wasted night."""
+SETTINGS = ("keys=2", "contention=0.5", "K=4", "L=8", "request_timeout=250ms", "view_change_timeout=250ms")
+SEVEN_SHARE = 20
+LEAST_SEVEN = 5
+_MARGIN_S = 2.0
+"""Before and after the longest hold that a kind asks for."""
+_PACKAGES = ("pbft_node", "checker", "workloads", "nemesis", "harness")
+_INTERRUPTED = 130
+_LISTED = 20
+_HEAD = (
+    "kind", "n", "runs", "valid", "invalid", "unknown", "uncovered", "harness",
+    "receipts", "planned", "activations", "alarms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of a kind."""
+
+    kind: str
+    nodes: int
+    runs: int
+    verdicts: Mapping[str, int]
+    planned: int
+    receipts: int
+    activations: int
+    """Packets that met a rule; of faults without rules, faults with a receipt."""
+    cells: list[list[str | int]]
+    alarms: list[dict[str, object]] = field(default_factory=list)
+    """Runs judged invalid: seed, why, how to make them again."""
+    others: list[dict[str, object]] = field(default_factory=list)
+    """Runs that are unknown, or in which the harness failed."""
+    uncovered: list[int] = field(default_factory=list)
+    """Seeds, the first few."""
+    cpu_s: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """See the module."""
+        if self.verdicts["invalid"]:
+            return 1
+        if self.verdicts["harness"]:
+            return 4
+        thin = self.receipts < ENOUGH * self.planned or self.verdicts["uncovered"] > (1 - ENOUGH) * self.runs
+        return 3 if self.verdicts["unknown"] or thin or not self.planned else 0
+
+    def columns(self) -> list[str]:
+        """As ``_HEAD``."""
+        words = [self.verdicts[word] for word in ("valid", "invalid", "unknown", "uncovered", "harness")]
+        counts = [self.nodes, self.runs, *words, self.receipts, self.planned, self.activations]
+        seeds = ", ".join(f"seed {one['seed']}" for one in self.alarms[:_LISTED])
+        return [self.kind, *map(str, counts), seeds or "none"]
 
 
 def main() -> int:
     """Sweep, tell, write."""
+    options = _parser().parse_args()
+    unknown = [name for name in options.fault or () if name not in KINDS]
+    if unknown:
+        sys.exit(f"--fault {unknown[0]}: no such kind; there are: {', '.join(KINDS)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    memory = _Memory(options.out / "attacks.json", _fingerprint())
+    rows: list[Row] = []
+    for kind, nodes, seeds in _wanted(options):
+        command = _command(kind, nodes, seeds, options)
+        row = memory.recall(command)
+        if row is None:
+            row = _row(kind, nodes, _sweep(command, options))
+            memory.keep(command, row)
+        rows.append(row)
+        print(_line(row), flush=True)
+    return _conclude(rows, options.out, memory)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--seeds", type=int, default=1000, help="of each kind (1000)")
+    parser.add_argument("--first", type=int, default=SEED, help="the first seed (0)")
+    parser.add_argument("--seven", type=int, help="of each kind that lies, with seven replicas (SEEDS/20)")
     parser.add_argument("--fault", action="append", metavar="NAME", help="only this kind; may be repeated")
-    parser.add_argument("--jobs", default=None, help="worker processes (one a core)")
-    parser.add_argument("--time", default="8", help="of each load, in virtual time (8)")
-    parser.add_argument("--rate", default="40", help="operations a second (40)")
-    parser.add_argument("--out", type=Path, default=Path("runs/attacks"), help="where failures are kept")
-    options = parser.parse_args()
-    rows, cells, bad = [_HEAD], Counter[tuple[str, str, str, str]](), False
-    for kind in options.fault or KINDS:
-        found = _sweep(kind, options)
-        row, of_kind = _row(kind, found)
-        rows.append(row)
-        cells += of_kind
-        bad = bad or row[7] != "0" or row[8] != "0" or row[5] != "0"
-        print(in_columns([_HEAD, row]), flush=True)
-    write(cells, options.out)
-    print(f"\n{table(cells)}\n\n{in_columns(rows)}")
-    (options.out / "attacks.txt").write_text(in_columns(rows) + "\n", encoding="utf-8")
-    return 1 if bad else 0
+    parser.add_argument("--jobs", help="worker processes (one a core)")
+    parser.add_argument("--time", type=float, default=3.0, help="of each load, in virtual time (3)")
+    parser.add_argument("--rate", type=float, default=30.0, help="operations a second (30)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="as of traitor sweep"
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/attacks"), help="summary and failures")
+    return parser
 
 
-def _sweep(kind: str, options: argparse.Namespace) -> dict[str, object]:
-    command = [sys.executable, "-m", "harness", "sweep", "--world", "sim", "--fault", kind, "--json"]
-    command += ["--seeds", f"0..{options.seeds - 1}", "--time", options.time, "--rate", options.rate]
-    command += ["--set", "contention=0.4", "--out", str(options.out / kind)]
-    command += [] if options.jobs is None else ["--jobs", options.jobs]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+def _wanted(options: argparse.Namespace) -> list[tuple[str, int, int]]:
+    """Kind, replicas, seeds."""
+    kinds = options.fault or list(KINDS)
+    share = max(LEAST_SEVEN, options.seeds // SEVEN_SHARE) if options.seven is None else options.seven
+    lying = [kind for kind in kinds if KINDS[kind].family == "lie" and share]
+    four = [(kind, 4, options.seeds) for kind in kinds if options.seeds]
+    return four + [(kind, 7, share) for kind in lying]
+
+
+def _command(kind: str, nodes: int, seeds: int, options: argparse.Namespace) -> tuple[str, ...]:
+    """Of ``traitor sweep``, but for what does not change what comes out."""
+    hold_s = getattr(KINDS[kind], "least_hold_ns", 0) / 1e9
+    time_s = max(options.time, hold_s + _MARGIN_S if hold_s else 0.0)
+    settings = [word for each in (*SETTINGS, *options.set) for word in ("--set", each)]
+    first = options.first
+    return (
+        "--world", "sim", "--fault", kind, "--nodes", str(nodes), "--seeds", f"{first}..{first + seeds - 1}",
+        "--time", f"{time_s:g}", "--rate", f"{options.rate:g}", *settings,
+    )  # fmt: skip
+
+
+def _sweep(command: tuple[str, ...], options: argparse.Namespace) -> dict[str, object]:
+    whole = [sys.executable, "-m", "harness", "sweep", *command, "--json", "--out", str(options.out / "runs")]
+    whole += [] if options.jobs is None else ["--jobs", options.jobs]
+    done = subprocess.run(whole, stdout=subprocess.PIPE, text=True, check=False)
     found = json.loads(done.stdout) if done.stdout.startswith("{") else None
     if not isinstance(found, dict):
-        sys.exit(f"traitor sweep --fault {kind} ended with exit code {done.returncode} and no result")
+        sys.exit(f"traitor sweep {' '.join(command)} ended with exit code {done.returncode} and no result")
+    if found["interrupted"]:
+        sys.exit(_INTERRUPTED)
     return found
 
 
-def _row(kind: str, found: dict[str, object]) -> tuple[list[str], Cells]:
-    verdicts, idle, faults = found["verdicts"], found["idle"], found["faults"]
-    assert isinstance(verdicts, dict)
-    assert isinstance(idle, dict)
-    assert isinstance(faults, dict)
-    coverage = found["coverage"]
-    assert isinstance(coverage, dict)
-    cells = cells_from(coverage["cells"])
-    activations = sum(cells.values()) or faults.get(kind, {}).get("took_effect", 0)
-    codes = [
-        verdicts["valid"],
-        verdicts["invalid"],
-        verdicts["unknown"] + verdicts["uncovered"],
-        verdicts["harness"],
-    ]
-    counts = [found["done"], *codes, activations, verdicts["invalid"], idle.get(kind, 0)]
-    return [kind, *map(str, counts)], cells
+def _row(kind: str, nodes: int, found: Mapping[str, object]) -> Row:
+    verdicts = cast(dict[str, int], found["verdicts"])
+    fault = cast(dict[str, dict[str, int]], found["faults"]).get(kind, {})
+    failures = cast(list[dict[str, object]], found["failures"])
+    cells = cells_from(cast(dict[str, object], found["coverage"])["cells"])
+    told = ("seed", "verdict", "reason", "reproduce", "folder")
+    short = [{name: one[name] for name in told} for one in failures]
+    return Row(
+        kind=kind,
+        nodes=nodes,
+        runs=sum(verdicts.values()),
+        verdicts=verdicts,
+        planned=fault.get("planned", 0),
+        receipts=fault.get("took_effect", 0),
+        activations=sum(cells.values()) or fault.get("took_effect", 0),
+        cells=[[*cell, count] for cell, count in sorted(cells.items())],
+        alarms=[one for one in short if one["verdict"] == "invalid"],
+        others=[one for one in short if one["verdict"] != "invalid"],
+        uncovered=cast(list[int], found["uncovered_seeds"]),
+        cpu_s=float(cast(float, found["cpu_s"])),
+    )
+
+
+class _Memory:
+    """Rows that are done, in ``attacks.json``: by the very command, of the very code."""
+
+    def __init__(self, path: Path, code: str) -> None:
+        self._path, self._code = path, code
+        self._rows: dict[str, dict[str, object]] = {}
+        try:
+            held = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if isinstance(held, dict) and held.get("schema") == SCHEMA and held.get("code") == code:
+            self._rows = {row["command"]: row for row in held["rows"]}
+
+    def recall(self, command: tuple[str, ...]) -> Row | None:
+        """What it came to, if it was done."""
+        held = self._rows.get(" ".join(command))
+        if held is None:
+            return None
+        return Row(**cast(dict[str, object], {k: v for k, v in held.items() if k != "command"}))  # type: ignore[arg-type]
+
+    def keep(self, command: tuple[str, ...], row: Row) -> None:
+        """At once, so that an interruption costs one kind."""
+        self._rows[" ".join(command)] = {"command": " ".join(command), **asdict(row)}
+        self._write({})
+
+    def conclude(self, exit_code: int) -> None:
+        """The end of the summary."""
+        self._write({"exit_code": exit_code})
+
+    def _write(self, more: Mapping[str, object]) -> None:
+        data = {"schema": SCHEMA, "code": self._code, **more, "rows": list(self._rows.values())}
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(self._path)
+
+
+def _fingerprint() -> str:
+    """Of every source file: what other code found is no result of this one."""
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[2]
+    for path in sorted(path for package in _PACKAGES for path in (root / package).rglob("*.py")):
+        digest.update(f"{path.relative_to(root)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _line(row: Row) -> str:
+    """As soon as it is known."""
+    words = [f"{number} {word}" for word, number in row.verdicts.items() if number]
+    line = (
+        f"{row.kind:<26} n={row.nodes}  {', '.join(words)}; {row.receipts} of {row.planned} faults took "
+        f"effect, {row.activations} activations"
+    )
+    return "\n".join([line, *(f"    {one['seed']}: {one['reason']}" for one in [*row.alarms, *row.others])])
+
+
+def _conclude(rows: list[Row], out: Path, memory: _Memory) -> int:
+    cells: Cells = sum((cells_from(row.cells) for row in rows), Counter())
+    write(cells, out)
+    text = in_columns([list(_HEAD), *(row.columns() for row in rows)])
+    (out / "attacks.txt").write_text(text + "\n", encoding="utf-8")
+    print(f"\n{table(cells)}\n\n{text}")
+    for row in rows:
+        for one in row.alarms:
+            print(f"\nALARM {row.kind} seed {one['seed']}: {one['reason']}\n    {one['reproduce']}")
+    codes = {row.exit_code for row in rows}
+    code = next((code for code in (1, 4, 3) if code in codes), 0)
+    memory.conclude(code)
+    print(f"\nexit code {code}")
+    return code
 
 
 if __name__ == "__main__":

@@ -274,7 +274,7 @@ def test_collusion_is_two_lies_with_the_same_liars() -> None:
     assert (first["action"], first["strategy"]) == ("lie-view-change", "stripped")
     assert (second["action"], second["strategy"]) == ("lie-new-view", "nulled")
     assert first["replicas"] == second["replicas"] == [1, 2]
-    assert [rule["action"] for rule in push] == ["drop", "drop"]
+    assert [rule["action"] for rule in push] == ["drop", "drop", "drop"]
     assert "choose one of halves" in str(kind.check({**params, "strategy": "nulled"}, 7))
     assert "choose one of halves" in str(kind.check({**params, "strategy": ["erase"]}, 7))
 

@@ -3,10 +3,13 @@
 ``push`` adds rules that lose messages of correct replicas while the fault lasts. The network is asynchronous
 then, so nobody owes liveness; nobody but the liars counts as bad.
 
-    views     most proposals are lost, and NEW-VIEWs of all but the liars: only a liar's view begins, and ends
+    views     many proposals and most COMMITs are lost, and NEW-VIEWs of all but the liars: only a liar's view
+              begins, with several numbers prepared, and ends
     restless  most proposals are lost: views begin, and end after a timeout, with some numbers prepared
     lag       one replica (``behind``) gets no proposals, no votes, and few offers of others than the liars:
               it needs the state, again and again, and mostly has it from a liar
+    bodies    that replica gets votes, but no proposals, and few batches of others than the liars: it asks for
+              batches by their digest
     stumble   ``lag``, and half of all proposals are lost: views change over its head
     none      nothing
 """
@@ -23,9 +26,12 @@ from nemesis.faults.tampering import Report
 from nemesis.packets.packet import host
 from nemesis.packets.tamperer import RuleData
 
-NONE, VIEWS, RESTLESS, LAG, STUMBLE = "none", "views", "restless", "lag", "stumble"
-_PUSHES = (NONE, VIEWS, RESTLESS, LAG, STUMBLE)
+NONE, VIEWS, RESTLESS = "none", "views", "restless"
+LAG, BODIES, STUMBLE = "lag", "bodies", "stumble"
+_PUSHES = (NONE, VIEWS, RESTLESS, LAG, BODIES, STUMBLE)
+_BEHIND = (LAG, BODIES, STUMBLE)
 _PROPOSALS: RuleData = {"types": ["PRE_PREPARE"], "p": 0.8}
+_COMMITS: RuleData = {"types": ["COMMIT"], "p": 0.8}
 _OFFERS: RuleData = {"types": ["STATE_META", "BATCH"], "p": 0.8}
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
@@ -35,6 +41,8 @@ class PushedLying(Lying):
 
     pushes: ClassVar[tuple[str, ...]] = (VIEWS, RESTLESS)
     """What it draws from. The first is the default."""
+    least_hold_ns: ClassVar[int] = 2_500_000_000
+    """A push needs that long: the view must change, mostly more than once, or somebody lag by a window."""
 
     @property
     def parameters(self) -> Mapping[str, str]:  # type: ignore[override]
@@ -42,7 +50,7 @@ class PushedLying(Lying):
         return {
             **super().parameters,
             "push": f"what is lost meanwhile, so that there is something to lie about: {', '.join(_PUSHES)}",
-            "behind": "of lag and stumble: the replica that lags, a correct one",
+            "behind": "of lag, bodies and stumble: the replica that lags, a correct one",
         }
 
     @property
@@ -67,7 +75,7 @@ class PushedLying(Lying):
             return f"behind = {behind!r:.80}: there is no such replica: they are 0 … {n - 1}"
         rest = {key: value for key, value in params.items() if key not in ("push", "behind")}
         problem = super().check(rest, n)
-        if problem is None and push in (LAG, STUMBLE) and behind in _replicas(params):
+        if problem is None and push in _BEHIND and behind in _replicas(params):
             return f"behind = {behind}: it lies itself: choose a correct replica"
         return problem
 
@@ -94,7 +102,7 @@ class PushedLying(Lying):
     def _whole(self, params: dict[str, object], n: int) -> Params:
         """``behind`` only where it is of use, and a correct replica."""
         behind = params.pop("behind", n - 1)
-        if params["push"] in (LAG, STUMBLE):
+        if params["push"] in _BEHIND:
             correct = [replica for replica in range(n) if replica not in _replicas(params)]
             params["behind"] = behind if behind in correct else correct[-1]
         return params
@@ -121,8 +129,10 @@ def _push(params: Params, n: int) -> list[RuleData]:
             lost = lag
         case "stumble":
             lost = [*lag, {**_PROPOSALS, "p": 0.5}]
+        case "bodies":
+            lost = [{"types": ["PRE_PREPARE"], "to": [behind]}, lag[1]]
         case "views":
-            lost = [_PROPOSALS, {"types": ["NEW_VIEW"], "from": correct}]
+            lost = [{**_PROPOSALS, "p": 0.5}, _COMMITS, {"types": ["NEW_VIEW"], "from": correct}]
         case "restless":
             lost = [_PROPOSALS]
         case _:

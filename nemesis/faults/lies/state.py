@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from nemesis.faults.lies.pushed import LAG, NONE, STUMBLE, PushedLying
+import random
+from collections.abc import Sequence
+
+from nemesis.faults.fault import Params
+from nemesis.faults.lies.pushed import BODIES, LAG, NONE, STUMBLE, PushedLying
 from nemesis.lies.state_flood import StateFlood
 from nemesis.lies.state_lie import StateLie
 
@@ -16,6 +20,15 @@ class LiesAboutState(PushedLying):
     pushes = (LAG, LAG, STUMBLE)
     summary = "Hands out wrong, old or no state, and false batches, decisions and views."
 
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
+        """See ``FaultKind``. Who fetches a state asks for no batch, nor who proposes them."""
+        drawn = super().draw(stream, n, f, budget_break, liars)
+        if drawn["strategy"] != "false-batch":
+            return drawn
+        return self._whole({**drawn, "push": BODIES, "behind": stream.randrange(1, n)}, n)
+
 
 class FloodsWithQuestions(PushedLying):
     """See its summary."""
@@ -24,4 +37,5 @@ class FloodsWithQuestions(PushedLying):
     label = "question flood"
     lies = StateFlood
     pushes = (NONE,)
+    least_hold_ns = 0
     summary = "Asks every other replica for state, parts, batches or another view, every 10 ms."
