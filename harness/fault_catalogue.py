@@ -43,9 +43,12 @@ def faults(name: str | None, as_json: bool) -> int:
 
 
 def spec_of(kind: FaultKind) -> dict[str, object]:
-    """A spec that shows the kind with its example."""
-    fault = {"kind": kind.name, "start": 1, "stop": 4, "params": dict(kind.example)}
-    return {"world": "sim", "time": 6, "faults": [fault]}
+    """A spec that shows the kind with its example: as long, and with such a budget, as it needs."""
+    stop = 1 + max(3, getattr(kind, "least_hold_ns", 0) // 10**9)
+    fault = {"kind": kind.name, "start": 1, "stop": stop, "params": dict(kind.example)}
+    beyond = kind.victims(kind.example, 4, 1).count > 1
+    budget = {"budget": "safety"} if beyond else {}
+    return {"world": "sim", "time": stop + 2, **budget, "faults": [fault]}
 
 
 def _row(kind: FaultKind) -> Mapping[str, object]:

@@ -67,7 +67,8 @@ class DirectedScript(TampersWithPackets):
     def example(self) -> Params:
         """See ``FaultKind``."""
         name = self._of_library or "two-certificates"
-        return {"script": name, "liars": list(range(1, 1 + self._read(library()[name], 4).liars))}
+        script = self._read(library()[name], 4)
+        return {"script": name, "liars": list(dict.fromkeys((*script.whom, 1, 2, 3)))[: script.liars]}
 
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()

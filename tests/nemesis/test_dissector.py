@@ -247,7 +247,8 @@ def test_the_ports_are_those_of_runs() -> None:
 
 
 def test_in_a_shell_on_a_capture(tmp_path: Path) -> None:
-    asked = {"world": "sim", "time": 1, "faults": ["drop"], "clients": 2, "rate": 50}
+    half = {"kind": "drop", "params": {"match": {"types": ["COMMIT"], "p": 0.5}}}
+    asked = {"world": "sim", "time": 1, "faults": [half], "clients": 2, "rate": 50}
     write_plan(make_plan(make_spec(asked), 1), tmp_path)
     assert run_virtual(tmp_path, True, journal=False) == 0
     shell = (

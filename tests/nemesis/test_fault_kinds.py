@@ -9,7 +9,7 @@ import re
 
 import pytest
 from fake_machinery import FakeMachinery
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.spec import WORLDS
@@ -22,12 +22,15 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-PARAMETERS = st.dictionaries(
-    st.sampled_from(["replicas", "shape", "cut_clients", "links", "other"]),
-    JSON | st.sampled_from(["primary", "majority", "isolate-primary"]),
-    max_size=4,
+CHANGES = st.lists(
+    st.tuples(
+        st.lists(st.integers(0, 9), min_size=1, max_size=5),
+        JSON | st.sampled_from(["primary", "majority", "isolate-primary", "r1", "COMMIT", [0], [0, 1]]),
+    ),
+    min_size=1,
+    max_size=3,
 )
-
+"""Where in an example, and what stands there instead; None instead of a whole parameter leaves it out."""
 
 ONE_AT_A_TIME = ("replay-older-view", "replay-restart")
 """What strikes a single replica breaks no budget, however it is drawn."""
@@ -40,6 +43,19 @@ def costs_nobody(kind: FaultKind) -> bool:
     )
 
 
+def changed(value: object, place: list[int], new: object) -> object:
+    """``value`` with ``new`` at a place in it, or as far down as it goes."""
+    if not place or not isinstance(value, dict | list) or not value:
+        return new
+    at, further = place[0] % len(value), place[1:]
+    if isinstance(value, list):
+        return [*value[:at], changed(value[at], further, new), *value[at + 1 :]]
+    key = sorted(value)[at]
+    return {**value, key: changed(value[key], further, new)}
+
+
+few = settings(max_examples=settings.default.max_examples // 4)  # type: ignore[union-attr]
+"""There are many kinds, and most share their checks and how they draw."""
 each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 BEYOND = {
     name
@@ -67,6 +83,7 @@ def test_a_kind_describes_itself(kind: FaultKind) -> None:
 
 
 @each_kind
+@few
 @given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
 def test_a_drawn_fault_stays_within_the_budget(kind: FaultKind, seed: int, n: int) -> None:
     f = (n - 1) // 3
@@ -83,6 +100,7 @@ def test_a_drawn_fault_stays_within_the_budget(kind: FaultKind, seed: int, n: in
 
 
 @each_kind
+@few
 @given(seed=st.integers(0, 2**32), n=st.integers(4, 20))
 def test_a_fault_drawn_to_break_the_budget_does(kind: FaultKind, seed: int, n: int) -> None:
     f = (n - 1) // 3
@@ -94,13 +112,18 @@ def test_a_fault_drawn_to_break_the_budget_does(kind: FaultKind, seed: int, n: i
 
 
 @each_kind
-@given(params=PARAMETERS)
-def test_check_never_raises_and_what_it_lets_pass_works(kind: FaultKind, params: dict[str, object]) -> None:
-    if kind.check(params, 4) is None:
-        machinery = FakeMachinery()
-        kind.victims(params, 4, 1)
-        kind.start(machinery, "x", params)
-        kind.stop(machinery, "x", params)
+@few
+@given(changes=CHANGES)
+def test_check_never_raises_and_what_it_lets_pass_works(
+    kind: FaultKind, changes: list[tuple[list[int], object]]
+) -> None:
+    params, names = dict(kind.example), [*kind.parameters, "unheard-of"]
+    for (first, *further), new in changes:
+        name = names[first % len(names)]
+        if new is None and not further:
+            params.pop(name, None)
+        else:
+            params[name] = changed(params.get(name), further, new)
 
 
 @each_kind
