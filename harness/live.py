@@ -339,6 +339,17 @@ class LiveWorld:
         """See ``Machinery``."""
         return self._clocks.told(replica)
 
+    def start_twin(self, replica: int, *, peers: frozenset[int], clients: str, log: str) -> None:
+        """See ``Machinery``."""
+        raise HarnessError(f"replica {replica} cannot have a twin in world live")
+
+    def stop_twin(self, replica: int) -> None:
+        """See ``Machinery``: it has none."""
+
+    def twin(self, replica: int) -> ProcessState | None:
+        """See ``Machinery``."""
+        return None
+
     # Links
 
     def cut(self, owner: str, links: frozenset[Link]) -> None:

@@ -49,7 +49,8 @@ class Machinery(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of ``kill``, ``pause``, ``cut``, ``packets``, ``clocks``, ``disks``: what this world can do."""
+        """Of ``kill``, ``pause``, ``cut``, ``packets``, ``clocks``, ``disks``, ``twins``: what this world can
+        do."""
 
     def now_ns(self) -> int:
         """The world's clock."""
@@ -106,6 +107,18 @@ class Machinery(Protocol):
     def told_clock(self, replica: int) -> Mapping[str, object] | None:
         """What it said of its own clock since that was last moved: ``t_ns`` (true), ``own_ns``, ``rate``,
         ``wall_ns``. None: it said nothing yet."""
+
+    def start_twin(self, replica: int, *, peers: frozenset[int], clients: str, log: str) -> None:
+        """A second process under the identity of a replica that has none, in a folder of its own. From now
+        on ``peers`` and the clients with ``odd`` (or ``even``) identities talk with the twin only, all others
+        with the first instance only. It begins with a ``copy`` of the log, or from ``genesis``."""
+
+    def stop_twin(self, replica: int) -> None:
+        """Kill the twin, if there is one; everybody talks with the first instance again."""
+
+    def twin(self, replica: int) -> ProcessState | None:
+        """The twin now; None: there is none. In its detail: ``folder``; ``heard_by``: packets carried to each
+        host, of ``first`` and ``twin``; ``diverged``: of what the two said two things, None if of nothing."""
 
     def primary_hint(self) -> int:
         """The replica clients believe to be primary now; for faults aimed at the primary."""

@@ -1,8 +1,9 @@
 """Every datagram that a run folder recorded, and where it was seen.
 
-Journals of replicas show what reached them, `clients.journal` what reached the clients, `packets.pcapng`
-what rules put on the wire. What a rule of the nemesis took off the wire (comments `was` and `dropped`)
-reached nobody and is no evidence: with it every lie would convict itself. FRAGMENTs are put together here.
+Journals of replicas and of their twins show what reached them, `clients.journal` what reached the clients,
+`packets.pcapng` what rules put on the wire. What a rule of the nemesis took off the wire (comments `was` and
+`dropped`) reached nobody and is no evidence: with it every lie would convict itself. FRAGMENTs are put
+together here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from checker.journal import OF_CLIENTS, OF_REPLICA, Arrived, Journal
 from checker.wire import FRAGMENT, TYPE_OFFSET, Pieces
 
 CLIENTS = "clients.journal"
+MOST_TWINS = 100
+"""Looked at, of one replica."""
 _NOT_ON_THE_WIRE = ("was", "dropped")
 
 
@@ -51,18 +54,30 @@ class Sources:
 
     def there(self) -> bool:
         """There is a journal, or a capture."""
-        places = [f"replicas/{replica}/journal" for replica in self._replicas]
+        places = [f"replicas/{name}/journal" for name in self._names()]
         return any((self._folder / place).exists() for place in (*places, capture.PLACE))
 
     def datagrams(self) -> Iterator[Datagram]:
         """All, file by file."""
         self.read, self.troubles, self.bytes = [], [], 0
-        for replica in self._replicas:
-            yield from self._counted(self._of_replica(replica))
+        for name in self._names():
+            yield from self._counted(self._of_replica(name))
         if (self._folder / CLIENTS).exists():
             yield from self._counted(self._of_clients())
         if (self._folder / capture.PLACE).exists():
             yield from self._counted(self._of_capture())
+
+    def _names(self) -> list[str]:
+        """Folders of replicas, and behind each its twins': what somebody sent those is evidence as good."""
+        try:
+            there = sorted(entry.name for entry in (self._folder / "replicas").iterdir())
+        except OSError:
+            there = []
+        names = []
+        for replica in self._replicas:
+            twins = [name for name in there if name.startswith(f"{replica}-twin")]
+            names += [str(replica), *twins[:MOST_TWINS]]
+        return names
 
     def _counted(self, found: Iterator[Datagram]) -> Iterator[Datagram]:
         pieces = Pieces()
@@ -75,8 +90,8 @@ class Sources:
         if pieces.given_up:
             self.troubles.append(f"{self.read[-1]} has more messages in pieces than are put together")
 
-    def _of_replica(self, replica: int) -> Iterator[Datagram]:
-        place = f"replicas/{replica}/journal"
+    def _of_replica(self, name: str) -> Iterator[Datagram]:
+        place = f"replicas/{name}/journal"
         journal = self._open(place, OF_REPLICA)
         if journal is None:
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from harness.errors import HarnessError
@@ -70,6 +71,12 @@ class Host(Protocol):
 
     def write_log(self) -> None:
         """Its file is as a real process would have left it; the next life reads it. Call when dead."""
+
+    def copy_log(self, path: Path) -> None:
+        """Write the log as it is between two turns to another file."""
+
+    def adopt_log(self) -> None:
+        """The first life reads the log that lies in its folder, which need not be empty."""
 
     def kill(self) -> None:
         """``SIGKILL``: it is dead when this returns, and an open turn never was. Harmless when dead."""

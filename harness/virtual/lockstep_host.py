@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import shutil
 import signal
 import socket
 import time
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, disk_hint
 from harness.processes import last_lines, state_letter
 from harness.virtual.host import Ended, TurnEnd, machine_failed
 from harness.virtual.nursery import Room, set_patience
@@ -103,6 +104,16 @@ class LockstepHost:
 
     def write_log(self) -> None:
         """See ``Host``: it is there."""
+
+    def copy_log(self, path: Path) -> None:
+        """See ``Host``."""
+        try:
+            shutil.copyfile(self._config.parent / "wal", path)
+        except OSError as error:
+            raise HarnessError(f"cannot copy the log to {path}: {error.strerror}", disk_hint(error)) from None
+
+    def adopt_log(self) -> None:
+        """See ``Host``: a process always does."""
 
     def end_turn(self, now_ns: int) -> TurnEnd:
         """See ``Host``."""

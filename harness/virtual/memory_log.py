@@ -86,4 +86,12 @@ class MemoryLog:
         if self._harmed:
             return
         self._harmed = harmed
+        self.copy(path)
+
+    def copy(self, path: Path) -> None:
+        """What is durable, in a file like the real one."""
         path.write_bytes(wal.image(*self._identity, self._durable, volatile=self._volatile and self._opened))
+
+    def adopt(self) -> None:
+        """The next life reads the file."""
+        self._harmed = True

@@ -126,6 +126,17 @@ class SimHost:
         """See ``Host``."""
         self._write(harmed=True)
 
+    def copy_log(self, path: Path) -> None:
+        """See ``Host``."""
+        try:
+            self._log.copy(path)
+        except OSError as error:
+            raise _refused(path, error) from None
+
+    def adopt_log(self) -> None:
+        """See ``Host``."""
+        self._log.adopt()
+
     def end_turn(self, now_ns: int) -> TurnEnd:
         """See ``Host``."""
         if self._turns is not None:

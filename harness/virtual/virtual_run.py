@@ -89,10 +89,14 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
         make_host, release = _sim_hosts(virtual, genesis, shared)
     durability, kept = str(plan.cluster[DURABILITY]), "journal" if journal else None
 
-    def host(replica: int) -> Host:
-        place = folder / "replicas" / str(replica)
+    def host(replica: int, name: str = "", of: Host | None = None) -> Host:
+        place = folder / "replicas" / (name or str(replica))
         written = write_replica(genesis, replica, place, durability=durability, journal=kept)
-        return make_host(replica, written)
+        made = make_host(replica, written)
+        if of is not None and durability != "none":  # that keeps nothing: a copy would be of nothing
+            of.copy_log(place / "wal")
+            made.adopt_log()
+        return made
 
     scene = _scene(plan, genesis, shared) if intercepts(plan) else None
     if virtual.schedule is not None:
@@ -117,6 +121,7 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
         release=release,
         scene=scene,
         folder=folder,
+        twin_host=host,
     )
 
 

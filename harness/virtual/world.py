@@ -24,6 +24,7 @@ from harness.virtual.machine import SIGKILL, Machine
 from harness.virtual.network import Network
 from harness.virtual.scheduler import Scheduler, VirtualTimer
 from harness.virtual.settings import CLIENTS, Virtual, host_name, host_number
+from harness.virtual.twins import HostOfTwin, Twins
 from harness.world import Exit, Who
 from nemesis.machinery import Link, ProcessState
 from nemesis.packets.packet import Packet
@@ -55,6 +56,7 @@ class VirtualWorld:
         release: Callable[[], None] = lambda: None,
         scene: Scene | None = None,
         folder: Path | None = None,
+        twin_host: HostOfTwin | None = None,
     ) -> None:
         self.name = name
         self.n, self.f = n, f
@@ -79,6 +81,11 @@ class VirtualWorld:
             )
             self.capabilities = self.capabilities | {"packets"}
         self._folder = folder
+        self._twins: Twins | None = None
+        if folder is not None and twin_host is not None:
+            self._twins = Twins(folder, self._new_twin, self._send)
+            self.capabilities = self.capabilities | {"twins"}
+        self._make_twin = twin_host
         self._expected_codes: dict[int, frozenset[int]] = {}
         self._clocks: MovedClocks | None = None
         if folder is not None:
@@ -120,6 +127,8 @@ class VirtualWorld:
             try:
                 for machine in self._machines:
                     machine.host.close()
+                if self._twins is not None:
+                    self._twins.close()
             finally:
                 if self._interception is not None:
                     self._interception.close()
@@ -140,8 +149,11 @@ class VirtualWorld:
 
     def _birthright(self, replica: int, incarnation: int) -> tuple[int, bytes]:
         """Wall clock and nonce of a life: nobody else's, and the same in every run of the plan."""
-        name = f"traitor/{self._seed}/nonce/{replica}/{incarnation}"
-        return WALL_OFFSET_NS, hashlib.sha256(name.encode()).digest()[:NONCE_BYTES]
+        return WALL_OFFSET_NS, self._nonce(str(replica), incarnation)
+
+    def _nonce(self, folder: str, incarnation: int) -> bytes:
+        name = f"traitor/{self._seed}/nonce/{folder}/{incarnation}"
+        return hashlib.sha256(name.encode()).digest()[:NONCE_BYTES]
 
     # Time
 
@@ -195,6 +207,11 @@ class VirtualWorld:
         """What a replica sent, addressed to principals."""
         if self._interception is not None:
             self._interception.turn_ended(replica)
+        self._send(replica, sends)
+
+    def _send(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
+        if self._twins is not None and self._twins.at_work:
+            sends = self._twins.let_out(replica, sends)
         for to, datagram in sends:
             if 0 <= to < self.n:
                 self._transmit(replica, to, datagram)
@@ -219,7 +236,10 @@ class VirtualWorld:
     def _under_way(self, source: int, target: int, nth: int, datagram: bytes) -> None:
         """The network has it."""
         scheduler = self.scheduler
+        arrive: Callable[[bytes], None]
         arrive = self._arrive_at_clients if target == CLIENTS else self._machines[target].arrive
+        if self._twins is not None and self._twins.at_work:
+            arrive = self._twins.route(source, target, datagram) or arrive
         for delay_ns in self.network.fate(source, target, nth, len(datagram)):
             scheduler.at(scheduler.now_ns + delay_ns, arrive, datagram)
 
@@ -309,6 +329,35 @@ class VirtualWorld:
         """See ``Machinery``."""
         assert self._clocks is not None, "this world moves no clocks"
         return self._clocks.told(replica)
+
+    # Twins
+
+    def start_twin(self, replica: int, *, peers: frozenset[int], clients: str, log: str) -> None:
+        """See ``Machinery``."""
+        assert self._twins is not None, "this world has no twins"
+        self._twins.start(replica, peers, clients, log == "copy", self._virtual.restart_ns)
+
+    def stop_twin(self, replica: int) -> None:
+        """See ``Machinery``."""
+        assert self._twins is not None, "this world has no twins"
+        self._twins.stop(replica)
+
+    def twin(self, replica: int) -> ProcessState | None:
+        """See ``Machinery``."""
+        assert self._twins is not None, "this world has no twins"
+        return self._twins.process(replica)
+
+    def _new_twin(self, replica: int, name: str, copies: bool) -> Machine:
+        assert self._make_twin is not None
+        assert self._twins is not None
+        twins = self._twins
+        host = self._make_twin(replica, name, self._machines[replica].host if copies else None)
+
+        def begin(_: int, incarnation: int) -> tuple[int, bytes]:
+            return WALL_OFFSET_NS, self._nonce(name, incarnation)
+
+        turn_ns = self._virtual.turn_ns
+        return self._machine_kind(replica, host, self.scheduler, turn_ns, twins.leave, twins.ended, begin)
 
     # Links
 

@@ -17,9 +17,10 @@ from nemesis.faults.network_kinds import NETWORK
 from nemesis.faults.partition import Partition
 from nemesis.faults.pause import Pause
 from nemesis.faults.script import SCRIPTED
+from nemesis.faults.twins import Twins
 
 _PACKETS: tuple[FaultKind, ...] = (*NETWORK, *CLIENTS, AlteredFields(), ByzzFuzz(), *LYING)
-_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), Clock(), Disk(), *_PACKETS)
+_ALL: tuple[FaultKind, ...] = (Kill(), Pause(), Partition(), Clock(), Disk(), Twins(), *_PACKETS)
 KINDS: Mapping[str, FaultKind] = MappingProxyType({kind.name: kind for kind in (*_ALL, *SCRIPTED)})
 
 __all__ = ["KINDS", "Fault", "FaultKind", "Params", "Receipt", "Victims"]

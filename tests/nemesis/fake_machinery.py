@@ -25,7 +25,9 @@ class FakeMachinery:
     def __init__(
         self,
         n: int = 4,
-        capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "packets", "clocks", "disks"}),
+        capabilities: frozenset[str] = frozenset(
+            {"kill", "pause", "cut", "packets", "clocks", "disks", "twins"}
+        ),
     ) -> None:
         self.n, self.f = n, (n - 1) // 3
         self.capabilities = capabilities
@@ -43,6 +45,8 @@ class FakeMachinery:
         self.harmed: list[tuple[int, str, float]] = []
         self.broken: dict[int, str] = {}
         self.clocks_told: set[int] = set()
+        self.twins: dict[int, ProcessState] = {}
+        self.partitions: dict[int, tuple[frozenset[int], str, str]] = {}
 
     def now_ns(self) -> int:
         return 0
@@ -85,7 +89,33 @@ class FakeMachinery:
         wall_ns, jump_ns, rate = self.clocks[replica]
         return {"t_ns": 5, "own_ns": 5 + max(0, jump_ns), "rate": rate, "wall_ns": 5 + wall_ns}
 
+    def start_twin(self, replica: int, *, peers: frozenset[int], clients: str, log: str) -> None:
+        self.partitions[replica] = (peers, clients, log)
+        detail = {
+            "folder": f"replicas/{replica}-twin",
+            "heard_by": {"first": {}, "twin": {}},
+            "diverged": None,
+        }
+        self.twins[replica] = ProcessState(replica, None, "running", 1, detail, False)
+
+    def stop_twin(self, replica: int) -> None:
+        self.twins.pop(replica, None)
+
+    def twin(self, replica: int) -> ProcessState | None:
+        return self.twins.get(replica)
+
+    def twin_says(self, replica: int, first: str, twin: str, differs: bool, state: str = "running") -> None:
+        """Who heard the two, and whether they said two things."""
+        detail = {
+            "folder": f"replicas/{replica}-twin",
+            "heard_by": {"first": {first: 1, "clients": 1}, "twin": {twin: 1, "clients": 1}},
+            "diverged": {"what": "proposal", "view": 0, "seq": 7} if differs else None,
+        }
+        self.twins[replica] = ProcessState(replica, None, state, 1, detail, True)
+
     def settle(self) -> None:
+        for twin in list(self.twins):
+            self.twin_says(twin, "r1", "r2", True)
         self.clocks_told |= set(self.clocks)
         for owner, rules in self.rules.items():
             self.matched[owner] = self.matched.get(owner, 0) + len(rules)

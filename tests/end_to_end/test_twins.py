@@ -1,0 +1,84 @@
+"""Two processes under one identity: one such replica of four breaks nothing, two do, and are named for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import one_run
+from harness.plan import Plan, make_plan
+from harness.replay.command import journalled
+from harness.spec import make_spec
+from harness.store import hash_files
+from harness.trial import Trial, trial
+
+OF_A_WORLD = ("plan.json", "run.json", "stderr.log")
+
+
+def doubled(
+    replicas: list[int], peers: list[int], budget: str, world: str = "sim", log: str = "copy"
+) -> Plan:
+    fault = {
+        "kind": "twins",
+        "start": "300ms",
+        "stop": "1300ms",
+        "params": {"replicas": replicas, "peers": peers, "log": log},
+    }
+    asked = {
+        "world": world,
+        "rate": 40,
+        "time": "2s",
+        "budget": budget,
+        "cluster": {"durability": "write", "request_timeout": "150ms", "view_change_timeout": "150ms"},
+        "faults": [fault],
+    }
+    return make_plan(make_spec(asked), 1)
+
+
+def lines_of(result: Trial) -> dict[str, dict[str, object]]:
+    lines = result.verdict["lines"]
+    assert isinstance(lines, list)
+    return {line["name"]: line for line in lines}
+
+
+def test_two_of_four_break_agreement_and_both_are_convicted(tmp_path: Path) -> None:
+    result = trial(doubled([0, 1], [3], "break"), tmp_path, world=one_run.virtual_world())
+    lines = lines_of(result)
+    assert lines["agreement"]["verdict"] == "invalid"
+    assert "outside the fault model" in str(lines["agreement"])
+    assert lines["accountability"]["verdict"] == "valid"
+    told = str(lines["accountability"]["reason"])
+    assert told.startswith("2 culprits proved, all of them liars")
+    assert "conflicting votes" in told
+
+
+def test_one_of_four_is_the_same_in_both_worlds_and_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also from an empty log; and nobody takes the twin's folder for a replica's."""
+    monkeypatch.setattr(one_run, "lean_world", one_run.virtual_world)
+    found: list[dict[str, str]] = []
+
+    def look(folder: Path, _: Trial) -> None:
+        hashes = hash_files(folder)
+        found.append({name: hashes[name] for name in hashes if name.rpartition("/")[2] not in OF_A_WORLD})
+        steps = [json.loads(line) for line in (folder / "faults.jsonl").read_text().splitlines()[1:]]
+        seen = {step["step"]: step.get("receipt") for step in steps}
+        told = seen["took-effect"]["twins"]["0"]
+        assert told["folder"] == "replicas/0-twin"
+        assert set(told["heard_by"]["first"]) <= {"r1", "clients"}
+        assert set(told["heard_by"]["twin"]) <= {"r2", "r3", "clients"}
+        assert told["diverged"]["first"] != told["diverged"]["twin"]
+        assert seen["undone"] == {"alone": {"0": {"pid": None, "process": "running"}}}
+        assert journalled(folder) == [0, 1, 2, 3]
+
+    for world, log in (("sim", "copy"), ("lockstep", "copy"), ("sim", "genesis")):
+        result = trial(doubled([0], [2, 3], "within", world, log), tmp_path, look)
+        assert result.error is None, result.error
+        assert not result.violations, result
+        assert result.verdict["verdict"] == "valid", result.verdict
+    assert {"replicas/0-twin/trace.jsonl", "replicas/0-twin/journal", "replicas/0-twin/wal"} <= set(found[0])
+    assert found[1] == found[0]
+    assert found[2]["replicas/0-twin/trace.jsonl"] != found[0]["replicas/0-twin/trace.jsonl"]
