@@ -1,4 +1,4 @@
-"""The schedule of a live run: from its journals, its traces' last words, ``faults.jsonl`` and ``run.json``.
+"""The schedule of a live run: from its journals, traces' last words, capture, ``faults.jsonl``, ``run.json``.
 
 Of the last turn of a killed life the journal does not say whether it was carried out; that lines of it are
 in the trace does. Where a journal ends early (its limit, damage), so does the schedule.
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from checker.files import read_regular
+from checker.forensics.capture import Capture
 from harness import clients_journal as clients
 from harness import store
 from harness.errors import UsageError
@@ -29,12 +30,14 @@ from harness.schedule.record import (
     Event,
     Item,
     Phase,
+    Said,
     Schedule,
     Stopped,
     Turn,
     digest_of,
 )
 from harness.schedule.schedule_file import wanted_of
+from nemesis.packets.capture import FILE_NAME
 from pbft_node.core.events import ClockMoved, Received, TimerFired
 from pbft_node.core.frames import MessageType, peek
 from pbft_node.journal_file import JournalError
@@ -59,6 +62,7 @@ def schedule_of(run: Path, n: int) -> Schedule:
     except JournalError as error:
         raise UsageError(f"the order of this run is not recorded: {error}", _ADVICE) from None
     items += _of_faults(run / "faults.jsonl")
+    items += _of_rules(run / FILE_NAME, {digest for _, digest in wanted_of(items)})
     items.sort(key=lambda item: item.t_ns)  # stable: what one host recorded at one time stays in its order
     begin_ns = phases[0].start_ns
     items = [item for item in items if item.t_ns >= begin_ns]
@@ -198,6 +202,22 @@ def _of_clients(path: Path) -> Iterator[Item]:
                 yield Called(now_ns, ("timeout", client))
     if record.ending.why in ("limit", "damaged"):
         yield Ends(last_ns, f"the journal of the clients ends there: {record.ending.reason}"[:200])
+
+
+def _of_rules(path: Path, arrived: set[bytes]) -> Iterator[Item]:
+    """What they put on the wire and arrived, each once. Where the capture ends, the engine has to do."""
+    try:
+        capture = Capture(path)
+    except OSError:
+        return
+    try:
+        for packet in capture.packets():
+            digest = digest_of(packet.data)
+            if digest in arrived and packet.comment.startswith(("altered", "injected")):
+                arrived.remove(digest)
+                yield Said(packet.time_ns, packet.data)
+    finally:
+        capture.close()
 
 
 def _of_faults(path: Path) -> Iterator[Item]:

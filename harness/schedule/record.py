@@ -76,6 +76,13 @@ class Called(NamedTuple):
     who: tuple[str | int, ...]
 
 
+class Said(NamedTuple):
+    """Rules on packets put this on the wire, and it arrived: a lie, as a rule."""
+
+    t_ns: int
+    datagram: bytes
+
+
 class Ends(NamedTuple):
     """The record goes no further."""
 
@@ -83,7 +90,7 @@ class Ends(NamedTuple):
     why: str
 
 
-Item = Turn | Stopped | Arrived | Called | Ends
+Item = Turn | Stopped | Arrived | Called | Said | Ends
 
 
 class Phase(NamedTuple):

@@ -27,6 +27,7 @@ from harness.schedule.record import (
     Ends,
     Event,
     Item,
+    Said,
     Schedule,
     Stopped,
     Turn,
@@ -92,7 +93,7 @@ class RecordedWorld(VirtualWorld):
         self.followed = 0
         """Items of the record carried out."""
         self._schedule = schedule
-        items = [item for item in schedule.items if not isinstance(item, Called)]
+        items = [item for item in schedule.items if not isinstance(item, Called | Said)]
         self._items = len(items)
         self._left: Iterator[Item] = iter(items)
         self._timetable = Timetable(item for item in schedule.items if isinstance(item, Called))
@@ -101,6 +102,10 @@ class RecordedWorld(VirtualWorld):
             for item in schedule.items
             if isinstance(item, Called) and item.who[0] == "fault" and item.who[-1] in (IN_FORCE, UNDONE)
         }
+        self._said = {
+            digest_of(item.datagram): item.datagram for item in schedule.items if isinstance(item, Said)
+        }
+        """Lies of the record. What a liar says hangs on what had passed the interceptor before."""
         self._wanted = dict(schedule.wanted)
         self._made: dict[tuple[int, bytes], Made] = {}
         self._held: list[tuple[int, VirtualTimer]] = []
@@ -215,7 +220,7 @@ class RecordedWorld(VirtualWorld):
                 self._machine(replica).host.stop(t_ns)
             case Ends(_, why):
                 self._part("the end of the record", why)
-            case Called():
+            case Called() | Said():
                 raise AssertionError("calls are in the timetable")
         self.scheduler.look = True
         if self.following:
@@ -255,6 +260,8 @@ class RecordedWorld(VirtualWorld):
     def _arrival(self, host: int, digest: bytes) -> Made | None:
         key = (host, digest)
         made = self._made.get(key)
+        if made is None and digest in self._said:
+            made = self._made[key] = Made(host, 0, self._said[digest], is_taken=True)
         if made is None:
             return None
         made.arrived = True

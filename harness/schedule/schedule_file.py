@@ -34,6 +34,7 @@ from harness.schedule.record import (
     Event,
     Item,
     Phase,
+    Said,
     Schedule,
     Stopped,
     Turn,
@@ -46,6 +47,7 @@ MAX_REPLICAS = 1000
 MAX_NS = 1 << 62
 MAX_TEXT = 200
 MAX_NUMBER = 1 << 63
+MAX_DATAGRAM = 65_535
 
 
 def write_schedule(schedule: Schedule, path: Path) -> None:
@@ -148,6 +150,8 @@ def _item_data(item: Item) -> dict[str, object]:
             return {"t": t_ns, "arrived": [name, digest.hex()]}
         case Called(t_ns, who):
             return {"t": t_ns, "called": list(who)}
+        case Said(t_ns, datagram):
+            return {"t": t_ns, "said": datagram.hex()}
         case Ends(t_ns, why):
             return {"t": t_ns, "ends": why}
 
@@ -182,6 +186,8 @@ def _item(data: dict[str, object], n: int, firsts: Counter[int]) -> Item:
     if "called" in data:
         who = _listed(data["called"], 8)
         return Called(t_ns, tuple(_word(each) for each in who))
+    if "said" in data:
+        return Said(t_ns, _datagram(data["said"]))
     if "ends" in data:
         return Ends(t_ns, _text(data["ends"]))
     raise ValueError("it is no item of a schedule")
@@ -236,6 +242,12 @@ def _text(value: object) -> str:
 
 def _word(value: object) -> str | int:
     return _text(value) if isinstance(value, str) else _whole(value, MAX_NUMBER)
+
+
+def _datagram(value: object) -> bytes:
+    if not isinstance(value, str) or len(value) > 2 * MAX_DATAGRAM:
+        raise ValueError(f"{value!a:.40} where a datagram belongs")
+    return bytes.fromhex(value)
 
 
 def _bytes(value: object) -> bytes:

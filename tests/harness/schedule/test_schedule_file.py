@@ -19,6 +19,7 @@ from harness.schedule.record import (
     Event,
     Item,
     Phase,
+    Said,
     Schedule,
     Stopped,
     Turn,
@@ -36,6 +37,7 @@ ITEMS: list[Item] = [
     Arrived(25, "REPLY 2 0 1", b"reply"),
     Stopped(30, 0),
     Ends(31, "the journal ends"),
+    Said(31, b"a lie"),
 ]
 SCHEDULE = Schedule("a run", 4, 5, (Phase("load", 6, 40),), tuple(ITEMS), wanted_of(ITEMS))
 
@@ -72,6 +74,9 @@ def lines(tmp_path: Path) -> list[dict[str, object]]:
         (4, {"arrived": ["x"]}),
         (4, {"arrived": None}),
         (6, {"ends": 5}),
+        (7, {"said": "xyz"}),
+        (7, {"said": 5}),
+        (7, {"said": "00" * 70_000}),
     ],
 )
 def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: int, change: dict[str, object]) -> None:
