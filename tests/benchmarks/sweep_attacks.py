@@ -39,6 +39,7 @@ _MARGIN_S = 2.0
 """Before and after the longest hold that a kind asks for."""
 _PACKAGES = ("pbft_node", "checker", "workloads", "nemesis", "harness")
 _INTERRUPTED = 130
+_GRACE_S = 60.0
 _LISTED = 20
 _HEAD = (
     "kind", "n", "runs", "valid", "invalid", "unknown", "uncovered", "harness",
@@ -87,14 +88,14 @@ class Row:
 
 def main() -> int:
     """Sweep, tell, write."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     unknown = [name for name in options.fault or () if name not in KINDS]
     if unknown:
         sys.exit(f"--fault {unknown[0]}: no such kind; there are: {', '.join(KINDS)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    memory = _Memory(options.out / "attacks.json", _fingerprint())
+    memory = Memory(options.out / "attacks.json", _fingerprint())
     rows: list[Row] = []
-    for kind, nodes, seeds in _wanted(options):
+    for kind, nodes, seeds in wanted(options):
         command = _command(kind, nodes, seeds, options)
         row = memory.recall(command)
         if row is None:
@@ -105,23 +106,21 @@ def main() -> int:
     return _conclude(rows, options.out, memory)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--seeds", type=int, default=1000, help="of each kind (1000)")
-    parser.add_argument("--first", type=int, default=SEED, help="the first seed (0)")
-    parser.add_argument("--seven", type=int, help="of each kind that lies, with seven replicas (SEEDS/20)")
-    parser.add_argument("--fault", action="append", metavar="NAME", help="only this kind; may be repeated")
-    parser.add_argument("--jobs", help="worker processes (one a core)")
-    parser.add_argument("--time", type=float, default=3.0, help="of each load, in virtual time (3)")
-    parser.add_argument("--rate", type=float, default=30.0, help="operations a second (30)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="as of traitor sweep"
-    )
-    parser.add_argument("--out", type=Path, default=Path("runs/attacks"), help="summary and failures")
-    return parser
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    made.add_argument("--seeds", type=int, default=1000, help="of each kind (1000)")
+    made.add_argument("--first", type=int, default=SEED, help="the first seed (0)")
+    made.add_argument("--seven", type=int, help="of each kind that lies, with seven replicas (SEEDS/20)")
+    made.add_argument("--fault", action="append", metavar="NAME", help="only this kind; may be repeated")
+    made.add_argument("--jobs", help="worker processes (one a core)")
+    made.add_argument("--time", type=float, default=3.0, help="of each load, in virtual time (3)")
+    made.add_argument("--rate", type=float, default=30.0, help="operations a second (30)")
+    made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as of traitor sweep")
+    made.add_argument("--out", type=Path, default=Path("runs/attacks"), help="summary and failures")
+    return made
 
 
-def _wanted(options: argparse.Namespace) -> list[tuple[str, int, int]]:
+def wanted(options: argparse.Namespace) -> list[tuple[str, int, int]]:
     """Kind, replicas, seeds."""
     kinds = options.fault or list(KINDS)
     share = max(LEAST_SEVEN, options.seeds // SEVEN_SHARE) if options.seven is None else options.seven
@@ -145,10 +144,15 @@ def _command(kind: str, nodes: int, seeds: int, options: argparse.Namespace) -> 
 def _sweep(command: tuple[str, ...], options: argparse.Namespace) -> dict[str, object]:
     whole = [sys.executable, "-m", "harness", "sweep", *command, "--json", "--out", str(options.out / "runs")]
     whole += [] if options.jobs is None else ["--jobs", options.jobs]
-    done = subprocess.run(whole, stdout=subprocess.PIPE, text=True, check=False)
-    found = json.loads(done.stdout) if done.stdout.startswith("{") else None
+    with subprocess.Popen(whole, stdout=subprocess.PIPE, text=True) as sweep:
+        try:
+            told, _ = sweep.communicate()
+        except KeyboardInterrupt:  # the sweep hears it, too, and clears up
+            sweep.communicate(timeout=_GRACE_S)
+            raise
+    found = json.loads(told) if told.startswith("{") else None
     if not isinstance(found, dict):
-        sys.exit(f"traitor sweep {' '.join(command)} ended with exit code {done.returncode} and no result")
+        sys.exit(f"traitor sweep {' '.join(command)} ended with exit code {sweep.returncode} and no result")
     if found["interrupted"]:
         sys.exit(_INTERRUPTED)
     return found
@@ -177,7 +181,7 @@ def _row(kind: str, nodes: int, found: Mapping[str, object]) -> Row:
     )
 
 
-class _Memory:
+class Memory:
     """Rows that are done, in ``attacks.json``: by the very command, of the very code."""
 
     def __init__(self, path: Path, code: str) -> None:
@@ -232,7 +236,7 @@ def _line(row: Row) -> str:
     return "\n".join([line, *(f"    {one['seed']}: {one['reason']}" for one in [*row.alarms, *row.others])])
 
 
-def _conclude(rows: list[Row], out: Path, memory: _Memory) -> int:
+def _conclude(rows: list[Row], out: Path, memory: Memory) -> int:
     cells: Cells = sum((cells_from(row.cells) for row in rows), Counter())
     write(cells, out)
     text = in_columns([list(_HEAD), *(row.columns() for row in rows)])
@@ -249,4 +253,7 @@ def _conclude(rows: list[Row], out: Path, memory: _Memory) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)

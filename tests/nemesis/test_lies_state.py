@@ -3,6 +3,8 @@ it by the very functions it uses."""
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from certified import digest
 from stage import Stage
@@ -264,6 +266,16 @@ def test_a_state_lie_needs_somebody_behind_who_is_no_liar() -> None:
     assert kind.check(params, 4) is None
     assert kind.victims(params, 4, 1).network
     assert "choose a correct replica" in str(kind.check({**params, "behind": 2}, 4))
+
+
+def test_a_false_batch_is_told_to_who_asks_for_batches() -> None:
+    kind = KINDS["state-lie"]
+    for seed in range(200):
+        params = kind.draw(random.Random(seed), 4, 1, False, [seed % 4])
+        assert kind.check(params, 4) is None
+        asks = params["push"] == "bodies"
+        assert asks == (params["strategy"] == "false-batch")
+        assert not asks or params["behind"] != 0, "who proposes has every batch"
 
 
 def test_collusion_is_two_lies_with_the_same_liars() -> None:

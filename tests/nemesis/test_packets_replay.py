@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from nemesis.faults import KINDS
 from nemesis.packets import replay
 from nemesis.packets.engine import Engine
 from nemesis.packets.packet import Packet
@@ -103,3 +106,12 @@ def test_a_sample_of_a_run_is_fair_and_before_a_restart_the_last_ones_count() ->
 def test_what_is_no_rule_is_refused(change: dict[str, object]) -> None:
     assert problem_of_rule(RULE, 4) is None
     assert problem_of_rule({**RULE, **change}, 4)
+
+
+def test_what_is_drawn_is_recorded() -> None:
+    """Replies are not: nothing to clients is."""
+    for seed in range(200):
+        params = KINDS["replay"].draw(random.Random(seed), 4, 1, False)
+        match = params["match"]
+        assert isinstance(match, dict)
+        assert match.get("types") != ["REPLY"]

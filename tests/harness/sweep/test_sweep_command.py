@@ -269,6 +269,10 @@ def test_a_tally_does_not_grow() -> None:
     assert data["failures_left_out"] == 2000
     assert data["faults"] == {"kill": {"planned": 6000, "took_effect": 3000}}
     assert len(tally.text()) < 1000
+    for seed in range(3000):
+        tally.add(Outcome(seed, "uncovered"))
+    assert tally.data()["uncovered_seeds"] == list(range(1000))
+    assert len(tally.failures) == 1000
 
 
 def test_no_further_seed_is_begun_after_the_time(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
