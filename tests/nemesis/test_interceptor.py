@@ -13,7 +13,7 @@ import pytest
 from nemesis.interceptor import held
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.held import Delayed
-from nemesis.interceptor.interceptor import Interceptor
+from nemesis.interceptor.interceptor import LISTENERS_NS, Interceptor
 from nemesis.interceptor.nfqueue import ACCEPT, DROP, HEAD_BYTES, Lost, Waiting
 from nemesis.interceptor.opening import Opening, opening_data, read_opening
 from nemesis.packets import registry
@@ -268,6 +268,21 @@ def test_rules_come_into_force_and_go_with_their_receipt(stage: Stage) -> None:
     (refused,) = stage.said()
     assert refused["say"] == "refused"
     assert "dorp" in str(refused["reason"])
+
+
+def test_what_a_rule_knows_is_told_though_it_lets_everything_pass(stage: Stage) -> None:
+    """A replay at a restart waits until enough was recorded."""
+    stage.rules({"action": "replay", "of": "restart", "match": {}, "every_ns": 10**6, "burst": 1})
+    stage.said()
+    stage.it._in_time(10**15)
+    stage.said()
+    assert stage.come(message(COMMIT, 0, 1))[-1] == ("accept", 1)
+    stage.it._in_time(10**15 + LISTENERS_NS - 1)
+    assert stage.said() == []
+    assert stage.it._wake_ns <= 10**15 + LISTENERS_NS
+    stage.it._in_time(10**15 + LISTENERS_NS)
+    reports = [said["reports"]["drop-1"] for said in stage.said() if said["say"] == "reports"]  # type: ignore[index]
+    assert [(one["matched"], one["rules"][0]["recorded"]) for one in reports] == [(0, 1)]
 
 
 def test_traces_are_heard_before_packets_and_only_from_now_on(stage: Stage, tmp_path: Path) -> None:
