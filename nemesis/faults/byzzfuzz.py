@@ -18,9 +18,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from nemesis.faults.fault import Params, Victims
-from nemesis.faults.tampering import NOTHING_MET, Report, TampersWithPackets
+from nemesis.faults.tampering import Report, TampersWithPackets
 from nemesis.lies.mutations import ANY, SCOPES, SMALL
-from nemesis.machinery import Machinery
 from nemesis.packets.packet import host
 from nemesis.packets.tamperer import RuleData
 
@@ -138,14 +137,11 @@ class ByzzFuzz(TampersWithPackets):
         lies = [rule for rule in rules if "altered" in rule] if isinstance(rules, list) else []
         return any(rule["altered"] for rule in lies) if lies else super().proof(report)
 
-    def trouble(self, machinery: Machinery, fault_id: str, params: Params) -> str:
-        """See ``FaultKind``."""
-        said = super().trouble(machinery, fault_id, params)
-        if said != NOTHING_MET or not params.get("lies"):
-            return said
-        return (
-            f"none of its lies was told; its cuts lost {machinery.tampered(fault_id).get('dropped')} messages"
-        )
+    def unproved(self, report: Report) -> str:
+        """See ``TampersWithPackets``."""
+        if report.get("dropped"):
+            return f"none of its lies was told; its cuts lost {report['dropped']} messages"
+        return super().unproved(report)
 
 
 def _drawn_lie(

@@ -65,6 +65,13 @@ class TampersWithPackets:
         """Does the report show that it took effect? Something was matched, as a rule."""
         return _number(report, "matched") > 0
 
+    def unproved(self, report: Report) -> str:
+        """Why a report of rules that are in force shows no effect, in a sentence."""
+        met = _number(report, "matched")
+        return (
+            f"its rules met {met} packets, but what is to prove it did not come about" if met else NOTHING_MET
+        )
+
     def available(self, machinery: Machinery) -> str | None:
         """See ``FaultKind``."""
         return None if CAPABILITY in machinery.capabilities else "this world cannot intercept packets"
@@ -94,7 +101,7 @@ class TampersWithPackets:
             return f"{_number(report, 'held')} packets of its are still held"
         if not report.get("in_force"):
             return "its rules did not come into force"
-        return NOTHING_MET
+        return self.unproved(report)
 
     def stop(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """See ``FaultKind``."""

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = "traitor/live-attacks/1"
 SETTINGS = ("contention=0.4", "K=8", "L=16")
 """Few operations from checkpoint to checkpoint: who was cut off for a moment has to ask for the state."""
-NO_SCRIPTS = tuple(name for name, kind in KINDS.items() if kind.family != "script")
+NO_SCRIPTS = tuple(name for name, kind in KINDS.items() if kind.family != "script" and "live" in kind.worlds)
 HEAD = ["kind", "runs", "exit 0", "exit 1", "exit 3", "exit 4", "activations", "faults", "with receipt"]
 HEAD += ["without", "alarms", "s a run"]
 _GRACE_S = 20.0

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from harness.spec import WORLDS
 from nemesis.faults import KINDS, FaultKind
 from nemesis.faults.fault import FAMILIES, Victims
+from nemesis.faults.tampering import TampersWithPackets
 
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 JSON = st.recursive(
@@ -183,3 +184,19 @@ def test_worlds_do_not_see_each_others_faults_and_are_forgotten() -> None:
     del two
     gc.collect()
     assert kind.bad_now(FakeMachinery(), "x", {}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("name", "report", "says"),
+    [
+        ("drop", {}, "no packet met them"),
+        ("new-view-lie", {"matched": 7, "dropped": 7}, "met 7 packets, but what is to prove it"),
+        ("byzzfuzz", {"matched": 5, "dropped": 5}, "none of its lies was told; its cuts lost 5 messages"),
+        ("byzzfuzz", {}, "no packet met them"),
+    ],
+)
+def test_why_there_is_no_receipt(name: str, report: dict[str, object], says: str) -> None:
+    """A push or a cut that met packets is no lie, and is not called nothing either."""
+    kind = KINDS[name]
+    assert isinstance(kind, TampersWithPackets)
+    assert says in kind.unproved({"in_force": True, "matched": 0, "dropped": 0, **report})

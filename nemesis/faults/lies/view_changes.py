@@ -8,6 +8,9 @@ from nemesis.lies.new_view_lie import NewViewLie
 from nemesis.lies.view_change_lie import ViewChangeLie
 from nemesis.lies.view_change_spam import ViewChangeSpam
 
+ROUND_NS = 5_000_000_000
+"""Four views in a row that fail take so long with timers of 500 ms, which double from view to view."""
+
 
 class LiesInViewChanges(PushedLying):
     """See its summary."""
@@ -30,12 +33,13 @@ class SpamsViewChanges(PushedLying):
 
 
 class LiesInNewViews(PushedLying):
-    """See its summary. A liar must become primary: ``views`` makes it so."""
+    """See its summary. A liar must become primary: ``views`` makes it so, when every turn has come."""
 
     name = "new-view-lie"
     label = "new-view lie"
     lies = NewViewLie
     pushes = (VIEWS,)
+    least_hold_ns = ROUND_NS
     summary = "Lies in NEW-VIEWs, and votes with everybody for what that one was told."
 
     @property
