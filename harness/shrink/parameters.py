@@ -21,7 +21,7 @@ from nemesis.faults.fault import Params
 
 Path = tuple[str | int, ...]
 """Keys and places, from the outside to the inside."""
-_REPLICAS = ("replica", "replicas", "liars")
+_REPLICAS = ("replica", "replicas", "liars", "peers")
 """Parameters that hold numbers of replicas. Hosts (``r2``) are known by their looks."""
 _MOST_DEPTH = 20
 

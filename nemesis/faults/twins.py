@@ -78,8 +78,10 @@ class Twins:
         doubled = sorted(liars) or sorted(stream.sample(range(n), f + budget_break))
         others = [replica for replica in range(n) if replica not in doubled]
         peers = stream.sample(others, stream.randint(1, len(others) - 1))
-        log = stream.choice(("copy", "copy", "genesis"))
-        return {"replicas": doubled, "peers": sorted(peers), "clients": stream.choice(CLIENTS), "log": log}
+        log, clients = stream.choice(("copy", "copy", "genesis")), stream.choice(CLIENTS)
+        if len(peers) <= f:  # of whom nobody fetches a state: one without a log would stay behind
+            log = "copy"
+        return {"replicas": doubled, "peers": sorted(peers), "clients": clients, "log": log}
 
     def check(self, params: Params, n: int) -> str | None:
         """See ``FaultKind``."""
@@ -149,9 +151,9 @@ class Twins:
         told = []
         for replica in doubling.replicas:
             first, twin = machinery.process(replica), machinery.twin(replica)
-            state = "has none" if twin is None else f"is {twin.state}: {dict(twin.detail)}"
+            state = "is gone" if twin is None else f"is {twin.state}, {dict(twin.detail)}"
             told.append(f"replica {replica} is {first.state}, its twin {state}")
-        return "two instances that were both heard did not say different things: " + "; ".join(told)
+        return "no number of which two instances, both heard, said two digests: " + "; ".join(told)
 
     def stop(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """See ``FaultKind``."""

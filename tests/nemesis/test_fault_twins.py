@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from fake_machinery import FakeMachinery
 
@@ -31,6 +33,13 @@ def test_the_receipt_is_that_both_were_heard_and_said_two_things() -> None:
     receipt = kind.observe(world, "twins-1", ASKED)
     assert receipt is not None
     assert "'seq': 7" in str(receipt.evidence)
+
+
+def test_one_that_could_not_fetch_the_state_begins_with_a_log() -> None:
+    drawn = [Twins().draw(random.Random(seed), 4, 1, False, (0,)) for seed in range(60)]
+    peers = [len(list(params["peers"])) for params in drawn]  # type: ignore[call-overload]
+    logs = {(one, params["log"]) for one, params in zip(peers, drawn, strict=True)}
+    assert logs == {(1, "copy"), (2, "copy"), (2, "genesis")}
 
 
 def test_every_twin_has_to_run() -> None:

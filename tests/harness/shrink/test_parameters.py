@@ -109,6 +109,7 @@ def test_where_anything_fails_it_ends_and_where_nothing_does_nothing_changes(nam
 def test_liars_and_who_lags_are_numbered_anew() -> None:
     here = {5: 1, 2: 0}.get
     assert simpler.renumbered({"script": NAME, "liars": [5, 6]}, here) == {"script": NAME, "liars": [1]}
+    assert simpler.renumbered({"replicas": [2], "peers": [5, 6]}, here) == {"replicas": [0], "peers": [1]}
     assert simpler.renumbered({"push": "lag", "behind": 2}, here) == {"push": "lag", "behind": 0}
     assert simpler.renumbered({"match": {}, "behind": 3}, here) == {"match": {}, "behind": 3}
 
