@@ -16,6 +16,7 @@ Exit codes: 0 no alarm · 1 alarms, which are told with seed, line and folder ·
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import shutil
@@ -45,10 +46,26 @@ _CODES = (0, 1, 3, 4)
 def main(arguments: list[str]) -> int:
     """The exit code."""
     options = _options(arguments)
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # a script's background ignores the first, and so would runs
+        signal.signal(number, signal.default_int_handler)
     options.out.mkdir(parents=True, exist_ok=True)
     record = options.out / "runs.jsonl"
-    if not options.resume:
-        record.unlink(missing_ok=True)
+    with record.open("a", encoding="utf-8") as alone:
+        try:
+            fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another one writes to {options.out}: give this one its own --out", file=sys.stderr)
+            return 2
+        if not options.resume:
+            os.truncate(record, 0)
+        return _all(record, options)
+
+
+def _all(record: Path, options: argparse.Namespace) -> int:
+    """Every run that is not in the record yet."""
     runs = {(str(run["kind"]), int(run["seed"])): run for run in _read(record)}
     for seed in options.seeds:
         for kind in options.kinds:
@@ -139,18 +156,12 @@ def _traitor(
     started = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     killed = False
     try:
-        try:
-            said, errors = started.communicate(timeout=options.most_seconds)
-        except subprocess.TimeoutExpired:
-            killed = True
-            started.send_signal(signal.SIGINT)
-            said, errors = started.communicate(timeout=_GRACE_S)
+        said, errors = started.communicate(timeout=options.most_seconds)
     except subprocess.TimeoutExpired:
-        started.kill()  # its namespaces end with it
-        said, errors = started.communicate()
+        killed = True
+        said, errors = _ended(started)
     except BaseException:
-        started.send_signal(signal.SIGINT)
-        started.wait(_GRACE_S)
+        _ended(started)
         raise
     try:
         found = json.loads(said)
@@ -159,6 +170,16 @@ def _traitor(
         print(errors.decode(errors="replace")[-2000:], file=sys.stderr)
     code = 4 if killed or not isinstance(found, dict) else started.returncode
     return code, found if isinstance(found, dict) else {}, killed
+
+
+def _ended(started: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What it said, when it was asked to end, or had to: its namespaces end with it."""
+    started.send_signal(signal.SIGINT)
+    try:
+        return started.communicate(timeout=_GRACE_S)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        return started.communicate()
 
 
 def _faults(path: Path) -> list[dict[str, object]]:
@@ -223,6 +244,11 @@ def _told(run: Mapping[str, Any]) -> str:
     return "\n    ".join([text, *wrong])
 
 
+def _alarms(run: Mapping[str, Any]) -> list[list[str]]:
+    """Invalid lines. What is our own fault is exit code 4 and no alarm."""
+    return [line for line in run["invalid"] if line[0] != "harness"]
+
+
 def _row(kind: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of one kind."""
     faults = [fault for run in runs for fault in run["faults"]]
@@ -238,7 +264,7 @@ def _row(kind: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "faults": len(faults),
         "with_receipt": receipts,
         "without": len(faults) - receipts,
-        "alarms": sum(len(run["invalid"]) for run in runs),
+        "alarms": sum(len(_alarms(run)) for run in runs),
         "seconds_a_run": round(sum(run["seconds"] for run in runs) / len(runs), 1),
     }
 
@@ -254,7 +280,7 @@ def _conclude(runs: Sequence[Mapping[str, Any]], options: argparse.Namespace) ->
     alarms = [
         {"kind": run["kind"], "seed": run["seed"], "line": name, "reason": reason, "folder": run["folder"]}
         for run in runs
-        for name, reason in run["invalid"]
+        for name, reason in _alarms(run)
     ]
     summary = {"schema": SCHEMA, "kinds": rows, "alarms": alarms}
     (options.out / "live_attacks.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
