@@ -35,14 +35,17 @@ def _no_problem(correct: Rule) -> Rule:
     return lambda *anything, **named: None
 
 
-def _forgets_certificates(correct: Rule) -> Rule:
-    """A PREPARED record never reaches the log, and what decided follows from it is not noted either."""
+def _forgets(*names: str) -> Callable[[Rule], Rule]:
+    """Records of these types never reach the log."""
 
-    def persist(self: Any, type_: Any, payload: bytes) -> None:
-        if type_.name not in ("PREPARED", "COMMITTED"):
-            correct(self, type_, payload)
+    def broken(correct: Rule) -> Rule:
+        def persist(self: Any, type_: Any, payload: bytes) -> None:
+            if type_.name not in names:
+                correct(self, type_, payload)
 
-    return persist
+        return persist
+
+    return broken
 
 
 def _helps_nobody(correct: Rule) -> Rule:
@@ -72,7 +75,17 @@ BUGS: Mapping[str, Sequence[tuple[str, str, Callable[[Rule], Rule]]]] = {
     "backups accept any NEW-VIEW": (("pbft_node.core.new_views", "new_view_problem", _no_problem),),
     "certificates are not checked": (("pbft_node.core.certificates", "prepared_problem", _no_problem),),
     "certificates are not persisted": (
-        ("pbft_node.core.state", "ReplicaState.persist", _forgets_certificates),
+        # nor what was decided, which follows from them
+        ("pbft_node.core.state", "ReplicaState.persist", _forgets("PREPARED", "COMMITTED")),
+    ),
+    "proposals are not persisted": (
+        ("pbft_node.core.state", "ReplicaState.persist", _forgets("PRE_PREPARE")),
+    ),
+    "view changes are not persisted": (
+        ("pbft_node.core.state", "ReplicaState.persist", _forgets("VIEW_CHANGE")),
+    ),
+    "states are not persisted": (
+        ("pbft_node.core.checkpoints", "Checkpoints.persist_snapshot", _no_problem),
     ),
     "parts of a state are not checked": (("pbft_node.core.fetching", "fits", _yes),),
     "f+1 replies do for fast reads": (("pbft_node.core.cluster", "Cluster.reply_quorum", _weak),),

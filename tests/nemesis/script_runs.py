@@ -58,6 +58,9 @@ CASES: tuple[Case, ...] = (
     Case("forged-state", "parts of a state are not checked", ("agreement",), workload="append"),
     Case("stale-read", "f+1 replies do for fast reads", ("linearizability",), "within", reads="fast"),
     Case("starvation", "nobody is helped", ("liveness",), "within", time=14, reads="fast"),
+    Case("kill-after-prepare", "proposals are not persisted", ("promises",)),
+    Case("kill-after-checkpoint", "states are not persisted", ("recovery",)),
+    Case("kill-after-view-change", "view changes are not persisted", ("promises",)),
     Case("kill-after-commit", "certificates are not persisted", ("agreement",)),
 )
 
