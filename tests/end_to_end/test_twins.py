@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from checker.forensics.sources import Sources
 from harness import one_run
 from harness.plan import Plan, make_plan
 from harness.replay.command import journalled
@@ -44,7 +45,15 @@ def lines_of(result: Trial) -> dict[str, dict[str, object]]:
 
 
 def test_two_of_four_break_agreement_and_both_are_convicted(tmp_path: Path) -> None:
-    result = trial(doubled([0, 1], [3], "break"), tmp_path, world=one_run.virtual_world())
+    read: list[str] = []
+
+    def look(folder: Path, _: Trial) -> None:
+        sources = Sources(folder, range(4))
+        assert any("twin" in datagram.seen.place for datagram in sources.datagrams())
+        read.extend(sources.read)
+
+    result = trial(doubled([0, 1], [3], "break"), tmp_path, look, world=one_run.virtual_world())
+    assert [name for name in read if "twin" in name] == [f"replicas/{r}-twin/journal" for r in (0, 1)]
     lines = lines_of(result)
     assert lines["agreement"]["verdict"] == "invalid"
     assert "outside the fault model" in str(lines["agreement"])
