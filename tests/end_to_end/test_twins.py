@@ -49,7 +49,7 @@ def test_two_of_four_break_agreement_and_both_are_convicted(tmp_path: Path) -> N
 
     def look(folder: Path, _: Trial) -> None:
         sources = Sources(folder, range(4))
-        assert any("twin" in datagram.seen.place for datagram in sources.datagrams())
+        assert [datagram for datagram in sources.datagrams() if "twin" in datagram.seen.place]
         read.extend(sources.read)
 
     result = trial(doubled([0, 1], [3], "break"), tmp_path, look, world=one_run.virtual_world())
