@@ -3,7 +3,8 @@
 For each kind one ``traitor sweep`` of small clusters with few keys, small windows and short timers, so that
 runs are contended, and cross checkpoints and view changes; kinds that lie once more with seven replicas, of
 which two lie, SEEDS/20 times. A line each: verdicts, faults with a receipt of those planned, packets that met
-a rule, alarms. All plans stay within budget, so an alarm is a bug of the replicas, of the judge, or of a lie
+a rule, alarms. All plans stay within budget (four scripts within
+``safety``), so an alarm is a bug of the replicas, of the judge, or of a lie
 that oversteps the budget; its seed is named, its run kept.
 
 What is done stands in ``attacks.json``: a sweep that was interrupted goes on with the kind it was at, as long
@@ -33,6 +34,10 @@ SEED = 0
 ENOUGH = 0.95
 """Of the drawn faults must have a receipt, and of the runs be covered: others are a wasted night."""
 SETTINGS = ("keys=2", "contention=0.5", "K=4", "L=8", "request_timeout=250ms", "view_change_timeout=250ms")
+BEYOND_LIVENESS = (
+    "script:commit-at-one", "script:fabricated-certificate", "script:forged-state", "script:kill-after-commit",
+)  # fmt: skip
+"""Their steps may make more than f bad at once, of whom no more than f lie: liveness is not demanded."""
 SEVEN_SHARE = 20
 LEAST_SEVEN = 5
 _MARGIN_S = 2.0
@@ -40,6 +45,8 @@ _MARGIN_S = 2.0
 _PACKAGES = ("pbft_node", "checker", "workloads", "nemesis", "harness")
 _INTERRUPTED = 130
 _GRACE_S = 60.0
+_LEAST_RATE = 15.0
+"""Longer loads are thinner, down to this."""
 _LISTED = 20
 _HEAD = (
     "kind", "n", "runs", "valid", "invalid", "unknown", "uncovered", "harness",
@@ -133,11 +140,13 @@ def _command(kind: str, nodes: int, seeds: int, options: argparse.Namespace) -> 
     """Of ``traitor sweep``, but for what does not change what comes out."""
     hold_s = getattr(KINDS[kind], "least_hold_ns", 0) / 1e9
     time_s = max(options.time, hold_s + _MARGIN_S if hold_s else 0.0)
+    rate = max(min(options.rate, _LEAST_RATE), options.rate * options.time / time_s)
     settings = [word for each in (*SETTINGS, *options.set) for word in ("--set", each)]
     first = options.first
+    budget = "safety" if kind in BEYOND_LIVENESS else "within"
     return (
         "--world", "sim", "--fault", kind, "--nodes", str(nodes), "--seeds", f"{first}..{first + seeds - 1}",
-        "--time", f"{time_s:g}", "--rate", f"{options.rate:g}", *settings,
+        "--time", f"{time_s:g}", "--rate", f"{rate:g}", "--budget", budget, *settings,
     )  # fmt: skip
 
 

@@ -55,6 +55,11 @@ class Collusion(PushedLying):
     pushes = (VIEWS,)
     summary = "All liars tell the same lies together in VIEW-CHANGEs and NEW-VIEWs, and vote with each other."
 
+    def wished_liars(self, n: int) -> Sequence[int]:
+        """Where several lie, neighbours whose turn comes soon."""
+        f = (n - 1) // 3
+        return tuple(range(1, f + 1)) if f > 1 else ()
+
     def draw(
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
     ) -> Params:

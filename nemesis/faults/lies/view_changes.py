@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from nemesis.faults.fault import Params
 from nemesis.faults.lies.pushed import NONE, RESTLESS, VIEWS, PushedLying
 from nemesis.lies.new_view_lie import NewViewLie
@@ -10,6 +12,7 @@ from nemesis.lies.view_change_spam import ViewChangeSpam
 
 ROUND_NS = 5_000_000_000
 """Four views in a row that fail take so long with timers of 500 ms, which double from view to view."""
+_FEW = 4
 
 
 class LiesInViewChanges(PushedLying):
@@ -41,6 +44,10 @@ class LiesInNewViews(PushedLying):
     pushes = (VIEWS,)
     least_hold_ns = ROUND_NS
     summary = "Lies in NEW-VIEWs, and votes with everybody for what that one was told."
+
+    def wished_liars(self, n: int) -> Sequence[int]:
+        """Of many replicas one whose turn comes soon: the wait for a view doubles with each that fails."""
+        return (1,) if n > _FEW else ()
 
     @property
     def example(self) -> Params:
