@@ -35,7 +35,8 @@ ENOUGH = 0.95
 """Of the drawn faults must have a receipt, and of the runs be covered: others are a wasted night."""
 SETTINGS = ("keys=2", "contention=0.5", "K=4", "L=8", "request_timeout=250ms", "view_change_timeout=250ms")
 BEYOND_LIVENESS = (
-    "script:commit-at-one", "script:fabricated-certificate", "script:forged-state", "script:kill-after-commit",
+    "script:commit-at-one", "script:fabricated-certificate", "script:forged-state",
+    "script:kill-after-commit",
 )  # fmt: skip
 """Their steps may make more than f bad at once, of whom no more than f lie: liveness is not demanded."""
 SEVEN_SHARE = 20
