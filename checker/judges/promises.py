@@ -43,7 +43,15 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no trace of a correct replica could be read")
     nodes = folder.ledger.n if folder.ledger else 0
     window = folder.plan.window if folder.plan else None
-    replicas = [_Replica(trace, nodes, window) for trace in traces]
+    entered = frozenset(
+        (trace.replica, record.view)
+        for trace in traces
+        for life in trace.lives
+        for record in life.records
+        if isinstance(record, NewView)
+    )
+    liars = folder.ledger.byzantine if folder.ledger else frozenset[int]()
+    replicas = [_Replica(trace, nodes, window, entered, liars) for trace in traces]
     for replica in replicas:
         found = replica.broken()
         if found is not None:
@@ -73,6 +81,9 @@ class _Replica:
     nodes: int
     """0: not known."""
     window: int | None
+    entered: frozenset[tuple[int, int]] = frozenset()
+    """(replica, view) that a trace of a correct replica says was entered."""
+    liars: frozenset[int] = frozenset()
     view: int = 0
     active: bool = True
     low: int = 0
@@ -106,7 +117,10 @@ class _Replica:
         forgets = any(isinstance(record, Silent) and not record.over for record in life.records[:1])
         if life.view is None:
             pass
-        elif not forgets and (life.view < before or (life.view == before and life.active and not was_active)):
+        elif not forgets and (
+            life.view < before
+            or (life.view == before and life.active and not was_active and not self._may_have_entered(before))
+        ):
             began = f"came back in view {life.view}, after it had been in view {before}"
             if life.view == before:
                 began = f"came back in view {before} as if it had entered it: it had only asked for it"
@@ -117,6 +131,14 @@ class _Replica:
             told = f"began its first life with {life.executed} sequence numbers executed"
             return self._wrong(life.line, "began with what it never executed", told)
         return None
+
+    def _may_have_entered(self, view: int) -> bool:
+        """In the last turn of its life, which the log kept and the trace did not: as primary, or with a
+        NEW-VIEW, which a correct primary traces before it sends it."""
+        if not self.nodes:
+            return False
+        primary = view % self.nodes
+        return primary == self.trace.replica or primary in self.liars or (primary, view) in self.entered
 
     def _take(self, record: Record) -> Line | None:
         match record:

@@ -223,6 +223,29 @@ def test_a_broken_promise_is_found(run, tmp_path, spoil, kind, says):
     assert says in line.reason
 
 
+def _is_the_primary(run):
+    for record in run.traces[2]:
+        if record.get("view") == 1:
+            record["view"] = 2
+
+
+def _primary_entered(run):
+    last = run.traces[1][-1]
+    run.traces[1].extend({**record, "t_ns": last["t_ns"]} for record in (asked(1), entered(1)))
+
+
+def _primary_lies(run):
+    run.ledger["byzantine"] = [1]
+
+
+@pytest.mark.parametrize("why", [_is_the_primary, _primary_entered, _primary_lies])
+def test_the_last_turn_of_a_killed_life_may_have_entered_a_view_in_the_log_only(run, tmp_path, why):
+    _come_back_as_if_it_had_entered(run)
+    why(run)
+    line = line_of(run, tmp_path)
+    assert line.verdict == "valid", line.reason
+
+
 def test_a_liar_breaks_no_promise_of_ours(run, tmp_path):
     _accept_two(run)
     run.ledger["byzantine"] = [1]
