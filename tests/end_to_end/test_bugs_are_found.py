@@ -23,6 +23,7 @@ BUGGY = Path(__file__).parent / "buggy"
 ALL = None
 FAST = {"request_timeout": "200ms", "view_change_timeout": "200ms", "K": 8}
 JUDGED = {
+    "accountability",
     "linearizability",
     "agreement",
     "exactly-once",
@@ -100,13 +101,19 @@ CASES = [
         "drops batches",
         (2,),
         {"time": 3, "faults": "none"},
-        {"agreement": "but replica 2 executed [] at sequence number 10"},
+        {
+            "agreement": "but replica 2 executed [] at sequence number 10",
+            "accountability": "replica 2, which the nemesis did not compromise, signed CHECKPOINT",
+        },
     ),
     Planted(
         "wrong effect",
         (2,),
         {"time": 3, "faults": "none", "cluster": {"K": 8}},
-        {"agreement": "but replica 2 had state"},
+        {
+            "agreement": "but replica 2 had state",
+            "accountability": "replica 2, which the nemesis did not compromise, signed CHECKPOINT",
+        },
     ),
     Planted(
         "hasty commit",
@@ -129,6 +136,7 @@ CASES = [
             "agreement": "committed",
             "durability": "at the end only 0 correct replicas still held it",
             "promises": "after it had accepted",
+            "accountability": "which the nemesis did not compromise, signed",
         },
         may=frozenset({"exactly-once"}),  # a request under way at the kill is sent to the new-born again
     ),

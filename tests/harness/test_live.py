@@ -92,7 +92,7 @@ def test_outside_a_sandbox_it_refuses(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_kill_restart_pause_resume(in_sandbox: None, tmp_path: Path) -> None:
     world = world_of(tmp_path)
     with running(world) as inbox:
-        assert world.capabilities == {"kill", "pause", "cut"}
+        assert world.capabilities == {"kill", "pause", "cut", "disks"}
         for replica in range(4):
             answers(world, inbox, replica)
         first = world.process(2).pid
