@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections import Counter
+from functools import cache
 
 import pytest
 
@@ -24,6 +25,12 @@ def value_at(asked: object, name: str) -> object:
         assert isinstance(asked, dict)
         asked = asked[step]
     return asked
+
+
+@cache
+def many() -> list[dict[str, object]]:
+    """To be read only."""
+    return [draw(seed, "sim") for seed in range(MANY)]
 
 
 def test_every_seed_gives_a_plan() -> None:
@@ -48,7 +55,7 @@ def test_worlds_draw_alike() -> None:
 
 
 def test_every_choice_comes_about_as_often_as_it_says() -> None:
-    drawn = [draw(seed, "sim") for seed in range(MANY)]
+    drawn = many()
     checked = 0
     for option in OPTIONS:
         if option.name.startswith("(") or option.name in ("clients", "cluster.durability"):
@@ -79,7 +86,7 @@ def test_the_flags_that_are_printed_make_the_same_plan() -> None:
 
 
 def test_faults_come_in_swarms() -> None:
-    drawn = [draw(seed, "sim") for seed in range(MANY)]
+    drawn = many()
     kinds = [frozenset(value_at(each, "faults")) for each in drawn]  # type: ignore[call-overload]
     for kind in KINDS:
         absent = sum(kind not in each for each in kinds if each)
