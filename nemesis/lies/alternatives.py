@@ -19,13 +19,6 @@ MOST_SEEN = 4
 _STEP_NS = 1000
 
 
-def other_batch(batch: Batch, how: str, seen: Sequence[Request]) -> Batch:
-    """Another batch for the same number, or one that differs in its time alone where there is none of that
-    kind. Of the null batch: one of a seen request, if there is any."""
-    made = _made(batch, how, seen)
-    return made if made.digest != batch.digest else later(batch, 1)
-
-
 def versions(batch: Batch, how: str, seen: Sequence[Request], count: int) -> tuple[Batch, ...]:
     """So many different batches, the true one first."""
     found = [batch]
