@@ -121,7 +121,7 @@ def time_columns(
             for fault in faults
             if fault.steps
         ],
-        "budget": [[axis.ticks(w.from_ns), axis.ticks(w.to_ns), w.bad, w.within, w.reasons] for w in windows],
+        "budget": [[axis.ticks(w.from_ns), axis.ticks(w.to_ns), w.bad, w.over, w.reasons] for w in windows],
     }
 
 

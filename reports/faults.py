@@ -83,7 +83,8 @@ class Window:
     to_ns: int
     bad: str
     reasons: str
-    within: bool
+    over: str
+    """Why liveness is not demanded meanwhile; empty if it is."""
 
 
 def read_faults(
@@ -175,6 +176,11 @@ def segments(fault: Fault, end_ns: int) -> list[Segment]:
     return found
 
 
+def _over(window: Mapping[str, object]) -> str:
+    """The network may lose or delay what correct replicas say to each other, or too many are bad."""
+    return "network unreliable" if window.get("asynchronous") else "beyond f"
+
+
 def read_ledger(ledger: Mapping[str, object]) -> list[Window]:
     """The windows in which something was bad."""
     windows = []
@@ -190,5 +196,6 @@ def read_ledger(ledger: Mapping[str, object]) -> list[Window]:
             f"{'r' if str(name).isdigit() else ''}{shown(name, 20)}: {shown(reason, 120)}"
             for name, reason in list(reasons.items())[:40]
         )
-        windows.append(Window(start, end, ", ".join(f"r{number}" for number in bad[:40]), text, within))
+        named = ", ".join(f"r{number}" for number in bad[:40])
+        windows.append(Window(start, end, named, text, "" if within else _over(window)))
     return windows

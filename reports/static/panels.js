@@ -55,8 +55,8 @@ class LanesPanel {
       ...fault.segments.filter(([, , state]) => state === "effect").map(([at, end]) => ({ at, end, heading: "in effect", pairs: [["fault", fault.about]] })),
     ])]);
     if (data.budget.length) {
-      this.budget = add("bad replicas", 16, data.budget.map(([at, end, bad, within, why]) => (
-        { at, end, heading: bad || "none", pairs: [["liveness demanded", within ? "yes" : "no: beyond the budget"], ["why", why]] })));
+      this.budget = add("bad replicas", 16, data.budget.map(([at, end, bad, over, why]) => (
+        { at, end, heading: bad || "none", pairs: [["liveness demanded", over ? `no: ${over}` : "yes"], ["why", why]] })));
     }
     this.height = this.rows.length ? y + 2 : 0;
   }
@@ -89,11 +89,12 @@ class LanesPanel {
     if (this.budget) {
       const { y, height } = this.budget;
       brush.label("bad replicas", y + height / 2, theme.muted);
-      for (const [at, end, bad, within] of this.data.budget) {
+      for (const [at, end, bad, over] of this.data.budget) {
         const [x, width] = brush.cut(at, end, 1);
         if (width <= 0) continue;
-        brush.rect(x, y + 1, width, height - 2, within ? theme.tintB : theme.infoFill);
-        brush.text(within ? bad : `${bad} (beyond f)`, x + 3, y + height / 2 + 0.5, width - 5, within ? theme.ink : "#1a1f26");
+        brush.rect(x, y + 1, width, height - 2, over ? theme.infoFill : theme.tintB);
+        const words = !over ? bad : bad ? `${bad} (${over})` : over;
+        brush.text(words, x + 3, y + height / 2 + 0.5, width - 5, over ? "#1a1f26" : theme.ink);
       }
     }
   }

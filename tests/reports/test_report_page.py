@@ -115,6 +115,16 @@ def test_a_missing_file_is_named(run: Path, tmp_path: Path, name: str) -> None:
     assert f"{name} missing" in words
 
 
+def test_liars_of_the_ledger_are_marked_and_nobody_else(run: Path, tmp_path: Path) -> None:
+    assert "(made to lie)" not in Text(render(run).read_text()).words
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    ledger = json.loads((folder / "ledger.json").read_text())
+    (folder / "ledger.json").write_text(json.dumps({**ledger, "byzantine": [2]}))
+    words = Text(render(folder).read_text()).words
+    assert re.findall(r"(\S+) \(made to lie\)", words) == ["2"]
+
+
 def test_an_empty_folder_gives_a_report_of_gaps(tmp_path: Path) -> None:
     words = Text(render(tmp_path).read_text()).words
     assert "no verdict" in words

@@ -223,13 +223,22 @@ def test_the_ledger_shows_windows_in_which_something_was_bad() -> None:
                     "within_liveness_budget": True,
                 },
                 {"from_ns": 9, "to_ns": 12, "bad": [1, 2], "reasons": {}, "within_liveness_budget": False},
+                {
+                    "from_ns": 12,
+                    "to_ns": 15,
+                    "bad": [],
+                    "reasons": {},
+                    "asynchronous": "drop-1",
+                    "within_liveness_budget": False,
+                },
                 "nonsense",
             ]
         }
     )
-    assert [(w.from_ns, w.bad, w.reasons, w.within) for w in windows] == [
-        (5, "r2", "r2: killed", True),
-        (9, "r1, r2", "", False),
+    assert [(w.from_ns, w.bad, w.reasons, w.over) for w in windows] == [
+        (5, "r2", "r2: killed", ""),
+        (9, "r1, r2", "", "beyond f"),
+        (12, "", "", "network unreliable"),
     ]
 
 
