@@ -84,8 +84,11 @@ def _needs_the_machine(file: str) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """By file, and all files that need the machine as if they were one."""
+    """By file, and all files that need the machine as if they were one; in the order they were collected in,
+    where xdist itself begins with the files of most tests, which are not the longest."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False
 
     class ByFile(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:

@@ -2,13 +2,15 @@
 
 Each case overrides one rule of the replica (`buggy/planted_bugs.py`), runs a real cluster under faults that
 make the bug certain to show, and says which lines of the verdict must be invalid, and why. All others must
-not be.
+be valid, but those that a busy machine can make unknown. Numbers of a reason are told only where no race
+decides them.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +40,15 @@ JUDGED = {
 }
 MAY_BE_JUDGED = {"witness"}
 """Only where clients are explainable and replicas agree."""
+HANG_ON_TIME = {"liveness", "view-churn", "recovery", "coverage"}
+"""Unknown where the machine is so busy that time proves nothing. None of these cases is about that."""
+LATE = r"it was once \d+\.\d+ s late, more than 1 s"
+"""All that may be wrong with the harness, and only on such a machine."""
 
 
 @dataclass(frozen=True)
 class Planted:
-    """A bug, where, in which run, and what the judge must say: line -> words of its reason."""
+    """A bug, where, in which run, and what the judge must say: line -> a pattern that its reason has."""
 
     bug: str
     replicas: tuple[int, ...] | None
@@ -75,10 +81,10 @@ CASES = [
         ALL,
         {
             "workload": "append",
-            "time": 5,
+            "time": 3,
             "budget": "break",
             "cluster": {**FAST, "K": 1, "L": 16},
-            "faults": [cut(0.5, 2, "mute", [["r0", "clients"], ["r1", "clients"], ["r2", "clients"]])],
+            "faults": [cut(0.5, 1.5, "mute", [["r0", "clients"], ["r1", "clients"], ["r2", "clients"]])],
         },
         {"linearizability": "append executed twice", "exactly-once": "at sequence numbers"},
         may=frozenset({"coverage"}),
@@ -90,26 +96,26 @@ CASES = [
         {
             "workload": {"name": "register", "keys": 4, "contention": 0.3},
             "nodes": 6,
-            "time": 6,
+            "time": 3,
             "budget": "break",
             "cluster": {"client_retry": "30ms"},
-            "faults": [cut(0.5, 5, "majority", apart(range(4), range(4, 6)))],
+            "faults": [cut(0.5, 2.5, "majority", apart(range(4), range(4, 6)))],
         },
         {"linearizability": "stale read", "durability": "but no correct replica executed it"},
     ),
     Planted(
         "drops batches",
         (2,),
-        {"time": 3, "faults": "none"},
+        {"time": 2, "rate": 120, "faults": "none", "cluster": {"K": 8}},
         {
-            "agreement": "but replica 2 executed [] at sequence number 10",
+            "agreement": r"but replica 2 executed \[\] at sequence number \d*0 ",
             "accountability": "replica 2, which the nemesis did not compromise, signed CHECKPOINT",
         },
     ),
     Planted(
         "wrong effect",
         (2,),
-        {"time": 3, "faults": "none", "cluster": {"K": 8}},
+        {"time": 2, "rate": 80, "faults": "none", "cluster": {"K": 8}, "world": "sim"},
         {
             "agreement": "but replica 2 had state",
             "accountability": "replica 2, which the nemesis did not compromise, signed CHECKPOINT",
@@ -118,25 +124,26 @@ CASES = [
     Planted(
         "hasty commit",
         ALL,
-        {"time": 3, "faults": "none"},
+        {"time": 2, "rate": 120, "faults": "none"},
         {"agreement": "2 correct replicas had prepared it: a quorum takes 3"},
     ),
     Planted(
         "no request timer",
         ALL,
-        {"time": 8, "cluster": FAST, "faults": [kill(1, 7.5, "primary")]},
-        {"liveness": "only replicas [0] were bad"},
+        {"time": 6, "rate": 60, "cluster": FAST, "faults": [kill(0.5, 5.8, "primary")]},
+        {"liveness": r"only replicas \[0\] were bad"},
     ),
     Planted(
         "nothing persisted",
         ALL,
-        {"time": 5, "budget": "break", "cluster": FAST, "faults": [kill(2, 2.3, [0, 1, 2, 3])]},
+        {"time": 3, "rate": 120, "budget": "break", "cluster": FAST, "faults": [kill(1, 1.3, [0, 1, 2, 3])]},
         {
             "linearizability": "",
-            "agreement": "committed",
+            "agreement": "committed|executed|had state",
             # Not always 0: one that skips the number in its second life counts as a holder.
             "durability": "at the end only ",
-            "promises": "after it had accepted",
+            # Of votes, or of views where a timer of the first life had fired.
+            "promises": "after it had (accepted|prepared|committed|been in view)",
             "accountability": "which the nemesis did not compromise, signed",
         },
         may=frozenset({"exactly-once"}),  # a request under way at the kill is sent to the new-born again
@@ -145,14 +152,14 @@ CASES = [
     Planted(
         "forged requests",
         ALL,
-        {"time": 2, "faults": "none", "world": "sim"},
+        {"time": 2, "rate": 80, "faults": "none", "world": "sim"},
         {"validity": "of client 1500, which that client did not sign"},
     ),
     Planted(
         "dies",
         (1,),
-        {"time": 3, "faults": "none"},
-        {"recovery": "RuntimeError: planted test bug: cannot go on after number 59"},
+        {"time": 2, "rate": 120, "faults": "none"},
+        {"recovery": "RuntimeError: planted test bug: cannot go on after number 19"},
     ),
 ]
 
@@ -163,15 +170,12 @@ def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
     assert done.code == 1, done.explain()
     verdicts = done.verdicts()
     assert JUDGED <= set(verdicts) <= JUDGED | MAY_BE_JUDGED
-    for name in case.may:
-        del verdicts[name]
-    assert verdicts == {name: "invalid" if name in case.found else "valid" for name in verdicts}, (
-        done.explain()
-    )
+    for name in verdicts.keys() - case.may:
+        assert verdicts[name] in allowed(case, name, done), f"{name}: {done.explain()}"
     report = html.unescape((done.folder / "report.html").read_text())
     for line, words in case.found.items():
         reason = done.reason(line)
-        assert words in reason, done.explain()
+        assert re.search(words, reason), done.explain()
         assert reason[:200] in report, f"the report does not say: {reason}"
     if "linearizability" in case.found:
         assert (done.folder / "counterexample.json").exists()
@@ -181,6 +185,15 @@ def test_planted_bug_is_found(tmp_path: Path, case: Planted) -> None:
         assert f"planted test bug: {case.bug}" in said
     if case.bug == "unordered reads":
         the_race_runs_again(tmp_path, case, done)
+
+
+def allowed(case: Planted, name: str, done: Done) -> set[str]:
+    """Verdicts that this line may have."""
+    if name in case.found:
+        return {"invalid"}
+    if name == "harness" and re.fullmatch(LATE, done.reason(name)):
+        return {"invalid"}
+    return {"valid", "unknown"} if name in HANG_ON_TIME else {"valid"}
 
 
 def the_race_runs_again(tmp_path: Path, case: Planted, done: Done) -> None:
@@ -199,7 +212,7 @@ def the_race_runs_again(tmp_path: Path, case: Planted, done: Done) -> None:
     assert told["again"] is True
     assert told["schedule"]["parted"] is None, told["schedule"]
     reasons = {line["name"]: line["reason"] for line in told["verdict"]["lines"]}
-    assert all(words in reasons[line] for line, words in case.found.items())
+    assert all(re.search(words, reasons[line]) for line, words in case.found.items())
 
 
 def run_with(tmp_path: Path, case: Planted) -> Done:

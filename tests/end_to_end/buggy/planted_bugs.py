@@ -150,11 +150,11 @@ def _believes_anything(correct: Rule) -> Rule:
 
 
 def _dies(correct: Rule) -> Rule:
-    """The process ends by itself at number 60."""
+    """The process ends by itself at number 20."""
 
     def execute(self: Any, seq: int, digest: bytes, batch: Any) -> None:
-        if seq == 60:
-            raise RuntimeError(f"{PLANTED}: cannot go on after number 59")
+        if seq == 20:
+            raise RuntimeError(f"{PLANTED}: cannot go on after number 19")
         correct(self, seq, digest, batch)
 
     return execute
