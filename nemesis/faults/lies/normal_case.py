@@ -10,6 +10,7 @@ from nemesis.faults.lies.lying import Lying
 from nemesis.lies.checkpoint_lie import CheckpointLie
 from nemesis.lies.equivocate import Equivocate
 from nemesis.lies.forged_request import ForgedRequest
+from nemesis.lies.lie import PRIMARY
 from nemesis.lies.lie_to_client import LieToClient
 from nemesis.lies.replay_own import ReplayOwn
 from nemesis.lies.silence import Silence
@@ -17,6 +18,9 @@ from nemesis.lies.slow_primary import SlowPrimary
 from nemesis.lies.spam_status import SpamStatus
 from nemesis.lies.unfair_order import UnfairOrder
 from nemesis.lies.wrong_field import WrongField
+
+_SELDOM = ("checkpoints", "replies")
+"""Of such messages there are too few for a share of them."""
 
 
 class Equivocation(Lying):
@@ -33,7 +37,7 @@ class Equivocation(Lying):
         """See ``FaultKind``."""
         drawn = super().draw(stream, n, f, budget_break, liars)
         if not budget_break:
-            return {**drawn, "p": 1} if drawn["strategy"] == "checkpoints" else drawn
+            return {**drawn, "p": 1} if drawn["strategy"] in _SELDOM else drawn
         surest = {"strategy": "proposals", "split": "half", "coherent": True, "eager": True}
         return {**drawn, **surest, "dethrone": True, "p": 1}
 
@@ -48,13 +52,16 @@ class WrongFields(Lying):
 
 
 class ForgedRequests(Lying):
-    """See its summary."""
+    """See its summary. Where replica 0 lies, it proposes; relays need a primary that does not lie."""
 
     name = "forged-request"
     label = "forged request"
     lies = ForgedRequest
-    leads = True
     summary = "Proposes requests that no client signed, or that do not belong there, or relays such."
+
+    @staticmethod
+    def _fits(role: str, who: Sequence[int]) -> bool:
+        return (role == PRIMARY) == (0 in who)
 
 
 class LiesToClients(Lying):

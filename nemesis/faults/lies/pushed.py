@@ -3,7 +3,7 @@
 ``push`` adds rules that lose messages of correct replicas while the fault lasts. The network is asynchronous
 then, so nobody owes liveness; nobody but the liars counts as bad.
 
-    views     many proposals and most COMMITs are lost, and NEW-VIEWs of all but the liars: only a liar's view
+    views     some proposals and most COMMITs are lost, and NEW-VIEWs of all but the liars: only a liar's view
               begins, with several numbers prepared, and ends
     restless  most proposals are lost: views begin, and end after a timeout, with some numbers prepared
     lag       one replica (``behind``) gets no proposals, no votes, and few offers of others than the liars:
@@ -33,6 +33,8 @@ _BEHIND = (LAG, BODIES, STUMBLE)
 _PROPOSALS: RuleData = {"types": ["PRE_PREPARE"], "p": 0.8}
 _COMMITS: RuleData = {"types": ["COMMIT"], "p": 0.8}
 _OFFERS: RuleData = {"types": ["STATE_META", "BATCH"], "p": 0.8}
+FEW = 4
+"""Of more replicas, more must hear a proposal before anybody has it prepared: fewer are lost."""
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
 
@@ -132,7 +134,11 @@ def _push(params: Params, n: int) -> list[RuleData]:
         case "bodies":
             lost = [{"types": ["PRE_PREPARE"], "to": [behind]}, lag[1]]
         case "views":
-            lost = [{**_PROPOSALS, "p": 0.5}, _COMMITS, {"types": ["NEW_VIEW"], "from": correct}]
+            lost = [
+                {**_PROPOSALS, "p": 0.5 if n <= FEW else 0.3},
+                _COMMITS,
+                {"types": ["NEW_VIEW"], "from": correct},
+            ]
         case "restless":
             lost = [_PROPOSALS]
         case _:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nemesis.faults.fault import Params
-from nemesis.faults.lies.pushed import NONE, RESTLESS, VIEWS, PushedLying
+from nemesis.faults.lies.pushed import FEW, NONE, RESTLESS, VIEWS, PushedLying
 from nemesis.lies.new_view_lie import NewViewLie
 from nemesis.lies.view_change_lie import ViewChangeLie
 from nemesis.lies.view_change_spam import ViewChangeSpam
 
 ROUND_NS = 5_000_000_000
 """Four views in a row that fail take so long with timers of 500 ms, which double from view to view."""
-_FEW = 4
 
 
 class LiesInViewChanges(PushedLying):
@@ -47,7 +46,7 @@ class LiesInNewViews(PushedLying):
 
     def wished_liars(self, n: int) -> Sequence[int]:
         """Of many replicas one whose turn comes soon: the wait for a view doubles with each that fails."""
-        return (1,) if n > _FEW else ()
+        return (1,) if n > FEW else ()
 
     @property
     def example(self) -> Params:

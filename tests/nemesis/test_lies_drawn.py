@@ -1,0 +1,39 @@
+"""What plans draw for lies has something to do: a lie that meets no packet is a wasted run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from nemesis.faults import KINDS
+from nemesis.lies.forged_request import ForgedRequest
+from nemesis.lies.lie import BACKUP, PRIMARY
+
+
+def drawn(kind: str, liars: list[int], n: int = 4) -> list[Mapping[str, object]]:
+    return [KINDS[kind].draw(random.Random(seed), n, (n - 1) // 3, False, liars) for seed in range(100)]
+
+
+@pytest.mark.parametrize(("liars", "role"), [([0, 1], PRIMARY), ([1, 2], BACKUP)])
+def test_relays_are_drawn_where_the_primary_does_not_lie(liars: list[int], role: str) -> None:
+    strategies = {str(params["strategy"]) for params in drawn("forged-request", liars, 7)}
+    wanted = {name for name, one in ForgedRequest.strategies.items() if one.role == role}
+    assert strategies == wanted
+
+
+def test_of_what_is_said_seldom_every_message_is_a_lie() -> None:
+    shares: dict[str, set[object]] = {}
+    for params in drawn("equivocate", [2]):
+        shares.setdefault(str(params["strategy"]), set()).add(params["p"])
+    assert shares["replies"] == shares["checkpoints"] == {1}
+    assert len(shares["votes"]) > 1
+
+
+def test_of_many_replicas_fewer_proposals_are_lost_before_a_lie_about_what_was_prepared() -> None:
+    lost = {}
+    for n in (4, 7):
+        rules = KINDS["new-view-lie"].rules(KINDS["new-view-lie"].example, n, (n - 1) // 3)  # type: ignore[attr-defined]
+        (lost[n],) = (one["match"]["p"] for one in rules if one["match"].get("types") == ["PRE_PREPARE"])
+    assert lost[7] < lost[4]
