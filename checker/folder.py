@@ -25,6 +25,8 @@ _T = TypeVar("_T")
 MAX_REPLICAS = 1000
 FIRST_CLIENT = 1000
 """Of the protocol: process p of the history is client 1000 + p."""
+_TELL_BAD = ("took-effect", "undo-asked", "undone", "undo-failed")
+"""Steps of a fault that name whom it made bad so far."""
 _TIMERS = (
     "request_timeout_ns",
     "view_change_timeout_ns",
@@ -94,6 +96,18 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """Whom a fault makes bad by its own account, said when it was asked for."""
+
+    bad: frozenset[int]
+    any_of: int
+    """And so many more, unknown by then."""
+    byzantine: frozenset[int]
+    network: bool
+    """It makes messages late or lost between correct replicas."""
+
+
+@dataclass(frozen=True, slots=True)
 class FaultStep:
     """A line of `faults.jsonl`."""
 
@@ -106,6 +120,10 @@ class FaultStep:
     reason: str
     evidence: Mapping[str, object] = field(default_factory=dict)
     """The receipt; empty without one."""
+    charge: Charge | None = None
+    """Of a line `asked`; None: the harness was too old to tell."""
+    bad: frozenset[int] | None = None
+    """Whom it made bad so far, of the lines `_TELL_BAD`; None: the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +233,12 @@ def _read(path: Path, parse: Callable[[Fields], _T], problems: list[str]) -> _T 
 def _read_lines(path: Path, problems: list[str]) -> tuple[FaultStep, ...] | None:
     try:
         lines = read_regular(path).splitlines()
-        if not lines or parse_object(lines[0]).get("schema") != "traitor/faults/1":
+        header = parse_object(lines[0]) if lines else {}
+        if header.get("schema") != "traitor/faults/1":
             raise Unreadable("line 1 is no header with schema traitor/faults/1")
+        tells = Fields(header, "line 1").number("minor") >= 1 if "minor" in header else False
         return tuple(
-            _fault_step(Fields(parse_object(line), f"line {n}")) for n, line in enumerate(lines[1:], 2)
+            _fault_step(Fields(parse_object(line), f"line {n}"), tells) for n, line in enumerate(lines[1:], 2)
         )
     except OSError as error:
         problems.append(f"{path.name} cannot be read: {error.strerror}")
@@ -285,16 +305,28 @@ def _replica_numbers(values: list[object]) -> tuple[int, ...]:
     return tuple(cast(list[int], values))
 
 
-def _fault_step(fields: Fields) -> FaultStep:
-    receipt = fields.raw("receipt")
+def _fault_step(fields: Fields, tells: bool) -> FaultStep:
+    """`tells`: the file is of a minor version in which faults tell their own charge."""
+    receipt, step = fields.raw("receipt"), fields.text("step")
     return FaultStep(
         time_ns=fields.number("time_ns"),
         fault=fields.text("fault"),
         kind=fields.text("kind"),
-        step=fields.text("step"),
+        step=step,
         receipt=isinstance(receipt, dict) and bool(receipt),
         reason=fields.text("reason"),
         evidence=receipt if isinstance(receipt, dict) else {},
+        charge=_charge(fields.inner("charges")) if tells and step == "asked" else None,
+        bad=frozenset(_replica_numbers(fields.listed("bad"))) if tells and step in _TELL_BAD else None,
+    )
+
+
+def _charge(fields: Fields) -> Charge:
+    return Charge(
+        bad=frozenset(_replica_numbers(fields.listed("bad"))),
+        any_of=fields.number("any_of"),
+        byzantine=frozenset(_replica_numbers(fields.listed("byzantine"))),
+        network=fields.flag("network"),
     )
 
 

@@ -47,6 +47,8 @@ class FaultRun:
         self._received = False
         self._struck: set[int] = set()
         """Whose process its rules did something to."""
+        self._blamed: frozenset[int] = frozenset()
+        """Whom it made bad so far."""
         self._stop_ns = 0
         self._undo_deadline_ns = 0
 
@@ -103,7 +105,8 @@ class FaultRun:
             return
         self._stop_ns = min(load_end_ns, max(self._stop_ns, now_ns + half_ns))
         self.stage, self.proved = Stage.ACTIVE, False
-        asked_ns = self._step("asked", params=dict(self.fault.params))
+        victims = self._kind.victims(self.fault.params, self._world.n, self._world.f)
+        asked_ns = self._step("asked", params=dict(self.fault.params), charges=victims.data())
         self._nemesis.recorder.fault_turned("start", self.fault.id, self.fault.kind)
         self._kind.start(self._world, self.fault.id, self.fault.params)
         self._note(asked_ns)
@@ -125,8 +128,8 @@ class FaultRun:
         receipt = self._kind.observe(self._world, self.fault.id, self.fault.params)
         if receipt is not None:
             self._received = True
-            self._step("took-effect", receipt=dict(receipt.evidence))
-            self._note(self._world.now_ns())
+            self._blame()
+            self._note(self._step("took-effect", receipt=dict(receipt.evidence), bad=sorted(self._blamed)))
 
     def _undo(self) -> None:
         if not self._received:
@@ -134,7 +137,8 @@ class FaultRun:
         if not self._received:
             self._step("no-effect", reason=self._kind.trouble(self._world, self.fault.id, self.fault.params))
         self.stage = Stage.UNDOING
-        self._undo_deadline_ns = self._step("undo-asked") + UNDO_PATIENCE_NS
+        self._blame()
+        self._undo_deadline_ns = self._step("undo-asked", bad=sorted(self._blamed)) + UNDO_PATIENCE_NS
         self._nemesis.recorder.fault_turned("stop", self.fault.id, self.fault.kind)
         self._kind.stop(self._world, self.fault.id, self.fault.params)
 
@@ -143,19 +147,23 @@ class FaultRun:
         now_ns = self._world.now_ns()
         if receipt is not None:
             self.stage, self.proved = Stage.OVER, True
-            self._note(self._step("undone", receipt=dict(receipt.evidence)))
+            self._note(self._step("undone", receipt=dict(receipt.evidence), bad=sorted(self._blamed)))
         elif now_ns >= self._undo_deadline_ns:
             self.stage = Stage.OVER
-            self._step(
-                "undo-failed", reason=self._kind.trouble(self._world, self.fault.id, self.fault.params)
-            )
+            reason = self._kind.trouble(self._world, self.fault.id, self.fault.params)
+            self._step("undo-failed", reason=reason, bad=sorted(self._blamed))
         else:
             self._at(now_ns + POLL_NS, self._await_undone)
 
     def _note(self, time_ns: int) -> None:
+        self._nemesis.note(time_ns, self.fault, self._blame(), self.stage is Stage.OVER)
+
+    def _blame(self) -> frozenset[int]:
+        """Whom it makes bad now; remembered."""
         bad = self._kind.bad_now(self._world, self.fault.id, self.fault.params)
         bad |= self._struck if self.stage is not Stage.OVER else frozenset()
-        self._nemesis.note(time_ns, self.fault, bad, self.stage is Stage.OVER)
+        self._blamed |= bad
+        return bad
 
 
 class Nemesis:

@@ -18,6 +18,8 @@ from pbft_node.core.effects import Completed
 from workloads.operation import Operation, Outcome
 
 FAULTS_SCHEMA = "traitor/faults/1"
+FAULTS_MINOR = 1
+"""From 1 on every fault tells its own charge."""
 
 
 class LineFile:
@@ -57,7 +59,7 @@ class Recorder:
         self._history_file = LineFile(folder / "history.jsonl")
         self._faults_file = LineFile(folder / "faults.jsonl")
         self._history = HistoryWriter(self._history_file.write, model, () if model == "append" else None)
-        self._faults_file.write(_line({"schema": FAULTS_SCHEMA}))
+        self._faults_file.write(_line({"schema": FAULTS_SCHEMA, "minor": FAULTS_MINOR}))
         self.counts = {"ok": 0, "fail": 0, "info": 0}
         self.open = 0
 

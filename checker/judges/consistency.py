@@ -6,14 +6,13 @@ replicas bad when nothing was done to them would excuse anything; one that calls
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from checker.folder import FIRST_CLIENT, FaultStep, Ledger, PlanFacts, RunFolder, RunReport
+from checker.folder import FIRST_CLIENT, Ledger, PlanFacts, RunFolder, RunReport
 from checker.history import History
+from checker.judges import charges
 from checker.numbers import counted
 
-HONEST_FAULTS = frozenset({"kill", "pause", "partition"})
-"""What they befall says nothing false."""
 PHASES = ("set up", "healthy", "load", "undo", "recover", "final reads", "tear down")
 
 
@@ -22,7 +21,7 @@ def contradictions(folder: RunFolder) -> Iterator[str]:
     if folder.ledger is not None:
         yield from _ledger_itself(folder.ledger)
     if folder.ledger is not None and folder.faults is not None:
-        yield from _ledger_and_faults(folder.ledger, folder.faults)
+        yield from charges.contradictions(folder.ledger, folder.faults)
     if folder.ledger is not None and folder.run is not None:
         yield from _ledger_and_run(folder.ledger, folder.run)
     if folder.plan is not None:
@@ -56,49 +55,6 @@ def _ledger_itself(ledger: Ledger) -> Iterator[str]:
                 f"ledger.json: {len(window.bad)} bad replicas from {window.from_ns} ns on, f = {ledger.f}, "
                 f"but within_liveness_budget is {window.within_liveness_budget}"
             )
-
-
-def _ledger_and_faults(ledger: Ledger, steps: tuple[FaultStep, ...]) -> Iterator[str]:
-    """While a fault is proved at work some replica is bad; none is when no fault was even asked for."""
-    kinds = {step.kind for step in steps}
-    if ledger.byzantine and kinds <= HONEST_FAULTS:
-        said = ", ".join(sorted(kinds)) or "none"
-        yield f"ledger.json: replicas {sorted(ledger.byzantine)} are Byzantine, but the faults were {said}"
-    end_ns = max((window.to_ns for window in ledger.windows), default=0)
-    asked: dict[str, int] = {}
-    at_work: dict[str, tuple[int, int]] = {}
-    charged: dict[str, tuple[int, int]] = {}
-    for step in steps:
-        if step.step == "asked":
-            asked[step.fault] = step.time_ns
-            charged[step.fault] = (step.time_ns, end_ns)
-        elif step.step == "took-effect" and step.kind in HONEST_FAULTS:
-            at_work[step.fault] = (step.time_ns, end_ns)
-        elif step.step == "undone":
-            charged[step.fault] = (asked.get(step.fault, step.time_ns), step.time_ns)
-            if step.fault in at_work:
-                at_work[step.fault] = (at_work[step.fault][0], step.time_ns)
-    for fault, (begin, end) in at_work.items():
-        if any(not w.bad and w.from_ns < end and w.to_ns > begin for w in ledger.windows):
-            yield f"ledger.json calls no replica bad at a time when fault {fault} was at work"
-    for window in ledger.windows:
-        inside = any(
-            begin <= window.from_ns and window.to_ns <= end for begin, end in _joined(charged.values())
-        )
-        if window.bad and not inside:
-            since = f"from {window.from_ns} ns on"
-            yield f"ledger.json calls replicas {list(window.bad)} bad {since}, when no fault was asked for"
-
-
-def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Overlapping spans made one."""
-    joined: list[tuple[int, int]] = []
-    for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((begin, end))
-    return joined
 
 
 def _ledger_and_run(ledger: Ledger, run: RunReport) -> Iterator[str]:

@@ -65,6 +65,15 @@ class Victims:
         """At most so many replicas are bad through this fault."""
         return len(self.replicas) + self.any_of
 
+    def data(self) -> dict[str, object]:
+        """As ``faults.jsonl`` has it."""
+        return {
+            "bad": sorted(self.replicas),
+            "any_of": self.any_of,
+            "byzantine": sorted(self.byzantine),
+            "network": self.network,
+        }
+
 
 class FaultKind(Protocol):
     """A kind of fault with verbs and a picture. Shared; it remembers per machinery and fault id."""

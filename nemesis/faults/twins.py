@@ -177,9 +177,9 @@ class Twins:
         return Receipt({"alone": alone})
 
     def bad_now(self, machinery: Machinery, fault_id: str, params: Params) -> frozenset[int]:
-        """See ``FaultKind``."""
+        """See ``FaultKind``: also one that had a twin already, which this fault charges as well."""
         doubling = self._memory.of(machinery, fault_id)
-        return frozenset() if doubling is None or doubling.undone else frozenset(doubling.replicas)
+        return frozenset() if doubling is None or doubling.undone else _numbers(params, "replicas")
 
 
 def _numbers(params: Params, name: str) -> frozenset[int]:
