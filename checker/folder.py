@@ -146,6 +146,8 @@ class Exit:
     how: str
     expected: bool
     last_lines: tuple[str, ...]
+    orderly: bool = False
+    """With code 0: it was asked to stop, and finished what it was at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +369,8 @@ def _exit(fields: Fields) -> Exit:
     signal, code = fields.raw("signal"), fields.raw("code")
     how = f"by signal {signal}" if signal is not None else f"with code {code}"
     lines = tuple(str(line) for line in fields.listed("last_lines"))
-    return Exit(fields.number("replica"), fields.number("time_ns"), how, fields.flag("expected"), lines)
+    replica, time_ns, expected = fields.number("replica"), fields.number("time_ns"), fields.flag("expected")
+    return Exit(replica, time_ns, how, expected, lines, orderly=signal is None and code == 0)
 
 
 def is_run_folder(path: Path) -> bool:

@@ -9,15 +9,18 @@ replica, and promises outlive a restart, so each replica's own trace judges it:
 - the first life begins with nothing executed.
 
 A killed life may have kept promises in its log of which the trace has no line (its last turn): a life that
-begins further than the trace led breaks nothing. Silence voids the views it had been in, and `bound` takes
-their place. What of a trace follows a line that cannot be read is judged by digests only.
+begins further than the trace led breaks nothing; nor one that begins in a view it had only asked for, where
+the life before did not end in order and somebody can have sent it the NEW-VIEW by then. Silence voids the
+views it had been in, and `bound` takes their place. What of a trace follows a line that cannot be read is
+judged by digests only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from checker.folder import RunFolder
+from checker.folder import RunFolder, RunReport
 from checker.limits import Limits
 from checker.numbers import counted
 from checker.trace import (
@@ -43,15 +46,8 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no trace of a correct replica could be read")
     nodes = folder.ledger.n if folder.ledger else 0
     window = folder.plan.window if folder.plan else None
-    entered = frozenset(
-        (trace.replica, record.view)
-        for trace in traces
-        for life in trace.lives
-        for record in life.records
-        if isinstance(record, NewView)
-    )
-    liars = folder.ledger.byzantine if folder.ledger else frozenset[int]()
-    replicas = [_Replica(trace, nodes, window, entered, liars) for trace in traces]
+    around = _Around(_entered(traces), folder.ledger.byzantine if folder.ledger else frozenset(), folder.run)
+    replicas = [_Replica(trace, nodes, window, around) for trace in traces]
     for replica in replicas:
         found = replica.broken()
         if found is not None:
@@ -73,6 +69,40 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     return valid(NAME, reason, votes=votes, lives=lives)
 
 
+def _entered(traces: Sequence[ReplicaTrace]) -> Mapping[tuple[int, int], int]:
+    """(replica, view) -> when it was in it first, by its trace: it entered it, or a life began in it."""
+    first: dict[tuple[int, int], int] = {}
+    for trace in traces:
+        for life in trace.lives:
+            began = [(life.view, life.t_ns)] if life.view is not None and life.active else []
+            news = [(one.view, one.t_ns) for one in life.records if isinstance(one, NewView)]
+            for view, t_ns in [*began, *news]:
+                first[trace.replica, view] = min(first.get((trace.replica, view), t_ns), t_ns)
+    return first
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What else is known of a run than one replica's trace."""
+
+    entered: Mapping[tuple[int, int], int]
+    """(replica, view) -> when the trace of a correct replica says that it was in it first."""
+    liars: frozenset[int]
+    run: RunReport | None
+
+    def cut_short_ns(self, replica: int, since_ns: int, until_ns: int) -> int | None:
+        """When the life between these times was killed or crashed. None: it was not, it ended in order. Where
+        nobody tells of ends at all (no run.json) it may have been, until its successor began."""
+        if self.run is None:
+            return until_ns
+        ends = [
+            one.time_ns
+            for one in self.run.exits
+            if one.replica == replica and not one.orderly and since_ns <= one.time_ns <= until_ns
+        ]
+        return max(ends, default=None)
+
+
 @dataclass(slots=True)
 class _Replica:
     """One replica on its way through its trace: what it has promised so far."""
@@ -81,9 +111,7 @@ class _Replica:
     nodes: int
     """0: not known."""
     window: int | None
-    entered: frozenset[tuple[int, int]] = frozenset()
-    """(replica, view) that a trace of a correct replica says was entered."""
-    liars: frozenset[int] = frozenset()
+    around: _Around
     view: int = 0
     active: bool = True
     low: int = 0
@@ -119,7 +147,12 @@ class _Replica:
             pass
         elif not forgets and (
             life.view < before
-            or (life.view == before and life.active and not was_active and not self._may_have_entered(before))
+            or (
+                life.view == before
+                and life.active
+                and not was_active
+                and not self._may_have_entered(before, self.trace.lives[number - 1].t_ns, life.t_ns)
+            )
         ):
             began = f"came back in view {life.view}, after it had been in view {before}"
             if life.view == before:
@@ -132,13 +165,17 @@ class _Replica:
             return self._wrong(life.line, "began with what it never executed", told)
         return None
 
-    def _may_have_entered(self, view: int) -> bool:
-        """In the last turn of its life, which the log kept and the trace did not: as primary, or with a
-        NEW-VIEW, which a correct primary traces before it sends it."""
-        if not self.nodes:
+    def _may_have_entered(self, view: int, since_ns: int, until_ns: int) -> bool:
+        """In the last turn of a life that was killed, which the log kept and the trace did not: as primary,
+        or with a NEW-VIEW, which a correct primary traces before it sends it, so before that life's end."""
+        end_ns = self.around.cut_short_ns(self.trace.replica, since_ns, until_ns)
+        if not self.nodes or end_ns is None:
             return False
         primary = view % self.nodes
-        return primary == self.trace.replica or primary in self.liars or (primary, view) in self.entered
+        if primary == self.trace.replica or primary in self.around.liars:
+            return True
+        entered_ns = self.around.entered.get((primary, view))
+        return entered_ns is not None and entered_ns <= end_ns
 
     def _take(self, record: Record) -> Line | None:
         match record:

@@ -146,6 +146,10 @@ def _come_back_in_an_earlier_view(run):
     start(run, 2, 1)["view"] = 0
 
 
+KILLED_NS = 20_500
+"""Between the lives of replica 2: its second begins with the line of number 21."""
+
+
 def _come_back_as_if_it_had_entered(run):
     put(run, 2, 20, asked(1))
     in_view(run, 2, 0, 20, 20)
@@ -153,6 +157,7 @@ def _come_back_as_if_it_had_entered(run):
         run.traces[2].remove(find(run, 2, kind, 20))
     start(run, 2, 1).update(view=1, active=True)
     in_view(run, 2, 1, 21)
+    run.run["exits"][0]["time_ns"] = KILLED_NS
 
 
 def _vote_below(run):
@@ -229,21 +234,81 @@ def _is_the_primary(run):
             record["view"] = 2
 
 
-def _primary_entered(run):
-    last = run.traces[1][-1]
-    run.traces[1].extend({**record, "t_ns": last["t_ns"]} for record in (asked(1), entered(1)))
+def _primary_entered(run, at_seq=20):
+    put(run, 1, at_seq, asked(1), entered(1))
+    in_view(run, 1, 1, at_seq)
 
 
 def _primary_lies(run):
     run.ledger["byzantine"] = [1]
 
 
-@pytest.mark.parametrize("why", [_is_the_primary, _primary_entered, _primary_lies])
+def _crashed(run):
+    _primary_entered(run)
+    run.run["exits"][0].update(code=70, signal=None)
+
+
+def _primary_came_back_in_it(run):
+    """It was killed itself when it had entered, and sends its NEW-VIEW again."""
+    put(run, 1, 20, {**start(run, 1, 0), "t_ns": 20_000, "view": 1, "executed": 19, "records": 40})
+    in_view(run, 1, 1, 20)
+    run.run["exits"].append({**run.run["exits"][0], "replica": 1, "time_ns": 19_500})
+
+
+@pytest.mark.parametrize(
+    "why", [_is_the_primary, _primary_entered, _primary_came_back_in_it, _primary_lies, _crashed]
+)
 def test_the_last_turn_of_a_killed_life_may_have_entered_a_view_in_the_log_only(run, tmp_path, why):
     _come_back_as_if_it_had_entered(run)
     why(run)
     line = line_of(run, tmp_path)
     assert line.verdict == "valid", line.reason
+
+
+def _entered_when_it_was_dead(run):
+    _primary_entered(run, at_seq=30)
+
+
+def _stopped_in_order(run):
+    _primary_entered(run)
+    run.run["exits"][0].update(code=0, signal=None)
+
+
+def _stopped_in_order_as_primary(run):
+    _is_the_primary(run)
+    run.run["exits"][0].update(code=0, signal=None)
+
+
+def _killed_in_another_life(run):
+    _primary_lies(run)
+    run.run["exits"][0]["time_ns"] = 40_000
+
+
+def _another_was_killed(run):
+    _primary_entered(run)
+    run.run["exits"][0]["replica"] = 3
+
+
+@pytest.mark.parametrize(
+    "but",
+    [
+        _entered_when_it_was_dead,
+        _stopped_in_order,
+        _stopped_in_order_as_primary,
+        _killed_in_another_life,
+        _another_was_killed,
+    ],
+)
+def test_no_log_holds_more_than_its_trace_unless_its_life_was_cut_short_with_a_new_view_at_hand(
+    run, tmp_path, but
+):
+    _come_back_as_if_it_had_entered(run)
+    but(run)
+    line = line_of(run, tmp_path)
+    assert (line.verdict, line.details.get("kind")) == ("invalid", "went back to an earlier view"), (
+        line.reason
+    )
+    assert "replica 2 came back in view" in line.reason
 
 
 def test_a_liar_breaks_no_promise_of_ours(run, tmp_path):
