@@ -29,6 +29,11 @@ def test_of_what_is_said_seldom_every_message_is_a_lie() -> None:
         shares.setdefault(str(params["strategy"]), set()).add(params["p"])
     assert shares["replies"] == shares["checkpoints"] == {1}
     assert len(shares["votes"]) > 1
+    told: dict[object, set[object]] = {}
+    for params in drawn("lie-to-client", [2]):
+        told.setdefault(params["clients"], set()).add(params["p"])
+    assert told["one"] == {1}
+    assert len(told["all"]) > 1
 
 
 def test_of_many_replicas_fewer_proposals_are_lost_before_a_lie_about_what_was_prepared() -> None:

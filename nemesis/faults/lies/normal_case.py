@@ -74,6 +74,13 @@ class LiesToClients(Lying):
         "Replies wrongly, too early, in others' names, too often or not at all; colluders tell the same."
     )
 
+    def draw(
+        self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
+    ) -> Params:
+        """See ``FaultKind``. Of the few replies to one client, all."""
+        drawn = super().draw(stream, n, f, budget_break, liars)
+        return {**drawn, "p": 1} if drawn["clients"] == "one" else drawn
+
 
 class CheckpointLies(Lying):
     """See its summary."""
