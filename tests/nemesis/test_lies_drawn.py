@@ -34,6 +34,7 @@ def test_of_what_is_said_seldom_every_message_is_a_lie() -> None:
         told.setdefault(params["clients"], set()).add(params["p"])
     assert told["one"] == {1}
     assert len(told["all"]) > 1
+    assert {params["p"] for params in drawn("unfair-order", [0])} == {0.5, 1}
 
 
 def test_of_many_replicas_fewer_proposals_are_lost_before_a_lie_about_what_was_prepared() -> None:

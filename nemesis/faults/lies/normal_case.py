@@ -119,6 +119,7 @@ class UnfairOrders(Lying):
     label = "unfair order"
     lies = UnfairOrder
     leads = True
+    shares = (1, 1, 0.5)
     summary = "Orders real requests unfairly, the same for everybody."
 
 
