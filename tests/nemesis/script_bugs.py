@@ -48,6 +48,16 @@ def _forgets(*names: str) -> Callable[[Rule], Rule]:
     return broken
 
 
+def _forgets_own_proposals(correct: Rule) -> Rule:
+    """A backup writes down what it votes for, a primary not what it proposes."""
+
+    def persist(self: Any, type_: Any, payload: bytes) -> None:
+        if type_.name != "PRE_PREPARE" or self.primary != self.me:
+            correct(self, type_, payload)
+
+    return persist
+
+
 def _helps_nobody(correct: Rule) -> Rule:
     """A STATUS is read, and nothing is sent in answer."""
 
@@ -80,6 +90,9 @@ BUGS: Mapping[str, Sequence[tuple[str, str, Callable[[Rule], Rule]]]] = {
     ),
     "proposals are not persisted": (
         ("pbft_node.core.state", "ReplicaState.persist", _forgets("PRE_PREPARE")),
+    ),
+    "own proposals are not persisted": (
+        ("pbft_node.core.state", "ReplicaState.persist", _forgets_own_proposals),
     ),
     "view changes are not persisted": (
         ("pbft_node.core.state", "ReplicaState.persist", _forgets("VIEW_CHANGE")),

@@ -62,6 +62,7 @@ CASES: tuple[Case, ...] = (
     Case("kill-after-checkpoint", "states are not persisted", ("recovery",)),
     Case("kill-after-view-change", "view changes are not persisted", ("promises",)),
     Case("kill-after-commit", "certificates are not persisted", ("agreement",)),
+    Case("kill-next-primaries", "own proposals are not persisted", ("promises",), "within"),
 )
 
 
