@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import commands, firewall
 from harness.errors import HarnessError
-from nemesis.interceptor.nfqueue import ACCEPT, Queue
+from nemesis.interceptor.nfqueue import ACCEPT, Wholes
 
 _QUEUE, _PORT, _ANSWER_S = 7, 7, 5.0
 
@@ -42,7 +42,7 @@ def _nfqueue() -> None:
     """A datagram waits in the kernel, is read here, and let go."""
     backend = firewall.choose_backend()
     rule = f"OUTPUT -o lo -p udp --dport {_PORT} -j NFQUEUE --queue-num {_QUEUE}"
-    queue = Queue(_QUEUE, whole=True)
+    queue = Wholes(_QUEUE)
     try:
         for action in ("-A", "-D"):
             commands.call(backend.restore, ["--noflush", "-w", "5"], f"*filter\n{action} {rule}\nCOMMIT\n")
@@ -52,7 +52,7 @@ def _nfqueue() -> None:
         queue.close()
 
 
-def _let_one_go(queue: Queue) -> None:
+def _let_one_go(queue: Wholes) -> None:
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as source,
@@ -61,8 +61,8 @@ def _let_one_go(queue: Queue) -> None:
         target.settimeout(_ANSWER_S)
         source.sendto(b"probe", ("127.0.0.1", _PORT))
         select.select((queue.fileno(),), (), (), _ANSWER_S)
-        for number, _ in queue.read():
-            queue.verdict(number, ACCEPT)
+        if (waiting := queue.read()) is not None:
+            queue.verdict(waiting[0], ACCEPT)
         if target.recv(100) != b"probe":
             raise HarnessError("a queued packet came back changed")
 

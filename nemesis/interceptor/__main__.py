@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.emitter import Emitter
 from nemesis.interceptor.interceptor import Interceptor
-from nemesis.interceptor.nfqueue import Lost, Queue
+from nemesis.interceptor.nfqueue import Heads, Lost, Wholes
 from nemesis.interceptor.opening import Opening, read_opening
 
 _PR_SET_PDEATHSIG = 1
@@ -56,9 +56,7 @@ def _interceptor(opening: Opening, channel: Channel) -> Interceptor:
     for name in opening.imports:
         importlib.import_module(name)
     heads, whole = opening.queues
-    return Interceptor(
-        opening, channel, Queue(heads, whole=False), Queue(whole, whole=True), Emitter(opening.hosts)
-    )
+    return Interceptor(opening, channel, Heads(heads), Wholes(whole), Emitter(opening.hosts))
 
 
 def _first(channel: Channel) -> Mapping[str, object] | None:

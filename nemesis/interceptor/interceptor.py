@@ -12,12 +12,12 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.emitter import HEADERS_BYTES, Emitter
 from nemesis.interceptor.held import Delayed, Frozen
-from nemesis.interceptor.nfqueue import ACCEPT, DROP, HEAD_BYTES, Lost, Queue, Waiting
+from nemesis.interceptor.nfqueue import ACCEPT, DROP, HEAD_BYTES, PATIENCE_NS, Head, Heads, Lost, Wholes
 from nemesis.interceptor.opening import Opening
 from nemesis.packets.activation import Activation
 from nemesis.packets.capture import Capture
@@ -39,10 +39,11 @@ SLOW_NS = 50_000_000
 END_NS = 2_000_000_000
 """For what the kernel has queued to arrive here, at the end."""
 FREEZING = ("kill", "pause")
-_COARSE_NS = 2_000_000
-_ADDRESSES = slice(12, 20)
-_TYPE_AT = HEADERS_BYTES + 5
-_VIEW_AT = HEADERS_BYTES + 12
+LOOK_NS = 5_000_000
+"""How often the harness is listened to when nothing else is to be done: asking costs as much as a packet."""
+MOST_PASSING = 4096
+_PATIENT_NS = 4 * PATIENCE_NS
+"""When nothing is due for so long, waiting needs no exact end."""
 _OF_A_VIEW = (MessageType.VIEW_CHANGE, MessageType.NEW_VIEW, MessageType.PRE_PREPARE)
 
 
@@ -50,7 +51,7 @@ class Interceptor:
     """See the module. ``run`` once."""
 
     def __init__(
-        self, opening: Opening, channel: Channel, heads: Queue, whole: Queue, emitter: Emitter
+        self, opening: Opening, channel: Channel, heads: Heads, whole: Wholes, emitter: Emitter
     ) -> None:
         """``heads`` gives the first bytes of every packet, ``whole`` those that it is told to pass on."""
         self._channel = channel
@@ -61,6 +62,8 @@ class Interceptor:
         )
         self.engine = Engine(opening.scene, self._activated)
         self._links = _links(opening.hosts)
+        self._passing: set[Head] = set()
+        """Heads of packets that nobody wants, now that one such was looked at."""
         self._of_a_view = frozenset(int(kind) for kind in _OF_A_VIEW)
         self._tails = [TraceTail(path) for path in opening.traces]
         self._listening = False
@@ -71,10 +74,9 @@ class Interceptor:
         self._said_held = 0
         self._next_report_ns = self._next_beat_ns = self._next_listen_ns = self._next_listeners_ns = 0
         self._heads_fd, self._harness_fd = heads.fileno(), channel.fileno()
-        self._epoll = select.epoll()
-        for descriptor in (self._heads_fd, self._harness_fd):
-            self._epoll.register(descriptor, select.EPOLLIN)
-        self._wake_ns = self._now_ns = 0
+        self._harness = select.poll()
+        self._harness.register(self._harness_fd, select.POLLIN)
+        self._wake_ns = self._now_ns = self._next_look_ns = 0
         self._stirred = False
         """Something happened that may have changed when to wake up."""
         self._slowest_ns = self._slow = 0
@@ -92,68 +94,88 @@ class Interceptor:
             self._close()
 
     def _turn(self) -> None:
-        readable = self._wait()
+        """The first branch is run for nearly every packet that nobody wants."""
+        if self._wake_ns - self._now_ns > _PATIENT_NS and not self._frozen.hosts:
+            heads, told = self._heads.wait(), False
+        else:
+            heads, told = self._wait()
         woke_ns = time.monotonic_ns()
-        if self._heads_fd in readable:
-            self._came(self._heads.read())
+        if heads:
+            self._came(heads)
         now_ns = time.monotonic_ns()
-        if self._harness_fd in readable:
-            self._stirred = True
-            for message in self._channel.receive():
-                self._told(message, now_ns)
+        if told or now_ns >= self._next_look_ns:
+            self._look_at_harness(now_ns)
         if self._stirred or now_ns >= self._wake_ns:
             self._channel.flush()
             self._in_time(now_ns)
             now_ns = time.monotonic_ns()
-        if now_ns - woke_ns > self._slowest_ns:
-            self._slowest_ns = now_ns - woke_ns
-        self._slow += now_ns - woke_ns > SLOW_NS
+        busy_ns = now_ns - woke_ns
+        if busy_ns > self._slowest_ns:
+            self._slowest_ns = busy_ns
+        if busy_ns > SLOW_NS:
+            self._slow += 1
         self._now_ns = now_ns
 
-    def _wait(self) -> Collection[int]:
-        """Until something is to be done; what is readable then. ``epoll`` takes half the time of ``select``,
-        but whole milliseconds only, and rounds up."""
-        left_ns = self._wake_ns - self._now_ns
-        if left_ns > _COARSE_NS:
-            return [descriptor for descriptor, _ in self._epoll.poll((left_ns - _COARSE_NS) / 1e9)]
-        return select.select((self._heads_fd, self._harness_fd), (), (), max(0, left_ns) / 1e9)[0]
+    def _wait(self) -> tuple[list[Head], bool]:
+        """Exactly until something is to be done: what came, and whether the harness said something."""
+        left_ns = max(0, self._wake_ns - self._now_ns)
+        readable = select.select((self._heads_fd, self._harness_fd), (), (), left_ns / 1e9)[0]
+        return self._heads.read() if self._heads_fd in readable else [], self._harness_fd in readable
+
+    def _look_at_harness(self, now_ns: int) -> None:
+        self._next_look_ns = now_ns + LOOK_NS
+        if self._harness.poll(0):
+            self._stirred = True
+            for message in self._channel.receive():
+                self._told(message, now_ns)
 
     # Packets
 
-    def _came(self, heads: list[Waiting]) -> None:
+    def _came(self, heads: list[Head]) -> None:
         """Those that nobody wants are let go together, before one that somebody wants is handled: order
         stays."""
         if self._listening:
             self._stirred = True
             self._hear()
-        links, engine, frozen = self._links, self.engine, self._frozen
+        last = self._heads.last
+        if self._passing.issuperset(heads):
+            self._heads.accept_up_to(last)
+            return
         pending = 0
-        for number, head in heads:
-            link = links.get(head[_ADDRESSES])
-            if link is None:
+        for number, head in enumerate(heads, last - len(heads) + 1):
+            if head in self._passing or self._passes(head):
                 pending = number
                 continue
-            kind = head[_TYPE_AT] if len(head) == HEAD_BYTES else 0
-            if engine.wants(link[0], link[1], kind) or frozen.hosts:
-                self._stirred = True
-                if pending:
-                    self._heads.accept_up_to(pending)
-                    pending = 0
-                self._fetch(number, link)
-                continue
-            if kind in self._of_a_view:
-                engine.scene.phase.saw(Header(kind, 0, int.from_bytes(head[_VIEW_AT : _VIEW_AT + 8]), 0))
-            pending = number
+            self._stirred = True
+            if pending:
+                self._heads.accept_up_to(pending)
+                pending = 0
+            self._fetch(number, self._links[head[1]])
         if pending:
             self._heads.accept_up_to(pending)
+
+    def _passes(self, head: Head) -> bool:
+        """Does nobody want it? Then nobody wants the next with the same head either, nor does it say more
+        about the phase, until rules change or a replica's packets are held."""
+        _, addresses, kind, view = head
+        link = self._links.get(addresses)
+        if link is not None:
+            if self.engine.wants(*link, kind) or self._frozen.hosts:
+                return False
+            if kind in self._of_a_view:
+                self.engine.scene.phase.saw(Header(kind, 0, int.from_bytes(view), 0))
+        if len(self._passing) >= MOST_PASSING:
+            self._passing.clear()
+        self._passing.add(head)
+        return True
 
     def _fetch(self, number: int, link: tuple[str, str]) -> None:
         """The whole packet, through the other queue; whoever passes it on has it there at once."""
         self._heads.pass_on(number, self._whole.number)
-        whole = self._whole.read(1)
-        if not whole:
+        whole = self._whole.read()
+        if whole is None:
             raise Lost(f"packet {number} did not come whole: the kernel had no room for it")
-        waiting, data = whole[0]
+        waiting, data = whole
         packet = Packet(*link, data[HEADERS_BYTES:])
         if self._frozen.holds(*link):
             self._frozen.add(packet, waiting)
@@ -199,6 +221,7 @@ class Interceptor:
         """At once to the harness; what is to and from a replica to be stopped waits until it is."""
         self._orders += 1
         if order.what in FREEZING:
+            self._passing.clear()
             self._frozen.order(self._orders, f"r{order.replica}", time.monotonic_ns())
         self._channel.send({"say": "order", "number": self._orders, **order._asdict()})
 
@@ -277,6 +300,7 @@ class Interceptor:
 
     def _set_rules(self, owner: str, rules: list[Mapping[str, object]], number: int, now_ns: int) -> None:
         try:
+            self._passing.clear()
             self._make_up(self.engine.set_rules(owner, rules, now_ns))
         except ValueError as problem:
             self._channel.send({"say": "refused", "owner": owner, "number": number, "reason": str(problem)})
@@ -323,7 +347,6 @@ class Interceptor:
             self._capture_file.close()
         for tail in self._tails:
             tail.close()
-        self._epoll.close()
         self._emitter.close()
         self._heads.close()
         self._whole.close()

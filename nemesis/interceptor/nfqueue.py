@@ -20,6 +20,9 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from socket import ntohl
+
+from nemesis.interceptor.lots import Lots
 
 BUFFER_BYTES = 8 * 1024 * 1024
 MAXLEN = 65_536
@@ -27,6 +30,8 @@ PACKETS_AT_ONCE = 64
 HEAD_BYTES = 20 + 8 + 28
 """IP and UDP headers without options, and the part of a PBFT header that says what a message is."""
 ACCEPT, DROP = 1, 0
+PATIENCE_NS = 5_000_000
+"""How long ``Heads.read`` waits at the most, but for the kernel's rounding."""
 
 _NETFILTER = 12
 _SOL_NETLINK, _NO_ENOBUFS = 270, 5
@@ -41,17 +46,19 @@ _F_FAIL_OPEN, _F_GSO = 1, 4
 _PACKET_HDR, _VERDICT_HDR, _PAYLOAD, _CAP_LEN = 1, 2, 10, 13
 _ANSWER_S = 5.0
 _WHOLE_BYTES = 0xFFFF
-_SMALL_BYTES, _LARGE_BYTES = 4096, 1 << 17
+_SMALL_BYTES, _LARGE_BYTES = 512, 1 << 17
+"""Of a message about a head, and about a whole packet."""
 
 _HEADER = struct.Struct("=IHHIIBB")
 _NUMBER = struct.Struct(">H")
 _ATTRIBUTE = struct.Struct("=HH")
-_KIND_AND_ID = struct.Struct(">4xH18xI").unpack_from
-_QUEUE_THERE = int.from_bytes(struct.pack("=H", _QUEUE), "big")
-_MARK, _HEAD = slice(-HEAD_BYTES - 4, -HEAD_BYTES), slice(-HEAD_BYTES, None)
-_MARKED = _ATTRIBUTE.pack(HEAD_BYTES + 4, _PAYLOAD)
+_LENGTH_KIND_AND_ID = struct.Struct("=IH18xI").unpack_from
+_HEAD = struct.Struct("4s12x8s13xB6x8s8x")
+_HEAD_AT = _HEAD.unpack_from
+_MARKED = _ATTRIBUTE.pack(_HEAD.size, _PAYLOAD)
+_ADDRESSES = slice(12, 20)
 _ID = struct.Struct(">I").unpack_from
-_TWO_WORDS = struct.Struct(">II").pack
+_WORD = struct.Struct(">I").pack
 _TAIL = struct.Struct("=HH").unpack_from
 
 
@@ -59,26 +66,30 @@ class Lost(Exception):
     """A packet was lost by the interceptor, or the kernel refused a verdict. The run is void."""
 
 
+Head = tuple[bytes, bytes, int, bytes]
+"""Of a packet, what rules ask for first: the attribute it came in, source and target address, type, view. All
+but the addresses are empty when it is too short for a PBFT header. A plain tuple, as there is one for every
+packet, and fit for a key."""
 Waiting = tuple[int, bytes]
-"""A packet in the kernel: its number, and its bytes from the IP header on, all of it or ``HEAD_BYTES``. A
-plain tuple: there is one for every packet."""
+"""A packet in the kernel: its number, and its bytes from the IP header on."""
 
 
 class Queue:
-    """One queue. ``whole``: packets are copied whole, not their heads."""
+    """One queue; of every packet so many bytes are copied, in so many messages at once."""
 
-    def __init__(self, number: int, *, whole: bool) -> None:
+    def __init__(self, number: int, copied_bytes: int, at_once: int, message_bytes: int) -> None:
         self.number = number
-        self.seen = self.ran_dry = 0
-        """Packets; and how often all that there were had been read."""
-        self._whole = whole
-        self._read_bytes = _LARGE_BYTES if whole else _SMALL_BYTES
+        self.seen = 0
+        """Packets."""
+        self.last = 0
+        """Number of the last of them; they have consecutive ones."""
         self._number = _NUMBER.pack(number)
         self._verdicts = {kind: self._verdict_head(kind) for kind in (_VERDICT, _VERDICT_BATCH)}
-        self._last = 0
+        self._accept = self._verdicts[_VERDICT_BATCH] + _WORD(ACCEPT)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
         try:
-            self._open()
+            self._open(copied_bytes)
+            self._lots = Lots(self._socket, at_once, message_bytes)
         except BaseException:
             self._socket.close()
             raise
@@ -91,23 +102,13 @@ class Queue:
         """Readable when packets wait."""
         return self._socket.fileno()
 
-    def read(self, most: int = PACKETS_AT_ONCE) -> list[Waiting]:
-        """Those that came, in order; at most so many."""
-        found: list[Waiting] = []
-        try:
-            self._read(found, most)
-        except BlockingIOError:
-            self.ran_dry += 1
-        self.seen += len(found)
-        return found
-
     def verdict(self, packet: int, what: int) -> None:
         """Of one packet: ACCEPT or DROP."""
         self._say(_VERDICT, what, packet)
 
     def accept_up_to(self, packet: int) -> None:
         """Of all that wait, up to this one."""
-        self._say(_VERDICT_BATCH, ACCEPT, packet)
+        self._socket.send(self._accept + _WORD(packet))
 
     def pass_on(self, packet: int, to: int) -> None:
         """Into another queue."""
@@ -116,28 +117,13 @@ class Queue:
     # Netlink
 
     def _say(self, message: int, what: int, packet: int) -> None:
-        self._socket.send(self._verdicts[message] + _TWO_WORDS(what, packet))
+        self._socket.send(self._verdicts[message] + _WORD(what) + _WORD(packet))
 
-    def _read(self, found: list[Waiting], most: int) -> None:
-        """Raises BlockingIOError when there are no more. One loop: it is run for every packet."""
-        receive, size, heads, last = self._socket.recv, self._read_bytes, not self._whole, self._last
-        while len(found) < most:
-            message = receive(size)
-            kind, number = _KIND_AND_ID(message)
-            if kind == _QUEUE_THERE and heads and message[_MARK] == _MARKED:
-                data = message[_HEAD]  # the head of a long packet is where it always is, at the end
-            elif kind == _QUEUE_THERE:
-                number, data = _taken_apart(message)
-            else:
-                self._other(message)
-                continue
-            if number != last + 1 & 0xFFFFFFFF:
-                raise Lost(
-                    f"queue {self.number}: packet {last + 1} is missing, {number} came: "
-                    "the interceptor did not keep up"
-                )
-            self._last = last = number
-            found.append((number, data))
+    def _missing(self, number: int) -> Lost:
+        return Lost(
+            f"queue {self.number}: packet {self.last + 1} is missing, {number} came: "
+            "the interceptor did not keep up"
+        )
 
     def _verdict_head(self, kind: int) -> bytes:
         size = _HEADER.size + 2 + 12
@@ -148,7 +134,7 @@ class Queue:
         if _TAIL(message, 4)[0] == _ERROR and (error := struct.unpack_from("=i", message, 16)[0]):
             raise Lost(f"queue {self.number}: the kernel refused a verdict: error {-error}")
 
-    def _open(self) -> None:
+    def _open(self, copied_bytes: int) -> None:
         """Raises OSError."""
         opened = self._socket
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
@@ -159,12 +145,13 @@ class Queue:
         opened.settimeout(_ANSWER_S)
         self._configure(_attribute(1, struct.pack(">BxH", _BIND, socket.AF_INET)))
         self._configure(
-            _attribute(2, struct.pack(">IB", _WHOLE_BYTES if self._whole else HEAD_BYTES, _COPY_PACKET)),
+            _attribute(2, struct.pack(">IB", copied_bytes, _COPY_PACKET)),
             _attribute(3, struct.pack(">I", MAXLEN)),
             _attribute(4, struct.pack(">I", _F_GSO | _F_FAIL_OPEN)),
             _attribute(5, struct.pack(">I", _F_GSO)),
         )
-        opened.setblocking(False)
+        opened.setblocking(True)
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", 0, PATIENCE_NS // 1000))
 
     def _configure(self, *attributes: bytes) -> None:
         """With F_GSO the kernel computes no checksum for the copy; FAIL_OPEN is named in the mask only, so
@@ -176,6 +163,72 @@ class Queue:
         kind, error = _TAIL(answer, 4)[0], struct.unpack_from("=i", answer, 16)[0]
         if kind != _ERROR or error:
             raise OSError(-error, f"the kernel refused queue {self.number}")
+
+
+class Heads(Queue):
+    """In which every packet waits, and only heads are read."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, HEAD_BYTES, PACKETS_AT_ONCE, _SMALL_BYTES)
+        self._memory = self._lots.memory
+
+    def read(self) -> list[Head]:
+        """Those that came, in order; at most ``PACKETS_AT_ONCE``."""
+        return self._found(self._lots.read())
+
+    def wait(self) -> list[Head]:
+        """The same, but it waits up to ``PATIENCE_NS`` (and the kernel's rounding) for the first."""
+        return self._found(self._lots.wait())
+
+    def _found(self, messages: int) -> list[Head]:
+        """One loop, run for every packet: what need not be done is not."""
+        memory, size, last = self._memory, _SMALL_BYTES, self.last
+        found: list[Head] = []
+        for at in range(0, messages * size, size):
+            length, kind, swapped = _LENGTH_KIND_AND_ID(memory, at)
+            if kind != _QUEUE:
+                self._other(self._lots.message(at // size))
+                continue
+            head = _HEAD_AT(memory, at + length - _HEAD.size)  # where it always is
+            number = ntohl(swapped)
+            if head[0] != _MARKED:
+                number, data = _taken_apart(self._lots.message(at // size))
+                head = b"", data[_ADDRESSES], 0, b""
+            if number != last + 1 & 0xFFFFFFFF:
+                raise self._missing(number)
+            self.last = last = number
+            found.append(head)
+        self.seen += len(found)
+        return found
+
+
+class Wholes(Queue):
+    """To which packets are passed on that somebody wants whole."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number, _WHOLE_BYTES, 1, _LARGE_BYTES)
+
+    def read(self) -> Waiting | None:
+        """The next, if there is one."""
+        if not self._lots.read():
+            return None
+        message = self._lots.message(0)
+        if _TAIL(message, 4)[0] != _QUEUE:
+            self._other(message)
+            return None
+        number, data = _taken_apart(message)
+        if number != self.last + 1 & 0xFFFFFFFF:
+            raise self._missing(number)
+        self.last = number
+        self.seen += 1
+        return number, data
+
+
+def head_of(data: bytes) -> Head:
+    """Of the bytes of a packet, as it is read."""
+    if len(data) < HEAD_BYTES:
+        return b"", data[_ADDRESSES], 0, b""
+    return _HEAD.unpack(_MARKED + data[:HEAD_BYTES])
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

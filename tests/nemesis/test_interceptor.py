@@ -14,7 +14,7 @@ from nemesis.interceptor import held
 from nemesis.interceptor.channel import Channel
 from nemesis.interceptor.held import Delayed
 from nemesis.interceptor.interceptor import LISTENERS_NS, Interceptor
-from nemesis.interceptor.nfqueue import ACCEPT, DROP, HEAD_BYTES, Lost, Waiting
+from nemesis.interceptor.nfqueue import ACCEPT, DROP, Head, Lost, Waiting, head_of
 from nemesis.interceptor.opening import Opening, opening_data, read_opening
 from nemesis.packets import registry
 from nemesis.packets.chance import Slot
@@ -74,23 +74,21 @@ class Paper:
     def __init__(self) -> None:
         self.log: list[tuple[object, ...]] = []
         self.counts: dict[str, int] = {}
-        self.seen = 0
+        self.seen = self.last = 0
         self.number = 2
         self.arrived: list[Waiting] = []
         self.fetched: list[Waiting] = []
         self._end, self._other = socket.socketpair()
 
-    def come(self, *packets: Packet) -> list[Waiting]:
+    def come(self, *packets: Packet) -> list[Head]:
         """Their heads."""
-        first = self.seen + 1
-        self.seen += len(packets)
-        whole = [(first + i, ip(packet)) for i, packet in enumerate(packets)]
+        whole = [(self.seen + i, ip(packet)) for i, packet in enumerate(packets, 1)]
+        self.seen = self.last = self.seen + len(packets)
         self.arrived += whole
-        return [(number, data[:HEAD_BYTES]) for number, data in whole]
+        return [head_of(data) for _, data in whole]
 
-    def read(self, most: int = 64) -> list[Waiting]:
-        fetched, self.fetched = self.fetched[:most], self.fetched[most:]
-        return fetched
+    def read(self) -> Waiting | None:
+        return self.fetched.pop(0) if self.fetched else None
 
     def pass_on(self, packet: int, to: int) -> None:
         self.log.append(("fetch", packet))
@@ -202,7 +200,8 @@ def test_any_bytes_are_survived(stage: Stage, data: bytes) -> None:
     assert stage.come(Packet("r0", "r1", data)) == [("accept up to", 1)]
     stage.rules({"action": "drop"})
     assert stage.come(Packet("r0", "r1", data)) == [("fetch", 2), ("drop", 2)]
-    stage.it._came([(3, b"\x60" + bytes(40))])
+    stage.paper.last = 3
+    stage.it._came([head_of(b"\x60" + bytes(40))])
     assert stage.paper.log[-1] == ("accept up to", 3)
 
 
@@ -391,3 +390,32 @@ def test_what_rules_import_when_they_act_is_known_before() -> None:
     assert registry.imports_of([{"action": "script", "script": {"stages": [{"then": [alter]}]}}]) == {
         "nemesis.lies.alteration"
     }
+
+
+def test_what_passed_before_is_wanted_when_rules_say_so(stage: Stage) -> None:
+    packet = message(COMMIT, 0, 1)
+    assert stage.come(packet, packet) == [("accept up to", 2)]
+    assert stage.come(packet) == [("accept up to", 3)]
+    stage.rules({"action": "drop"})
+    assert stage.come(packet) == [("fetch", 4), ("drop", 4)]
+    stage.rules()
+    assert stage.come(packet) == [("accept up to", 5)]
+
+
+def test_what_passed_before_is_held_while_an_order_is_carried_out(stage: Stage) -> None:
+    stage.rules({"action": "kill-sender", "match": {"types": ["COMMIT"], "from": ["r1"]}}, owner="script-1")
+    passing, wanted = message(PREPARE, 1, 3), message(COMMIT, 1, 2)
+    assert stage.come(passing, passing) == [("accept up to", 2)]
+    assert stage.come(passing, wanted, passing) == [
+        ("accept up to", 3), ("fetch", 4), ("drop", 4), ("fetch", 5),
+    ]  # fmt: skip
+    stage.tell({"do": "done", "number": 1})
+    assert stage.paper.log[-1] == ("accept", 5)
+
+
+def test_heads_that_pass_are_remembered_within_a_bound(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nemesis.interceptor.interceptor.MOST_PASSING", 2)
+    for view in range(5):
+        stage.come(message(MessageType.PRE_PREPARE, 0, 1, view=view), message(PREPARE, 0, 1, view=view))
+        assert stage.it.engine.scene.phase.settled == view
+        assert len(stage.it._passing) <= 2
