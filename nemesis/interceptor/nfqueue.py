@@ -89,6 +89,7 @@ class Queue:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
         try:
             self._open(copied_bytes)
+            self._send = self._socket.send
             self._lots = Lots(self._socket, at_once, message_bytes)
         except BaseException:
             self._socket.close()
@@ -108,7 +109,11 @@ class Queue:
 
     def accept_up_to(self, packet: int) -> None:
         """Of all that wait, up to this one."""
-        self._socket.send(self._accept + _WORD(packet))
+        self._send(self._accept + _WORD(packet))
+
+    def accept(self) -> None:
+        """Of all that were read."""
+        self._send(self._accept + _WORD(self.last))
 
     def pass_on(self, packet: int, to: int) -> None:
         """Into another queue."""
@@ -117,7 +122,7 @@ class Queue:
     # Netlink
 
     def _say(self, message: int, what: int, packet: int) -> None:
-        self._socket.send(self._verdicts[message] + _WORD(what) + _WORD(packet))
+        self._send(self._verdicts[message] + _WORD(what) + _WORD(packet))
 
     def _missing(self, number: int) -> Lost:
         return Lost(
