@@ -34,8 +34,8 @@ class _Message(ctypes.Structure):
 
 
 _recvmmsg = ctypes.CDLL(None).recvmmsg
-"""Without types of arguments, which would cost as much again as the call. Numbers are C's ``int``, an array
-is its address, None is NULL."""
+"""Without types of arguments, which would cost as much again as the call. Numbers are C's ``int``, None is
+NULL."""
 _WAIT_FOR_ONE = 0x10000
 
 
@@ -52,7 +52,7 @@ class Lots:
         self._messages = (_Message * most)(
             *(_Message(_Header(parts=ctypes.pointer(part), parts_length=1)) for part in self._parts)
         )
-        call = partial(_recvmmsg, source.fileno(), self._messages, most)
+        call = partial(_recvmmsg, source.fileno(), ctypes.byref(self._messages), most)
         self._read_now = partial(call, socket.MSG_DONTWAIT, None)
         self._wait_for_one = partial(call, _WAIT_FOR_ONE, None)
 

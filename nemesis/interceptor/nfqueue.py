@@ -20,7 +20,6 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
-from socket import ntohl
 
 from nemesis.interceptor.lots import Lots
 
@@ -43,7 +42,7 @@ _TO_QUEUE = 3
 _BIND = 1
 _COPY_PACKET = 2
 _F_FAIL_OPEN, _F_GSO = 1, 4
-_PACKET_HDR, _VERDICT_HDR, _PAYLOAD, _CAP_LEN = 1, 2, 10, 13
+_VERDICT_HDR, _PAYLOAD = 2, 10
 _ANSWER_S = 5.0
 _WHOLE_BYTES = 0xFFFF
 _SMALL_BYTES, _LARGE_BYTES = 512, 1 << 17
@@ -52,12 +51,14 @@ _SMALL_BYTES, _LARGE_BYTES = 512, 1 << 17
 _HEADER = struct.Struct("=IHHIIBB")
 _NUMBER = struct.Struct(">H")
 _ATTRIBUTE = struct.Struct("=HH")
-_LENGTH_KIND_AND_ID = struct.Struct("=IH18xI").unpack_from
+_LENGTH_AND_KIND = struct.Struct("=IH").unpack_from
 _HEAD = struct.Struct("4s12x8s13xB6x8s8x")
-_HEAD_AT = _HEAD.unpack_from
+_HEAD_AT, _HEAD_BYTES = _HEAD.unpack_from, _HEAD.size
+_LEAST_BYTES = 32 + _HEAD_BYTES
+"""Of a message with a head: headers and the packet's number come before it."""
 _MARKED = _ATTRIBUTE.pack(_HEAD.size, _PAYLOAD)
 _ADDRESSES = slice(12, 20)
-_ID = struct.Struct(">I").unpack_from
+_ID, _ID_AT = struct.Struct(">I").unpack_from, 24
 _WORD = struct.Struct(">I").pack
 _TAIL = struct.Struct("=HH").unpack_from
 
@@ -124,11 +125,16 @@ class Queue:
     def _say(self, message: int, what: int, packet: int) -> None:
         self._send(self._verdicts[message] + _WORD(what) + _WORD(packet))
 
-    def _missing(self, number: int) -> Lost:
-        return Lost(
-            f"queue {self.number}: packet {self.last + 1} is missing, {number} came: "
-            "the interceptor did not keep up"
-        )
+    def _came(self, count: int, last: int) -> None:
+        """So many packets were read, and that is the number of the last. Raises Lost when there were more."""
+        missing = last - self.last - count & 0xFFFFFFFF
+        if missing:
+            raise Lost(
+                f"queue {self.number}: {missing} packets are missing of those from {self.last + 1} to {last}"
+                ": the interceptor did not keep up"
+            )
+        self.last = last
+        self.seen += count
 
     def _verdict_head(self, kind: int) -> bytes:
         size = _HEADER.size + 2 + 12
@@ -186,24 +192,24 @@ class Heads(Queue):
         return self._found(self._lots.wait())
 
     def _found(self, messages: int) -> list[Head]:
-        """One loop, run for every packet: what need not be done is not."""
-        memory, size, last = self._memory, _SMALL_BYTES, self.last
+        """One loop, run for every packet: what need not be done is not. Numbers only rise, so if the last is
+        right, none is missing."""
+        memory, size, last_at = self._memory, _SMALL_BYTES, 0
         found: list[Head] = []
         for at in range(0, messages * size, size):
-            length, kind, swapped = _LENGTH_KIND_AND_ID(memory, at)
+            length, kind = _LENGTH_AND_KIND(memory, at)
             if kind != _QUEUE:
                 self._other(self._lots.message(at // size))
                 continue
-            head = _HEAD_AT(memory, at + length - _HEAD.size)  # where it always is
-            number = ntohl(swapped)
-            if head[0] != _MARKED:
-                number, data = _taken_apart(self._lots.message(at // size))
-                head = b"", data[_ADDRESSES], 0, b""
-            if number != last + 1 & 0xFFFFFFFF:
-                raise self._missing(number)
-            self.last = last = number
-            found.append(head)
-        self.seen += len(found)
+            last_at = at
+            if length >= _LEAST_BYTES:
+                head = _HEAD_AT(memory, at + length - _HEAD_BYTES)  # where it always is, at the end
+                if head[0] == _MARKED:
+                    found.append(head)
+                    continue
+            found.append(_short(self._lots.message(at // size)))
+        if found:
+            self._came(len(found), _ID(memory, last_at + _ID_AT)[0])
         return found
 
 
@@ -221,12 +227,8 @@ class Wholes(Queue):
         if _TAIL(message, 4)[0] != _QUEUE:
             self._other(message)
             return None
-        number, data = _taken_apart(message)
-        if number != self.last + 1 & 0xFFFFFFFF:
-            raise self._missing(number)
-        self.last = number
-        self.seen += 1
-        return number, data
+        self._came(1, _ID(message, _ID_AT)[0])
+        return self.last, _payload(message)
 
 
 def head_of(data: bytes) -> Head:
@@ -250,6 +252,10 @@ def _attributes(message: bytes) -> Iterator[tuple[int, bytes]]:
         at += length + 3 & ~3
 
 
-def _taken_apart(message: bytes) -> tuple[int, bytes]:
-    found = dict(_attributes(message))
-    return _ID(found[_PACKET_HDR], 0)[0], found.get(_PAYLOAD, b"")
+def _payload(message: bytes) -> bytes:
+    return dict(_attributes(message)).get(_PAYLOAD, b"")
+
+
+def _short(message: bytes) -> Head:
+    """Of a packet that ends before the PBFT header does."""
+    return b"", _payload(message)[_ADDRESSES], 0, b""
