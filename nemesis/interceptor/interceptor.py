@@ -96,14 +96,12 @@ class Interceptor:
     def _turn(self) -> None:
         quiet_until_ns = min(self._next_look_ns, self._wake_ns - _PATIENT_NS)
         if self._now_ns < quiet_until_ns and not self._frozen.hosts:
-            self._let_pass(quiet_until_ns)
-            told = False
+            woke_ns, told = self._let_pass(quiet_until_ns), False
         else:
             heads, told = self._wait()
             woke_ns = time.monotonic_ns()
             self._came(heads)
-            self._was_busy(woke_ns)
-        now_ns = woke_ns = time.monotonic_ns()
+        now_ns = time.monotonic_ns()
         if told or now_ns >= self._next_look_ns:
             self._look_at_harness(now_ns)
         if self._stirred or now_ns >= self._wake_ns:
@@ -111,11 +109,12 @@ class Interceptor:
             self._in_time(now_ns)
         self._was_busy(woke_ns)
 
-    def _let_pass(self, until_ns: int) -> None:
-        """Until then, or until something else happens than packets that nobody wants. Run for nearly all of
-        those, most of which come alone: what is not needed is not done, and nothing looked up twice."""
+    def _let_pass(self, until_ns: int) -> int:
+        """Until then, or until something else happens than packets that nobody wants. Since when it is busy.
+        Run for nearly all of those: what is not needed is not done, and nothing looked up twice."""
         wait, passing, accept = self._heads.wait, self._passing.issuperset, self._heads.accept
-        now_ns, slowest_ns = self._now_ns, min(self._slowest_ns, SLOW_NS)
+        now_ns = woke_ns = self._now_ns
+        slowest_ns = min(self._slowest_ns, SLOW_NS)
         while now_ns < until_ns and not self._stirred:
             heads = wait()
             woke_ns = time.monotonic_ns()
@@ -127,9 +126,9 @@ class Interceptor:
             else:
                 self._came(heads)
             now_ns = time.monotonic_ns()
-            if now_ns - woke_ns > slowest_ns:
+            if now_ns - woke_ns > slowest_ns and now_ns < until_ns and not self._stirred:
                 self._was_busy(woke_ns)
-        self._now_ns = now_ns
+        return woke_ns
 
     def _was_busy(self, since_ns: int) -> None:
         self._now_ns = time.monotonic_ns()
