@@ -99,9 +99,9 @@ def test_short_logs_need_few_nodes():
     ],
 )
 def test_what_is_hard_ends_at_its_limit(model, history):
-    began = time.monotonic()
+    began = time.process_time()  # at most as long as it takes; a busy machine adds nothing to it
     result = decide_key(model_named(model), history, Budget(seconds=1.0))
-    assert time.monotonic() - began < 3.0
+    assert time.process_time() - began < 3.0
     if result.status == "undecided":
         assert "time limit of 1 s" in result.why
         assert result.placed > 0
@@ -203,16 +203,18 @@ def test_a_model_whose_advice_fails_is_undecided():
 
 
 def test_a_step_that_takes_its_time_does_not_stretch_the_limit():
+    steps = []
+
     def slow(state, call):
+        steps.append(call)
         time.sleep(0.002)  # nothing is waited for: it stands for a model that works hard
         return True, (state, call.input)
 
     history = [op(i, "pay", f"a{i}", None, 0, 100) for i in range(30)]
     history.append(op(99, "pay", "b", None, 101, 102))
     model = Broken(lambda state, call: (call.input != "b", state) if call.input == "b" else slow(state, call))
-    began = time.monotonic()
     assert decide_key(model, history, Budget(seconds=0.3)).status == "undecided"
-    assert time.monotonic() - began < 3.0
+    assert len(steps) < 1_000, "150 fill the time"
 
 
 def test_a_frontier_has_a_most_and_reads_nothing_else():

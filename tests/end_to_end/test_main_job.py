@@ -72,17 +72,12 @@ def test_partition_kill_and_pause(tmp_path: Path, settings: list[str]) -> None:
     assert not inhabited(done.namespaces, torn_down_ns)
 
 
-def test_seven_replicas(tmp_path: Path, settings: list[str]) -> None:
-    done = traitor(tmp_path, "--seed", "11", "--time", "8", "--nodes", "7", *THREE_FAULTS, *settings)
+def test_seven_replicas_and_other_workloads(tmp_path: Path, settings: list[str]) -> None:
+    """Each workload once; which settings go with which does not matter to them."""
+    asked = ["--nodes", "7", "--workload", "append" if settings else "register"]
+    done = traitor(tmp_path, "--seed", "11", "--time", "8", *asked, *THREE_FAULTS, *settings)
     assert_valid(done, operations=200)
     assert done.views() >= 1
-
-
-def test_other_workloads(tmp_path: Path, settings: list[str]) -> None:
-    """Each once; which settings go with which does not matter to them."""
-    workload = "append" if settings else "register"
-    done = traitor(tmp_path, "--seed", "5", "--time", "5", "--workload", workload, *THREE_FAULTS, *settings)
-    assert_valid(done, operations=125)
 
 
 def test_all_four_killed_at_once_lose_nothing(tmp_path: Path, settings: list[str]) -> None:
