@@ -94,12 +94,14 @@ def _sandbox(found: Mapping[str, str | None]) -> list[Check]:
         _probed("veth", found, "veth", "namespaces can be joined, MTU 65535"),
         _probed("ip_forward", found, "ip_forward", "the router can forward"),
         _probed("iptables", found, "iptables", f"backend {backend}"),
+        _probed("ip rule", found, "ip rule", "routes can hang on the incoming interface", required=False),
         _probed("nfqueue", found, "nfqueue", "packets can be queued to a program", required=False),
         _probed("raw socket", found, "raw socket", "packets can be re-emitted", required=False),
     ]
 
 
 _UNTOLD = {
+    "ip rule": "Twins of replicas need it: a kernel with CONFIG_IP_MULTIPLE_TABLES.",
     "nfqueue": "Faults on single packets need it: sudo modprobe -a nfnetlink_queue xt_NFQUEUE",
     "raw socket": "Faults on single packets need it: CAP_NET_RAW is withheld from this sandbox.",
 }

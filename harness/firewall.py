@@ -4,7 +4,8 @@ Every change is one transaction of ``iptables-restore --noflush`` that adds and 
 so there is no moment between two states and the packet counters of links that stay blocked live on. Only
 our chains are ever touched. The cuts come first in FORWARD; then, in a run that intercepts, a chain that
 queues all datagrams for the interceptor, without ``--queue-bypass``: nobody listens, nothing passes. What the
-interceptor puts on the wire again leaves through OUTPUT, so the cuts stand there, too. One backend is chosen
+interceptor puts on the wire again leaves through OUTPUT, so the cuts stand there, too. Between the two, a
+chain that only counts what a host with a twin sends, by the interface it came from. One backend is chosen
 (legacy where it works: 3 ms instead of 16) and never mixed with the other.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from harness import commands
@@ -22,8 +23,12 @@ from nemesis.machinery import Link
 
 CHAIN = "TRAITOR_CUT"
 QUEUE_CHAIN = "TRAITOR_QUEUE"
+COUNT_CHAIN = "TRAITOR_COUNT"
+COUNTERS_AGE_NS = 50_000_000
+"""Reading counters costs 2-5 ms, so who asks often may take an answer this old; a change makes it new."""
 _PROBE_CHAIN = "TRAITOR_PROBE"
 _RULE = re.compile(rf"^\[(\d+):\d+\] -A {CHAIN} -s (\S+) -d (\S+) -j DROP$")
+_COUNT = re.compile(rf"^\[(\d+):\d+\] -A {COUNT_CHAIN} -d (\S+) -i (\S+)$")
 _QUEUED = re.compile(rf"^\[(\d+):\d+\] -A {QUEUE_CHAIN} .*-j NFQUEUE", re.MULTILINE)
 
 
@@ -73,11 +78,13 @@ class Firewall:
         self._rules: frozenset[Link] = frozenset()
         self._backend: Backend | None = None
         self._queueing = False
+        self._counted: tuple[str, ...] = ()
 
     def install(self, backend: Backend | None = None) -> None:
         """Put our (empty) chain first in FORWARD. Raises HarnessError."""
         backend = backend or choose_backend()
-        _restore(backend, [f":{CHAIN} - [0:0]", f"-I FORWARD 1 -j {CHAIN}"])
+        lines = [f":{chain} - [0:0]" for chain in (CHAIN, COUNT_CHAIN)]
+        _restore(backend, [*lines, f"-I FORWARD 1 -j {CHAIN}", f"-I FORWARD 2 -j {COUNT_CHAIN}"])
         self._backend = backend
 
     def queue(self, number: int) -> None:
@@ -87,7 +94,7 @@ class Firewall:
         lines = [
             f":{QUEUE_CHAIN} - [0:0]",
             f"-A {QUEUE_CHAIN} -p udp -j NFQUEUE --queue-num {number}",
-            f"-I FORWARD 2 -j {QUEUE_CHAIN}",
+            f"-I FORWARD 3 -j {QUEUE_CHAIN}",
             f"-I OUTPUT 1 -j {CHAIN}",
         ]
         _restore(self._backend, lines)
@@ -110,8 +117,11 @@ class Firewall:
             if self._queueing:
                 lines = [f"-D OUTPUT -j {CHAIN}", f"-D FORWARD -j {QUEUE_CHAIN}"]
                 lines += [f"-F {QUEUE_CHAIN}", f"-X {QUEUE_CHAIN}"]
-            _restore(self._backend, [*lines, f"-D FORWARD -j {CHAIN}", f"-F {CHAIN}", f"-X {CHAIN}"])
+            for chain in (CHAIN, COUNT_CHAIN):
+                lines += [f"-D FORWARD -j {chain}", f"-F {chain}", f"-X {chain}"]
+            _restore(self._backend, lines)
         self._queueing = False
+        self._counted = ()
         self._backend = None
         self._cuts.clear()
         self._rules = frozenset()
@@ -140,6 +150,31 @@ class Firewall:
             if match:
                 packets, source, target = match.groups()
                 found[Link(self._host(source), self._host(target))] = int(packets)
+        return found
+
+    def count(self, interfaces: Collection[str]) -> None:
+        """From now on count what comes from exactly these, by whom it is for; those counted go on."""
+        assert self._backend is not None
+        wanted = tuple(sorted(interfaces))
+        lines = []
+        for sign, names in (("-D", set(self._counted) - {*wanted}), ("-A", {*wanted} - set(self._counted))):
+            lines += [
+                f"{sign} {COUNT_CHAIN} -d {to}/32 -i {name}" for name in sorted(names) for to in self._hosts
+            ]
+        if lines:
+            _restore(self._backend, lines)
+        self._counted = wanted
+
+    def counted(self) -> Mapping[str, Mapping[str, int]]:
+        """Interface -> host -> packets carried, or queued, from there to it. No packets, no entry."""
+        assert self._backend is not None
+        found: dict[str, dict[str, int]] = {name: {} for name in self._counted}
+        if not found:
+            return found
+        for line in commands.call(self._backend.save, ["-c", "-t", "filter"]).splitlines():
+            match = _COUNT.match(line)
+            if match and match[1] != "0":
+                found[match[3]][self._host(match[2])] = int(match[1])
         return found
 
     def _host(self, address: str) -> str:

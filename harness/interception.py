@@ -31,6 +31,7 @@ from nemesis.interceptor.opening import opening_data
 from nemesis.machinery import Machinery
 from nemesis.packets.capture import FILE_NAME
 from nemesis.packets.engine import held_until_ns
+from nemesis.sides import Side
 from pbft_node.genesis import Genesis
 
 HEADS_QUEUE, WHOLE_QUEUE = 1, 2
@@ -153,6 +154,12 @@ class LiveInterception:
         self._changes += 1
         self._asked[owner] = self._changes, bool(self.report(owner)["in_force"])
         self._say({"do": "rules", "owner": owner, "rules": list(rules), "number": self._changes})
+
+    def divide(self, sides: Mapping[int, Side]) -> None:
+        """These replicas have twins from now on, and no others."""
+        if self._channel is not None and self.broken is None and self.statistics is None:
+            told = {str(replica): side.data() for replica, side in sorted(sides.items())}
+            self._say({"do": "divide", "sides": told})
 
     def report(self, owner: str) -> Mapping[str, object]:
         """See ``Machinery.tampered``. At most about 20 ms old; a change that is not in force yet is not."""

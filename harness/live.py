@@ -18,8 +18,9 @@ from harness import sandbox
 from harness.adapter import ReplicaProgram
 from harness.disks import fill_disk, harm_log, make_read_only, make_writable
 from harness.errors import HarnessError
-from harness.firewall import Firewall
+from harness.firewall import COUNTERS_AGE_NS, Firewall
 from harness.interception import LiveInterception
+from harness.live_twins import LiveTwins
 from harness.loop import EventLoop, Timer
 from harness.moved_clocks import MovedClocks
 from harness.processes import ReplicaProcess
@@ -27,6 +28,7 @@ from harness.topology import CLIENTS, Topology, client_address, replica_address
 from harness.world import Exit, Who
 from nemesis.faults.tampering import CAPABILITY
 from nemesis.machinery import Link, ProcessState
+from nemesis.sides import Side
 from pbft_node.clock import ClockFile
 
 CLIENT_BUFFER_BYTES = 4 * 1024 * 1024
@@ -38,12 +40,11 @@ GRACE_NS = 1_000_000_000
 """For SIGTERM, when tearing down."""
 DEATH_NS = 10_000_000_000
 """For SIGKILL; longer means a process stuck in the kernel."""
-COUNTERS_AGE_NS = 50_000_000
-"""Reading drop counters costs 2-5 ms, so an answer may be this old; a change of cuts makes it new."""
 
 
 class LiveWorld:
-    """See ``World``. ``folder`` is the run folder. Nothing is intercepted without ``interception``."""
+    """See ``World``. ``folder`` is the run folder. Without ``interception`` nothing is intercepted, without
+    ``twins`` nobody gets one."""
 
     name = "live"
     capabilities: frozenset[str] = frozenset({"kill", "pause", "cut", "disks"})
@@ -56,6 +57,7 @@ class LiveWorld:
         folder: Path,
         programs: Sequence[ReplicaProgram],
         interception: LiveInterception | None = None,
+        twins: LiveTwins | None = None,
     ) -> None:
         assert len(programs) == n, f"{len(programs)} programs for {n} replicas"
         self.n, self.f, self.folder = n, f, folder
@@ -68,6 +70,9 @@ class LiveWorld:
         self._interception = interception
         if interception is not None:
             self.capabilities = self.capabilities | {CAPABILITY}
+        self._twins = twins
+        if twins is not None:
+            self.capabilities = self.capabilities | {"twins"}
         self._counters: tuple[int, Mapping[Link, int]] | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray(DATAGRAM_BYTES)
@@ -93,12 +98,15 @@ class LiveWorld:
         try:
             if self._interception is not None:
                 self._interception.start()
-            self._topology = Topology(self.n)
+            self._topology = Topology(self.n, () if self._twins is None else self._twins.doubled)
             self._topology.build()
             self._firewall = Firewall(self.n)
             self._firewall.install()
             self._socket = self._topology.open_udp(CLIENTS, client_address(), CLIENT_BUFFER_BYTES)
-            self._loop.add_reader(self._socket.fileno(), self._readable)
+            self._listen(self._socket, False)
+            if self._twins is not None:
+                by = (self._topology, self._firewall, self._loop, self._interception)
+                self._listen(self._twins.set_up(*by, CLIENT_BUFFER_BYTES), True)
             for replica in self._replicas:
                 if replica.program.clock is not None:
                     self._clock_files[replica.replica] = ClockFile(replica.program.clock, create=True)
@@ -126,6 +134,8 @@ class LiveWorld:
                 file.close()
             self._clock_files.clear()
         finally:
+            if self._twins is not None:
+                self._twins.close()
             if self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())
                 self._socket.close()
@@ -158,21 +168,24 @@ class LiveWorld:
 
     def _end_replicas(self) -> None:
         for number in (signal.SIGTERM, signal.SIGCONT):
-            for replica in self._replicas:
+            for replica in self._processes():
                 replica.signal(number, expect_exit=True)
         self._await_death(GRACE_NS)
-        for replica in self._replicas:
+        for replica in self._processes():
             replica.signal(signal.SIGKILL, expect_exit=True)
         left = self._await_death(DEATH_NS)
         if left:
             pids = ", ".join(str(replica.pid) for replica in left)
             raise HarnessError(f"processes {pids} survive SIGKILL: they are stuck in the kernel")
 
+    def _processes(self) -> list[ReplicaProcess]:
+        return [*self._replicas, *(() if self._twins is None else self._twins.processes())]
+
     def _await_death(self, patience_ns: int) -> list[ReplicaProcess]:
         """Those that live on."""
         deadline_ns = self.now_ns() + patience_ns
         while True:
-            alive = [replica for replica in self._replicas if not replica.reap()]
+            alive = [replica for replica in self._processes() if not replica.reap()]
             left_ns = deadline_ns - self.now_ns()
             if not alive or left_ns <= 0:
                 return alive
@@ -199,8 +212,9 @@ class LiveWorld:
     def send(self, replica: int, datagram: bytes) -> None:
         """See ``World``."""
         assert self._socket is not None, "set_up first"
+        way = None if self._twins is None else self._twins.way(replica, datagram)
         try:
-            self._socket.sendto(datagram, self._addresses[replica])
+            (way or self._socket).sendto(datagram, self._addresses[replica])
         except (BlockingIOError, InterruptedError):
             self.unsent += 1
 
@@ -222,14 +236,20 @@ class LiveWorld:
         worst_ns, late = (0, 0) if self._interception is None else self._interception.lag()
         return max(self._loop.worst_lag_ns, worst_ns), self._loop.late_calls + late
 
-    def _readable(self) -> None:
-        assert self._socket is not None
+    def _listen(self, opened: socket.socket, of_twins: bool) -> None:
+        self._loop.add_reader(opened.fileno(), lambda: self._readable(opened, of_twins))
+
+    def _readable(self, opened: socket.socket, of_twins: bool) -> None:
+        """``of_twins``: what came by the clients' second host."""
+        twins = self._twins
         for _ in range(DATAGRAMS_PER_TURN):
             try:
-                length = self._socket.recv_into(self._buffer)
+                length, address = opened.recvfrom_into(self._buffer)
             except BlockingIOError:
                 return
-            self._receive(bytes(memoryview(self._buffer)[:length]))
+            datagram = bytes(memoryview(self._buffer)[:length])
+            if twins is None or twins.hears(address, datagram, of_twins):
+                self._receive(datagram)
             self._loop.ask()
             if self._loop.ended():
                 return
@@ -341,14 +361,18 @@ class LiveWorld:
 
     def start_twin(self, replica: int, *, peers: frozenset[int], clients: str, log: str) -> None:
         """See ``Machinery``."""
-        raise HarnessError(f"replica {replica} cannot have a twin in world live")
+        assert self._twins is not None, "nobody gets a twin here"
+        self._twins.start(replica, Side.of(peers, clients), copy=log == "copy")
 
     def stop_twin(self, replica: int) -> None:
-        """See ``Machinery``: it has none."""
+        """See ``Machinery``."""
+        assert self._twins is not None, "nobody gets a twin here"
+        self._twins.stop(replica)
 
     def twin(self, replica: int) -> ProcessState | None:
         """See ``Machinery``."""
-        return None
+        assert self._twins is not None, "nobody gets a twin here"
+        return self._twins.state(replica, self.now_ns())
 
     # Links
 

@@ -20,12 +20,13 @@ from harness.errors import HarnessError
 from harness.identities import HONEST, genesis_of
 from harness.interception import make_interception
 from harness.live import LiveWorld
+from harness.live_twins import LiveTwins, TwinMaker
 from harness.plan import Plan
 from harness.plan_file import read_plan
 from harness.progress import make_progress
 from harness.run import Beside, Run
 from harness.run_record import RunRecord, write_json
-from harness.scene import intercepts, moves_clocks
+from harness.scene import doubled, intercepts, moves_clocks
 from harness.sessions import ClientPort
 from harness.store import utc_now
 from harness.watch import Watch
@@ -47,7 +48,14 @@ def run_here(folder: Path, quiet: bool) -> int:
     prepare(folder, adapter.genesis)
     programs = [adapter.prepare(replica, folder / "replicas" / str(replica)) for replica in range(plan.nodes)]
     interception = make_interception(plan, adapter.genesis, folder) if intercepts(plan) else None
-    world = LiveWorld(n=plan.nodes, f=plan.f, folder=folder, programs=programs, interception=interception)
+    world = LiveWorld(
+        n=plan.nodes,
+        f=plan.f,
+        folder=folder,
+        programs=programs,
+        interception=interception,
+        twins=_twins(plan, adapter, folder),
+    )
     watch = Watch(world, folder)
 
     def watched() -> None:
@@ -100,6 +108,13 @@ def _adapter(plan: Plan) -> PbftNodeAdapter:
         durability=str(plan.cluster[DURABILITY]),
         clock="clock" if moves_clocks(plan) else None,
     )
+
+
+def _twins(plan: Plan, adapter: PbftNodeAdapter, folder: Path) -> LiveTwins | None:
+    """With durability ``none`` a copy of a log would be one of nothing."""
+    identities = doubled(plan)
+    copies = str(plan.cluster[DURABILITY]) != "none"
+    return LiveTwins(folder, identities, TwinMaker(adapter, folder, copies=copies)) if identities else None
 
 
 def prepare(folder: Path, genesis: Genesis) -> None:

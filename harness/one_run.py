@@ -30,7 +30,7 @@ from harness.plan_file import write_plan
 from harness.report_file import render_report
 from harness.run import EXIT_INTERRUPTED
 from harness.run_record import RunRecord, write_json, write_text
-from harness.scene import intercepts
+from harness.scene import doubled, intercepts
 from harness.spec import VIRTUAL_WORLDS
 
 RunWorld = Callable[[Path, bool], int]
@@ -66,7 +66,7 @@ def check_possible(plan: Plan) -> None:
     check_own_service(plan.service, run_environment())
     if plan.world in VIRTUAL_WORLDS:
         return
-    missing = sandbox.available(intercepts(plan))
+    missing = sandbox.available(intercepts(plan), bool(doubled(plan)))
     if missing:
         raise HarnessError(f"no live run of this plan on this machine: {missing}", "See: traitor doctor")
 

@@ -30,6 +30,11 @@ def _veth() -> None:
     commands.call("ip", ["-batch", "-"], "\n".join(lines))
 
 
+def _ip_rule() -> None:
+    rule = "fwmark 9 lookup 99 pref 999"
+    commands.call("ip", ["-batch", "-"], f"rule add {rule}\nrule del {rule}\n")
+
+
 def _forward() -> None:
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
@@ -74,6 +79,7 @@ def _raw_socket() -> None:
 PROBES: dict[str, Callable[[], None]] = {
     "ip": _ip,
     "veth": _veth,
+    "ip rule": _ip_rule,
     "ip_forward": _forward,
     "iptables": _iptables,
     "nfqueue": _nfqueue,

@@ -192,13 +192,13 @@ def probe() -> Mapping[str, str | None]:
     return {"sandbox": None, **found}
 
 
-def available(intercepting: bool = False) -> str | None:
-    """None when live runs work on this machine (those with faults on packets, too), else what is missing and
-    how to mend it."""
+def available(intercepting: bool = False, doubling: bool = False) -> str | None:
+    """None when live runs work on this machine (those with faults on packets, those with twins), else what is
+    missing and how to mend it."""
     if inside():
         return None
     found = probe()
-    more = ("nfqueue", "raw socket") if intercepting else ()
+    more = (*(("nfqueue", "raw socket") if intercepting else ()), *(("ip rule",) if doubling else ()))
     for name in ("sandbox", "ip", "veth", "ip_forward", "iptables", *more):
         problem = found.get(name)
         if problem:

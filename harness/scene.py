@@ -12,6 +12,7 @@ from harness.topology import CLIENTS, client_address, replica_address
 from nemesis.faults import KINDS
 from nemesis.faults.clock import Clock
 from nemesis.faults.tampering import TampersWithPackets
+from nemesis.faults.twins import Twins
 from nemesis.ledger import byzantine
 from nemesis.lies.client_signer import ClientSigner
 from nemesis.lies.signer import Signer
@@ -32,6 +33,13 @@ def intercepts(plan: Plan) -> bool:
 def moves_clocks(plan: Plan) -> bool:
     """Does any fault of it move a replica's clock?"""
     return any(fault.kind == Clock.name for fault in plan.faults)
+
+
+def doubled(plan: Plan) -> frozenset[int]:
+    """Who gets a twin in the course of it."""
+    kinds = ((fault, KINDS[fault.kind]) for fault in plan.faults)
+    found = [kind.doubled(fault.params) for fault, kind in kinds if isinstance(kind, Twins)]
+    return frozenset().union(*found)
 
 
 def compromised(plan: Plan) -> frozenset[int]:

@@ -3,7 +3,9 @@
 The sandbox's own network namespace is the router. Every replica, and the ``clients``, has a namespace
 joined to it by one veth pair, one /32 address and permanent neighbours on both ends (so no ARP that a
 partition could break). All traffic between hosts crosses the router's FORWARD chain. Addresses identify
-hosts, ports never do. What namespaces inherit from the machine (forwarding, reverse path filters) is set
+hosts, ports never do. A replica that is to have a twin, and the clients then, have a second host with the
+same address; which of the two a packet reaches hangs on the interface it came by (policy routing), so nothing
+in it is rewritten. What namespaces inherit from the machine (forwarding, reverse path filters) is set
 explicitly.
 """
 
@@ -14,11 +16,13 @@ import ctypes
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from harness import commands
 from harness.errors import HarnessError
+from nemesis.interceptor.emitter import TWINS_MARK
+from nemesis.sides import Side
 
 CLIENTS = "clients"
 REPLICA_PORT = 7000
@@ -29,6 +33,10 @@ _ROUTER_ADDRESS = "10.77.255.254"
 _CLIENT_ADDRESS = "10.77.1.1"
 _NAMESPACES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
+_TWINS = "-twin"
+_TABLE, _PREFERENCE = 77, 770
+"""Routes to the second hosts, and the rules that lead there. A rule for all targets comes one later: the
+kernel takes it for the same as one for a single target."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,16 +57,26 @@ def host_names(n: int) -> tuple[str, ...]:
     return (*(f"r{i}" for i in range(n)), CLIENTS)
 
 
+def second(host: str) -> str:
+    """The name of the other host with its address."""
+    return host + _TWINS
+
+
 def host_address(host: str) -> str:
-    """The address of ``r<i>`` or ``clients``."""
+    """The address of ``r<i>`` or ``clients``, or of their second ones."""
+    host = host.removesuffix(_TWINS)
     return _CLIENT_ADDRESS if host == CLIENTS else replica_address(int(host[1:]))[0]
 
 
 class Topology:
-    """The namespaces and links of one run."""
+    """The namespaces and links of one run. ``doubled``: who may get a twin."""
 
-    def __init__(self, n: int) -> None:
-        self.hosts = host_names(n)
+    def __init__(self, n: int, doubled: Collection[int] = ()) -> None:
+        self._n = n
+        twins = [second(host) for host in (*(f"r{replica}" for replica in sorted(doubled)), CLIENTS)]
+        self.hosts = (*host_names(n), *(twins if doubled else ()))
+        self._doubled = frozenset(doubled)
+        self._rules: frozenset[str] = frozenset()
         self._own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._opened: dict[str, int] = {}
 
@@ -72,6 +90,7 @@ class Topology:
         for host in self.hosts:
             with self.inside(host):
                 _forwarding(False, ("all", "default", "eth0"))
+        self.divide({})
 
     def remove(self) -> None:
         """Unmake whatever exists. Idempotent."""
@@ -82,7 +101,20 @@ class Topology:
         linked = [host for host in self.hosts if Path(f"/proc/sys/net/ipv4/conf/{host}").exists()]
         lines = [f"link del {host}\n" for host in linked] + [f"netns del {host}\n" for host in present]
         lines.append(f"addr flush dev lo to {_ROUTER_ADDRESS}/32\n")
+        if second(CLIENTS) in self.hosts:
+            lines += [f"rule del {rule}\n" for rule in (*sorted(self._rules), _TO_TWINS)]
+            self._rules = frozenset()
         commands.call("ip", ["-force", "-batch", "-"], "".join(lines))
+
+    def divide(self, sides: Mapping[int, Side]) -> None:
+        """From now on the twins of these replicas, which are among ``doubled``, and no others, talk with
+        those of their side. Raises HarnessError."""
+        wanted = frozenset(division(self._n, self._doubled, sides))
+        lines = [f"rule add {rule}" for rule in sorted(wanted - self._rules)]
+        lines += [f"rule del {rule}" for rule in sorted(self._rules - wanted)]
+        if lines:
+            commands.call("ip", ["-batch", "-"], "\n".join((*lines, "")))
+        self._rules = wanted
 
     @contextlib.contextmanager
     def inside(self, host: str) -> Iterator[None]:
@@ -115,8 +147,11 @@ class Topology:
             yield f"link add {host} mtu {MTU_BYTES} address {near} type veth "
             yield f"peer name eth0 mtu {MTU_BYTES} address {far} netns {host}\n"
             yield f"link set {host} up\n"
-            yield f"route add {host_address(host)}/32 dev {host}\n"
+            table = f" table {_TABLE}" if host.endswith(_TWINS) else ""
+            yield f"route add {host_address(host)}/32 dev {host}{table}\n"
             yield f"neigh add {host_address(host)} lladdr {far} dev {host} nud permanent\n"
+        if second(CLIENTS) in self.hosts:
+            yield f"rule add {_TO_TWINS}\n"
 
     def _configure_hosts(self) -> None:
         """One ``ip`` per namespace, all at once."""
@@ -143,6 +178,31 @@ class Topology:
             raise HarnessError(f"cannot configure the network: {problems[0]}")
 
 
+def division(n: int, doubled: Collection[int], sides: Mapping[int, Side]) -> Iterator[str]:
+    """The rules that let every twin talk with its side only, and its replica with the others only. Of two
+    identities with twins, first ones talk with first ones, and twins with twins. Second hosts of others talk
+    with nobody."""
+    lookup = f"lookup {_TABLE} pref {_PREFERENCE}"
+    for replica in sorted(frozenset(doubled) - sides.keys()):
+        yield f"iif {second(f'r{replica}')} blackhole pref {_PREFERENCE + 1}"
+    for replica, side in sides.items():
+        host, address = f"r{replica}", replica_address(replica)[0]
+        yield f"iif {second(CLIENTS)} to {address} {lookup}"
+        yield f"iif {second(host)} to {_CLIENT_ADDRESS} {lookup}"
+        for peer in range(n):
+            if peer == replica:
+                continue
+            if peer in sides:
+                yield f"iif {second(f'r{peer}')} to {address} {lookup}"
+                continue
+            met = side.meets(peer)
+            if met:
+                yield f"iif r{peer} to {address} {lookup}"
+            deaf = host if met else second(host)
+            yield f"iif {deaf} to {replica_address(peer)[0]} blackhole pref {_PREFERENCE}"
+
+
+_TO_TWINS = f"fwmark {TWINS_MARK} lookup {_TABLE} pref {_PREFERENCE}"
 _SO_RCVBUFFORCE = 33
 
 
@@ -158,7 +218,7 @@ def _finish(host: str, lines: str, process: subprocess.Popen[str]) -> str | None
 
 def _mac(end: int, number: int) -> str:
     """Locally administered; end 0 is the router's."""
-    return f"02:77:00:{end:02x}:00:{number:02x}"
+    return f"02:77:00:{end:02x}:{number >> 8:02x}:{number & 255:02x}"
 
 
 def _enter(descriptor: int) -> None:

@@ -53,6 +53,13 @@ _TRACE_LINE = re.compile(rb'\{"t_ns":(\d{1,19}),"e":"([a-z-]{1,40})"')
 
 def schedule_of(run: Path, n: int) -> Schedule:
     """Raises UsageError when the run has no record to follow."""
+    twins = [replica for replica in range(n) if (run / "replicas" / f"{replica}-twin").exists()]
+    if twins:
+        raise UsageError(
+            f"replica {', '.join(map(str, twins))} had a twin in this run: of two processes under one "
+            "identity no order can be followed",
+            "Leave --schedule out: then the plan is run again.",
+        )
     phases = _phases(run)
     items: list[Item] = []
     try:

@@ -57,7 +57,7 @@ class Twins:
         "was proposed or executed)"
     )
     charges = "safety and liveness: each identity is Byzantine"
-    worlds: tuple[str, ...] = ("lockstep", "sim")
+    worlds: tuple[str, ...] = ("live", "lockstep", "sim")
     leads = True
     """Only who proposes says two things."""
     least_hold_ns = 3_000_000_000
@@ -107,6 +107,10 @@ class Twins:
             if not isinstance(value, str) or value not in known:
                 return f"{name} = {value!r:.80}: choose one of {', '.join(known)}"
         return None
+
+    def doubled(self, params: Params) -> frozenset[int]:
+        """Who gets a twin."""
+        return _numbers(params, "replicas")
 
     def victims(self, params: Params, n: int, f: int) -> Victims:
         """See ``FaultKind``."""

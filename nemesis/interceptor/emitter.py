@@ -3,7 +3,8 @@
 The UDP checksum is 0, which says "none": a stale one would merely lose the packet. One that is spoilt shall
 be lost, and gets a checksum that is wrong. What leaves here passes the router's OUTPUT chain and not FORWARD,
 so it is not queued again; the chain of cuts stands in OUTPUT, too, and a packet held back until its link was
-cut is taken by the cut (EPERM).
+cut is taken by the cut (EPERM). Where an identity has two hosts, whom a packet is from tells which of them it
+goes to; packets for second hosts carry a mark that the router's rules know (``TWINS_MARK``).
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from collections import Counter
 from collections.abc import Mapping
 
 from nemesis.interceptor.nfqueue import Lost
-from nemesis.packets.packet import Packet
+from nemesis.packets.packet import Packet, replica_of
+from nemesis.sides import Side, for_twin
 
 HEADERS_BYTES = 28
+TWINS_MARK = 1
 MOST_BYTES = 65_507
 """Of a datagram."""
 BUFFER_BYTES = 4 * 1024 * 1024
@@ -32,16 +35,24 @@ class Emitter:
 
     def __init__(self, hosts: Mapping[str, tuple[str, int]]) -> None:
         self._hosts = {name: (socket.inet_aton(host), host, port) for name, (host, port) in hosts.items()}
-        self._socket = socket.socket(
-            socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_RAW
-        )
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        self._socket = _raw_socket()
+        self._to_twins: socket.socket | None = None
+        self._sides: Mapping[int, Side] = {}
         self.counts: Counter[str] = Counter()
         """``emitted``, ``cut``, ``too large``, ``no such host``."""
 
     def close(self) -> None:
         """Idempotent."""
         self._socket.close()
+        if self._to_twins is not None:
+            self._to_twins.close()
+
+    def divide(self, sides: Mapping[int, Side]) -> None:
+        """Who has a twin from now on. Raises OSError."""
+        self._sides = sides
+        if sides and self._to_twins is None:
+            self._to_twins = _raw_socket()
+            self._to_twins.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, TWINS_MARK)
 
     def send(self, packet: Packet) -> None:
         """Now. Raises Lost when the kernel has no room for it."""
@@ -70,11 +81,17 @@ class Emitter:
             _wrong_checksum(source, target, packet.data) if packet.spoilt else 0,
         )
         try:
-            self._socket.sendto(headers + packet.data, (target[1], 0))
+            self._way(packet).sendto(headers + packet.data, (target[1], 0))
         except OSError as problem:
             self._failed(problem)
         else:
             self.counts["emitted"] += 1
+
+    def _way(self, packet: Packet) -> socket.socket:
+        if self._to_twins is None or not self._sides:
+            return self._socket
+        is_for_twin = for_twin(self._sides, replica_of(packet.source), replica_of(packet.target), packet.data)
+        return self._to_twins if is_for_twin else self._socket
 
     def _failed(self, problem: OSError) -> None:
         if problem.errno == errno.EPERM:
@@ -83,6 +100,13 @@ class Emitter:
             self.counts["too large"] += 1
         else:
             raise Lost(f"a packet could not be put on the wire again: {problem.strerror}")
+
+
+def _raw_socket() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    opened = socket.socket(socket.AF_INET, kind, socket.IPPROTO_RAW)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    return opened
 
 
 def _wrong_checksum(source: _Host, target: _Host, data: bytes) -> int:

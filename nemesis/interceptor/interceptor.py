@@ -25,6 +25,7 @@ from nemesis.packets.engine import Engine
 from nemesis.packets.packet import Header, Packet
 from nemesis.packets.scene import Order
 from nemesis.packets.trace_tail import TraceTail
+from nemesis.sides import Side
 from pbft_node.core.frames import HEADER, MessageType
 
 REPORT_NS = 10_000_000
@@ -309,6 +310,8 @@ class Interceptor:
             case {"do": "done", "number": int(number)}:
                 for packet, waiting in self._frozen.done(number):
                     self._decide(packet, waiting)
+            case {"do": "divide", "sides": dict(sides)}:
+                self._emitter.divide({int(replica): Side.read(side) for replica, side in sides.items()})
             case {"do": "end", "queued": int(queued)}:
                 self._end(queued)
             case _:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
+from cluster_runs import TRAITOR, environment, inhabited, leftovers, traitor
 
 from checker.forensics.sources import Sources
 from harness import one_run
@@ -18,16 +21,21 @@ from harness.trial import Trial, trial
 OF_A_WORLD = ("plan.json", "run.json", "stderr.log")
 
 
-def doubled(
-    replicas: list[int], peers: list[int], budget: str, world: str = "sim", log: str = "copy"
-) -> Plan:
+def asked(
+    replicas: list[int],
+    peers: list[int],
+    budget: str,
+    world: str = "sim",
+    log: str = "copy",
+    hold_ms: int = 1000,
+) -> dict[str, object]:
     fault = {
         "kind": "twins",
         "start": "300ms",
-        "stop": "1300ms",
+        "stop": f"{300 + hold_ms}ms",
         "params": {"replicas": replicas, "peers": peers, "log": log},
     }
-    asked = {
+    return {
         "world": world,
         "rate": 40,
         "time": "2s",
@@ -35,7 +43,10 @@ def doubled(
         "cluster": {"durability": "write", "request_timeout": "150ms", "view_change_timeout": "150ms"},
         "faults": [fault],
     }
-    return make_plan(make_spec(asked), 1)
+
+
+def doubled(*words: object) -> Plan:
+    return make_plan(make_spec(asked(*words)), 1)  # type: ignore[arg-type]
 
 
 def lines_of(result: Trial) -> dict[str, dict[str, object]]:
@@ -91,3 +102,40 @@ def test_one_of_four_is_the_same_in_both_worlds_and_breaks_nothing(
     assert {"replicas/0-twin/trace.jsonl", "replicas/0-twin/journal", "replicas/0-twin/wal"} <= set(found[0])
     assert found[1] == found[0]
     assert found[2]["replicas/0-twin/trace.jsonl"] != found[0]["replicas/0-twin/trace.jsonl"]
+
+
+@pytest.mark.sandbox
+def test_one_of_four_has_a_twin_in_real_processes(tmp_path: Path) -> None:
+    """Both live, both are heard by their own side only, and they diverge; the cluster bears it, and replica 0
+    is convicted."""
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(json.dumps({**asked([0], [2, 3], "within", "live", hold_ms=3000), "time": "4s"}))
+    done = traitor(tmp_path / "runs", str(spec), "--seed", "1")
+    gone_ns = time.monotonic_ns()
+    assert done.code == 0, done.explain()
+    assert {
+        done.verdicts()[name] for name in ("agreement", "promises", "liveness", "recovery", "coverage")
+    } == {"valid"}
+    told = done.reason("accountability")
+    assert told.startswith("1 culprit proved, all of them liars"), told
+    steps = [json.loads(line) for line in (done.folder / "faults.jsonl").read_text().splitlines()[1:]]
+    seen = {step["step"]: step.get("receipt") for step in steps}
+    twin = seen["took-effect"]["twins"]["0"]
+    assert len(set(twin["pids"])) == 2
+    assert set(twin["heard_by"]["first"]) <= {"r1", "clients"}
+    assert set(twin["heard_by"]["twin"]) <= {"r2", "r3", "clients"}
+    assert twin["diverged"]["first"] != twin["diverged"]["twin"]
+    assert twin["pids"][0] == seen["undone"]["alone"]["0"]["pid"], "the first one lived on"
+    both = [(done.folder / "replicas" / name / "trace.jsonl").read_text() for name in ("0", "0-twin")]
+    assert all('"started"' in text.splitlines()[0] for text in both)
+    left = leftovers(tmp_path)
+    assert not left.processes
+    assert not left.rules
+    assert done.namespaces, "there were such"
+    assert not inhabited(done.namespaces, gone_ns)
+    follow = [*TRAITOR, "reproduce", str(done.folder), "--world", "sim", "--schedule", "recorded"]
+    refused = subprocess.run(
+        follow, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "replica 0 had a twin" in refused.stderr

@@ -15,7 +15,7 @@ from harness.doctor import Check
 
 GOOD: dict[str, str | None] = {
     "sandbox": None, "ip": None, "veth": None, "ip_forward": None, "iptables": None, "nfqueue": None,
-    "raw socket": None, "iptables backend": "iptables-legacy",
+    "raw socket": None, "ip rule": None, "iptables backend": "iptables-legacy",
 }  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def test_a_good_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = examined(monkeypatch, GOOD)
     assert set(checks) == {
         "python", "packages", "user namespaces", "iproute2", "veth", "ip_forward", "iptables", "nfqueue",
-        "raw socket", "rmem_max", "disk space", "clock source",
+        "raw socket", "ip rule", "rmem_max", "disk space", "clock source",
     }  # fmt: skip
     assert "iptables-legacy" in checks["iptables"].detail
     assert [check.name for check in checks.values() if check.required and not check.ok] == []

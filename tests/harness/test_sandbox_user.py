@@ -19,9 +19,11 @@ TRY = """
 import os, socket
 from harness.firewall import Firewall
 from harness.topology import Topology, replica_address
+from nemesis.interceptor.emitter import Emitter
 from nemesis.machinery import Link
+from nemesis.sides import Side
 assert os.getuid() == 0
-topology, firewall = Topology(4), Firewall(4)
+topology, firewall = Topology(4, [2]), Firewall(4)
 topology.build()
 firewall.install()
 sockets = [topology.open_udp(f"r{i}", replica_address(i), 1 << 22) for i in range(4)]
@@ -32,6 +34,12 @@ sockets[0].sendto(b"blocked", replica_address(1))
 sockets[2].sendto(b"open", replica_address(1))
 assert sockets[1].recv(100) == b"open"
 assert firewall.blocked() == {Link("r0", "r1"): 1}
+twin = topology.open_udp("r2-twin", replica_address(2), 1 << 20)
+twin.settimeout(5)
+topology.divide({2: Side(frozenset({3}), odd=True)})
+sockets[3].sendto(b"to the twin", replica_address(2))
+assert twin.recv(100) == b"to the twin"
+Emitter({}).divide({2: Side(frozenset({3}), odd=True)})  # a socket whose packets are marked
 firewall.remove()
 topology.remove()
 """

@@ -77,7 +77,7 @@ def test_a_kind_describes_itself(kind: FaultKind) -> None:
     assert set(kind.example) <= set(kind.parameters)
     assert all(kind.parameters.values())
     assert set(kind.worlds) <= set(WORLDS), "a world that does not exist is not promised"
-    assert kind.worlds == (("lockstep", "sim") if kind.name == "twins" else WORLDS)
+    assert kind.worlds == WORLDS
     assert kind.colour in OKABE_ITO
     assert re.fullmatch(r"[a-z][a-z-]*(:[a-z-]+)?", kind.name)
     assert kind.check(kind.example, 4) is None
