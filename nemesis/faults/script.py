@@ -74,7 +74,7 @@ class DirectedScript(TampersWithPackets):
         self, stream: random.Random, n: int, f: int, budget_break: bool, liars: Sequence[int] = ()
     ) -> Params:
         """See ``FaultKind``. The plan holds the whole script: it means the same when the library changes."""
-        name = self._of_library or stream.choice([*self._within(n, f)])
+        name = self._of_library or stream.choice(self._fitting(n, f, liars))
         needed = self._read(library()[name], n).liars
         count = (f + budget_break) if needed else 0
         chosen = sorted(liars[:count] if liars else stream.sample(range(n), count))
@@ -172,6 +172,14 @@ class DirectedScript(TampersWithPackets):
             if self.victims({"script": data, "liars": liars}, n, f).count <= f:
                 found.append(name)
         return found
+
+    def _fitting(self, n: int, f: int, liars: Sequence[int]) -> Sequence[str]:
+        """Of those, the ones that need none but these liars: others may wait in vain for their turn."""
+        within = self._within(n, f)
+        fitting = [
+            name for name in within if not liars or set(self._read(library()[name], n).whom) <= {*liars}
+        ]
+        return fitting or within
 
     def _rule(self, params: Params) -> dict[str, object]:
         script = params.get("script", self._of_library)

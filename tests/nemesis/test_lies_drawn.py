@@ -12,8 +12,8 @@ from nemesis.lies.forged_request import ForgedRequest
 from nemesis.lies.lie import BACKUP, PRIMARY
 
 
-def drawn(kind: str, liars: list[int], n: int = 4) -> list[Mapping[str, object]]:
-    return [KINDS[kind].draw(random.Random(seed), n, (n - 1) // 3, False, liars) for seed in range(100)]
+def drawn(kind: str, liars: list[int], n: int = 4, seeds: int = 100) -> list[Mapping[str, object]]:
+    return [KINDS[kind].draw(random.Random(seed), n, (n - 1) // 3, False, liars) for seed in range(seeds)]
 
 
 @pytest.mark.parametrize(("liars", "role"), [([0, 1], PRIMARY), ([1, 2], BACKUP)])
@@ -43,3 +43,15 @@ def test_of_many_replicas_fewer_proposals_are_lost_before_a_lie_about_what_was_p
         rules = KINDS["new-view-lie"].rules(KINDS["new-view-lie"].example, n, (n - 1) // 3)  # type: ignore[attr-defined]
         (lost[n],) = (one["match"]["p"] for one in rules if one["match"].get("types") == ["PRE_PREPARE"])
     assert lost[7] < lost[4]
+
+
+def test_no_script_is_drawn_that_would_wait_in_vain_for_other_liars() -> None:
+    names: dict[int, set[object]] = {liar: set() for liar in (0, 2)}
+    for liar, found in names.items():
+        for params in drawn("script", [liar], seeds=25):
+            script = params["script"]
+            assert isinstance(script, dict)
+            found.add(script["name"])
+    assert "starvation" in names[0]
+    assert "starvation" not in names[2]
+    assert {"two-certificates", "kill-next-primaries"} <= names[2]
