@@ -1,12 +1,13 @@
 """Twins of a live run: second processes under a replica's identity ("Twins", Bano et al., OPODIS 2021).
 
 Each identity that the plan doubles has a second host, with the same address (``topology``), and so have the
-clients. While a twin works (before, a primary that is to get one would lose its followers), routes by
-incoming interface let either instance and its side talk with each other, and nobody else with it; what
-arrives by the wrong way is dropped by the router before any rule of a fault sees it. Clients are one host:
-what they send to a twin leaves from their second host, and an answer that a client should not hear, from the
-wrong instance, is dropped as it comes in. Everything is a child of the harness, as replicas are, or a thing
-of the sandbox's network: both die with it.
+clients. While a twin is at work, routes by incoming interface let either instance and its side talk with each
+other, and nobody else with it; what arrives by the wrong way is dropped by the router before any rule of a
+fault sees it. Clients are one host: what they send to a twin leaves from their second host, and an answer
+that a client should not hear, from the wrong instance, is dropped as it comes in. A twin's process is started
+long before it is wanted, and waits: it must come up before the peers of its side lose patience with their
+primary. Everything is a child of the harness, as replicas are, or a thing of the sandbox's network: both die
+with it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
-import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from harness.adapter import Adapter, ReplicaProgram
 from harness.divergence import Divergence
@@ -33,11 +34,15 @@ from nemesis.machinery import ProcessState
 from nemesis.sides import Side
 from pbft_node.clock import ClockFile
 
-UP_POLL_NS = 5_000_000
 BACK_BYTES = 512 << 10
 """Of the first instance's trace, what is looked at of before it had a twin."""
 AT_ONCE_BYTES = 512 << 10
 """Of a trace at one look; there are 50 looks a second."""
+_WAITS = """
+import sys
+from pbft_node import __main__, node
+sys.exit(__main__.main(sys.argv[1:]) if sys.stdin.readline() else 0)
+"""
 
 
 @dataclass(slots=True)
@@ -49,44 +54,57 @@ class _Twin:
     side: Side
     told: Divergence
     clock: ClockFile | None
-    meets: bool = False
-    """It has begun to work, and talks with its side."""
     stopping: bool = False
 
 
+class Maker(Protocol):
+    """Writes what twins need."""
+
+    def program(self, replica: int, name: str) -> ReplicaProgram:
+        """Of a twin in a folder of that name, which is made: it waits for a line on its stdin."""
+
+    def copy_log(self, replica: int, name: str) -> None:
+        """Let it begin with a copy of its replica's log."""
+
+
 class TwinMaker:
-    """Writes what a twin needs. ``copies``: a log outlives its process, so a copy of it says something."""
+    """Of ``pbft_node``. ``copies``: a log outlives its process, so a copy of it says something."""
 
     def __init__(self, adapter: Adapter, folder: Path, *, copies: bool) -> None:
         self._adapter = adapter
         self._folder = folder / "replicas"
         self._copies = copies
 
-    def __call__(self, replica: int, name: str, copy: bool) -> ReplicaProgram:
-        """A log that its replica goes on writing is a whole one up to some record, and maybe half a record,
-        which the twin takes for a torn write: as after a crash."""
+    def program(self, replica: int, name: str) -> ReplicaProgram:
+        """See ``Maker``: everything is imported, nothing is read."""
         program = self._adapter.prepare(replica, self._folder / name)
-        if copy and self._copies:
-            path = self._folder / name / "wal"
+        interpreter, *arguments = program.argv
+        return replace(
+            program, argv=(interpreter, "-P", "-c", _WAITS, *arguments[arguments.index("--config") :])
+        )
+
+    def copy_log(self, replica: int, name: str) -> None:
+        """See ``Maker``. The log of a replica that goes on writing is whole up to some record, and maybe half
+        a record, which the twin takes for a torn write: as after a crash."""
+        path = self._folder / name / "wal"
+        if self._copies:
             try:
                 shutil.copyfile(self._folder / str(replica) / "wal", path)
             except OSError as error:
                 raise HarnessError(
                     f"cannot copy the log to {path}: {error.strerror}", disk_hint(error)
                 ) from None
-        return program
 
 
 class LiveTwins:
-    """Of one run. ``doubled``: who may get a twin; ``make``: (replica, name of a folder, with a copy of its
-    log?) -> its program, written there."""
+    """Of one run. ``doubled``: who may get a twin."""
 
-    def __init__(
-        self, folder: Path, doubled: Collection[int], make: Callable[[int, str, bool], ReplicaProgram]
-    ) -> None:
+    def __init__(self, folder: Path, doubled: Collection[int], maker: Maker) -> None:
         self.doubled = frozenset(doubled)
         self._folder = folder / "replicas"
-        self._make = make
+        self._maker = maker
+        self._waiting: dict[int, tuple[str, ReplicaProcess]] = {}
+        """Of those without a twin, the next one: its folder's name, and its process."""
         self._at_work: dict[int, _Twin] = {}
         self._names: Counter[int] = Counter()
         self._numbers = {replica_address(replica): replica for replica in self.doubled}
@@ -107,17 +125,36 @@ class LiveTwins:
         self._topology, self._firewall, self._loop = topology, firewall, loop
         self._interception = interception
         self._socket = topology.open_udp(second(CLIENTS), client_address(), buffer_bytes)
+        for replica in sorted(self.doubled):
+            self._get_ready(replica)
         return self._socket
+
+    def _get_ready(self, replica: int) -> None:
+        """The next twin's process, which waits."""
+        self._names[replica] += 1
+        nth = self._names[replica]
+        name = f"{replica}-twin" if nth == 1 else f"{replica}-twin-{nth}"
+        process = ReplicaProcess(replica, self._maker.program(replica, name), self._ended)
+        process.start(self._topology.inside(second(f"r{replica}")), waits=True)
+        assert process.pidfd is not None
+        self._loop.add_reader(process.pidfd, lambda: _reap(process))
+        self._waiting[replica] = name, process
 
     def processes(self) -> list[ReplicaProcess]:
         """Those that may live."""
-        return [twin.process for twin in self._at_work.values()]
+        return [
+            *(twin.process for twin in self._at_work.values()),
+            *(one for _, one in self._waiting.values()),
+        ]
 
     def close(self) -> None:
         """All are dead: let go of everything but their files. Idempotent."""
         for twin in self._at_work.values():
             self._end(twin)
         self._at_work.clear()
+        for name, _ in self._waiting.values():
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+        self._waiting.clear()
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -128,29 +165,16 @@ class LiveTwins:
         assert replica not in self._at_work, "it has a twin already"
         if replica not in self.doubled:
             raise HarnessError(f"replica {replica} has no second host: the plan gives it no twin")
-        self._names[replica] += 1
-        nth = self._names[replica]
-        name = f"{replica}-twin" if nth == 1 else f"{replica}-twin-{nth}"
-        program = self._make(replica, name, copy)
-        process = ReplicaProcess(replica, program, self._ended)
+        name, process = self._waiting.pop(replica)
         traces = (self._folder / place / "trace.jsonl" for place in (str(replica), name))
         told = Divergence(*traces, back=BACK_BYTES, at_once=AT_ONCE_BYTES)
-        clock = None if program.clock is None else ClockFile(program.clock, create=True)
+        path = process.program.clock
+        clock = None if path is None else ClockFile(path, create=True)
         self._at_work[replica] = _Twin(f"replicas/{name}", process, side, told, clock)
-        process.start(self._topology.inside(second(f"r{replica}")))
-        assert process.pidfd is not None
-        self._loop.add_reader(process.pidfd, lambda: _reap(process))
-        self._await_up(self._at_work[replica])
-
-    def _await_up(self, twin: _Twin) -> None:
-        """Ends when it works, is dead, or is to stop."""
-        if twin.stopping or twin.process.reap():
-            return
-        if twin.process.is_up():
-            twin.meets = True
-            self._divide()
-        else:
-            self._loop.call_at(time.monotonic_ns() + UP_POLL_NS, lambda: self._await_up(twin))
+        self._divide()
+        if copy:
+            self._maker.copy_log(replica, name)
+        process.let_go()
 
     def stop(self, replica: int) -> None:
         """See ``Machinery.stop_twin``. It is there until it is dead."""
@@ -165,10 +189,11 @@ class LiveTwins:
 
     def _ended(self, ended: Exit) -> None:
         """While its pidfd is still open."""
-        twin = self._at_work[ended.replica]
-        if twin.process.pidfd is not None:
-            self._loop.remove_reader(twin.process.pidfd)
-        if twin.stopping:
+        twin = self._at_work.get(ended.replica)
+        process = self._waiting[ended.replica][1] if twin is None else twin.process
+        if process.pidfd is not None:
+            self._loop.remove_reader(process.pidfd)
+        if twin is not None and twin.stopping:
             self._loop.call_at(ended.time_ns, lambda: self._gone(ended.replica, twin))
 
     def _gone(self, replica: int, twin: _Twin | None = None) -> None:
@@ -176,6 +201,7 @@ class LiveTwins:
         if twin is None or self._at_work.get(replica) is twin:
             self._end(self._at_work.pop(replica))
             self._divide()
+            self._get_ready(replica)
 
     def _end(self, twin: _Twin) -> None:
         twin.process.remove_sockets()
@@ -184,7 +210,7 @@ class LiveTwins:
 
     def _divide(self) -> None:
         """Who talks with whom, now; counting begins anew with a change of that, and after it."""
-        sides = {replica: twin.side for replica, twin in self._at_work.items() if twin.meets}
+        sides = {replica: twin.side for replica, twin in self._at_work.items()}
         hosts = [f"r{replica}" for replica in sides]
         self._firewall.count(())
         self._topology.divide(sides)
@@ -221,13 +247,13 @@ class LiveTwins:
     def way(self, replica: int, datagram: bytes) -> socket.socket | None:
         """What a client's datagram to a replica leaves by, if that is not its usual way."""
         twin = self._at_work.get(replica)
-        return self._socket if twin is not None and twin.meets and twin.side.asked_by(datagram) else None
+        return self._socket if twin is not None and twin.side.asked_by(datagram) else None
 
     def hears(self, address: tuple[str, int], datagram: bytes, of_twins: bool) -> bool:
         """Is the client that this is for one that talks with that instance? ``of_twins``: it came by the
         second host."""
         twin = self._at_work.get(self._numbers.get(address, -1))
-        return twin is None or not twin.meets or twin.side.answers(datagram) in (None, of_twins)
+        return twin is None or twin.side.answers(datagram) in (None, of_twins)
 
 
 def _reap(process: ReplicaProcess) -> None:

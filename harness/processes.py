@@ -54,9 +54,11 @@ class ReplicaProcess:
         self._trace_start = self._began_ns = 0
         self._up = False
 
-    def start(self, place: AbstractContextManager[None], *, silent: bool = False) -> None:
-        """A new life, in ``place`` (its namespace); ``silent``: also if its log is lost. Raises
-        HarnessError."""
+    def start(
+        self, place: AbstractContextManager[None], *, silent: bool = False, waits: bool = False
+    ) -> None:
+        """A new life, in ``place`` (its namespace); ``silent``: also if its log is lost; ``waits``: for
+        ``let_go``, if it is a program that does. Raises HarnessError."""
         assert self._process is None, "it runs already"
         parent = os.getpid()
         self._up, self._began_ns = False, time.monotonic_ns()
@@ -74,7 +76,7 @@ class ReplicaProcess:
                     (*self.program.argv, *(("--silent",) if silent else ())),
                     cwd=self.program.cwd,
                     env=dict(self.program.env),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -94,6 +96,12 @@ class ReplicaProcess:
         self.incarnation += 1
         self._expected = False
         self._silent = silent
+
+    def let_go(self) -> None:
+        """A line for one that waits. Harmless when it is dead."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), self._process.stdin as gate:
+                gate.write(b"go\n")
 
     @property
     def pid(self) -> int | None:
@@ -128,6 +136,9 @@ class ReplicaProcess:
             expected=self._expected or code in self.expected_codes,
             last_lines=() if self._expected else last_lines(self._log, self._log_start),
         )
+        if self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
         self._process, self._last = None, ended
         self._on_exit(ended)
         if self.pidfd is not None:

@@ -4,10 +4,8 @@ OPODIS 2021).
 A twin has the keys of its replica and a folder of its own (``replicas/0-twin``, the next one ``0-twin-2``). A
 partition decides who meets whom: some peers and one half of the clients talk with the twin only, all others
 with the first instance only, in both directions; of two identities that both have twins, first ones talk with
-first ones and twins with twins (what a rule delays comes from the first one). It does so from when the twin
-has begun to work: before, a primary that is to get one would have lost its followers already. Both run honest
-code. Bounded: as many twins as the plan's faults start; what is kept of their traces ends at the first
-difference.
+first ones and twins with twins (what a rule delays comes from the first one). Both run honest code. Bounded:
+as many twins as the plan's faults start; what is kept of their traces ends at the first difference.
 """
 
 from __future__ import annotations
@@ -42,13 +40,6 @@ class _Twin:
     heard: tuple[Counter[str], Counter[str]] = field(default_factory=lambda: (Counter(), Counter()))
     """Hosts that the network carried something to, by instance: the first, the twin."""
     ended: Ended | None = None
-    met: bool = False
-    """It has begun to work, and there is a partition."""
-
-    def divides(self) -> bool:
-        """Does it talk with anybody by now?"""
-        self.met = self.met or self.machine.is_up()
-        return self.met
 
 
 class Twins:
@@ -129,29 +120,20 @@ class Twins:
 
     def let_out(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """What of the sends of the instance that speaks is for those it talks with."""
-        twin = self._dividing(replica)
+        twin = self.at_work.get(replica)
         if twin is None:
             return [] if self.speaking else list(sends)
         speaking = self.speaking
-        return [
-            (to, data)
-            for to, data in sends
-            if self._dividing(to) is not None or twin.side.meets(to) is speaking
-        ]
-
-    def _dividing(self, replica: int) -> _Twin | None:
-        twin = self.at_work.get(replica)
-        return twin if twin is not None and twin.divides() else None
+        return [(to, data) for to, data in sends if to in self.at_work or twin.side.meets(to) is speaking]
 
     def route(self, source: int, target: int, datagram: bytes) -> Callable[[bytes], None] | None:
         """Where it goes, if that is a twin. Either may be the clients' host."""
-        of_source = self._dividing(source)
-        if of_source is not None:
-            of_source.heard[self.speaking][host_name(target)] += 1
-        twin = self._dividing(target)
+        if source in self.at_work:
+            self.at_work[source].heard[self.speaking][host_name(target)] += 1
+        twin = self.at_work.get(target)
         if twin is None:
             return None
-        if of_source is not None:
+        if source in self.at_work:
             meets = self.speaking
         elif source == CLIENTS:
             meets = twin.side.asked_by(datagram)

@@ -109,7 +109,7 @@ def test_one_of_four_has_a_twin_in_real_processes(tmp_path: Path) -> None:
     """Both live, both are heard by their own side only, and they diverge; the cluster bears it, and replica 0
     is convicted."""
     spec = tmp_path / "spec.yaml"
-    spec.write_text(json.dumps({**asked([0], [2, 3], "within", "live", hold_ms=3000), "time": "4s"}))
+    spec.write_text(json.dumps({**asked([0], [2, 3], "within", "live", hold_ms=1500), "time": "2500ms"}))
     done = traitor(tmp_path / "runs", str(spec), "--seed", "1")
     gone_ns = time.monotonic_ns()
     assert done.code == 0, done.explain()

@@ -199,11 +199,10 @@ class Echoes:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.made: list[tuple[str, bool]] = []
+        self.made: list[str] = []
+        self.copied: list[str] = []
         programs = [self._program(str(i), str(i)) for i in range(4)]
-        self.world = LiveWorld(
-            n=4, f=1, folder=folder, programs=programs, twins=LiveTwins(folder, [0], self._make)
-        )
+        self.world = LiveWorld(n=4, f=1, folder=folder, programs=programs, twins=LiveTwins(folder, [0], self))
         self.inbox: list[bytes] = []
         self.world.on_datagram(self.inbox.append)
 
@@ -212,9 +211,13 @@ class Echoes:
         own.mkdir(parents=True, exist_ok=True)
         return ReplicaProgram((sys.executable, "-S", ECHO, number, "7000"), own, dict(os.environ), own)
 
-    def _make(self, replica: int, name: str, copy: bool) -> ReplicaProgram:
-        self.made.append((name, copy))
+    def program(self, replica: int, name: str) -> ReplicaProgram:
+        self.made.append(name)
         return self._program(name, str(len(self.made) * 10 + replica))
+
+    def copy_log(self, replica: int, name: str) -> None:
+        assert replica == 0
+        self.copied.append(name)
 
     def until(self, condition: Callable[[], bool], what: str) -> None:
         def tick() -> None:
@@ -265,7 +268,8 @@ def test_a_twin_lives_and_dies_beside_its_replica(in_sandbox: None, tmp_path: Pa
     world.stop_twin(0)
     echoes.until(lambda: world.twin(0) is None, "it is dead, and gone")
     world.start_twin(0, peers=frozenset({1}), clients="even", log="copy")
-    assert echoes.made == [("0-twin", False), ("0-twin-2", True), ("0-twin-3", True)]
+    assert echoes.made == ["0-twin", "0-twin-2", "0-twin-3"]
+    assert echoes.copied == ["0-twin-2", "0-twin-3"]
     twin = world.twin(0)
     assert twin is not None
     world.tear_down()
@@ -275,6 +279,35 @@ def test_a_twin_lives_and_dies_beside_its_replica(in_sandbox: None, tmp_path: Pa
     assert not list(Path("/run/netns").iterdir())
 
 
+@pytest.mark.sandbox
+def test_a_twin_nobody_asked_for_waits_and_leaves_nothing(in_sandbox: None, tmp_path: Path) -> None:
+    """Also one that died while it waited is no more than dead when it is asked for."""
+    echoes = Echoes(tmp_path)
+    world = echoes.world
+    world.set_up()
+    assert echoes.made == ["0-twin"]
+    (waits,) = world._twins.processes() if world._twins is not None else ()
+    pid = waits.pid
+    assert pid is not None
+    world.tear_down()
+    assert not Path(f"/proc/{pid}").exists()
+    assert sorted(path.name for path in (tmp_path / "replicas").iterdir()) == ["0", "1", "2", "3"]
+    echoes = Echoes(tmp_path)
+    world = echoes.world
+    world.set_up()
+    (waits,) = world._twins.processes() if world._twins is not None else ()
+    os.kill(waits.pid or 0, signal.SIGKILL)
+    echoes.until(waits.reap, "it is dead")
+    world.start_twin(0, peers=frozenset({2}), clients="odd", log="copy")
+    twin = world.twin(0)
+    assert twin is not None
+    assert (twin.state, twin.detail["exit_signal"]) == ("dead", signal.SIGKILL)
+    assert world.exits() == ()
+    world.stop_twin(0)
+    assert world.twin(0) is None
+    world.tear_down()
+
+
 def test_a_twin_copies_the_log_that_outlives_a_process(tmp_path: Path) -> None:
     class Writes:
         name, capabilities = "writes", frozenset[str]()
@@ -282,7 +315,8 @@ def test_a_twin_copies_the_log_that_outlives_a_process(tmp_path: Path) -> None:
         def prepare(self, replica: int, folder: Path) -> ReplicaProgram:
             folder.mkdir(parents=True)
             (folder / "wal").write_bytes(b"fresh")
-            return ReplicaProgram((), folder, {}, folder)
+            argv = ("python", "-P", "-m", "pbft_node", "--config", str(folder / "config.json"))
+            return ReplicaProgram(argv, folder, {}, folder)
 
     place = tmp_path / "replicas"
     (place / "0").mkdir(parents=True)
@@ -290,7 +324,12 @@ def test_a_twin_copies_the_log_that_outlives_a_process(tmp_path: Path) -> None:
     for nth, (copies, copy, log) in enumerate(
         [(True, True, b"promises"), (True, False, b"fresh"), (False, True, b"fresh")]
     ):
-        TwinMaker(Writes(), tmp_path, copies=copies)(0, f"twin{nth}", copy)
+        maker = TwinMaker(Writes(), tmp_path, copies=copies)
+        argv = maker.program(0, f"twin{nth}").argv
+        assert argv[:3] == ("python", "-P", "-c")
+        assert argv[4:] == ("--config", str(place / f"twin{nth}" / "config.json"))
+        if copy:
+            maker.copy_log(0, f"twin{nth}")
         assert (place / f"twin{nth}" / "wal").read_bytes() == log
     with pytest.raises(HarnessError, match="cannot copy the log"):
-        TwinMaker(Writes(), tmp_path, copies=True)(1, "1-twin", True)
+        TwinMaker(Writes(), tmp_path, copies=True).copy_log(1, "1-twin")
