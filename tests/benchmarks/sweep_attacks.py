@@ -46,6 +46,8 @@ _INTERRUPTED = 130
 _GRACE_S = 60.0
 _LEAST_RATE = 15.0
 """Longer loads are thinner, down to this."""
+_STALLS = ("drop",)
+"""They may take away every REQUEST or REPLY for half of the load: twice the rate leaves enough of it."""
 _LISTED = 20
 _HEAD = (
     "kind", "n", "runs", "valid", "invalid", "unknown", "uncovered", "harness",
@@ -139,7 +141,7 @@ def _command(kind: str, nodes: int, seeds: int, options: argparse.Namespace) -> 
     """Of ``traitor sweep``, but for what does not change what comes out."""
     hold_s = getattr(KINDS[kind], "least_hold_ns", 0) / 1e9
     time_s = max(options.time, hold_s + _MARGIN_S if hold_s else 0.0)
-    rate = max(min(options.rate, _LEAST_RATE), options.rate * options.time / time_s)
+    rate = max(min(options.rate, _LEAST_RATE), options.rate * options.time / time_s) * (1 + (kind in _STALLS))
     settings = [word for each in (*SETTINGS, *options.set) for word in ("--set", each)]
     first = options.first
     budget = "within" if _fits(kind, nodes, time_s, first) else "safety"
