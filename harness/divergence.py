@@ -1,8 +1,9 @@
 """Of what two processes of one identity said two things: their traces tell.
 
 Of one (view, number) that both proposed or accepted, or of one number that both executed, two digests. What
-was executed counts most. Bounded: numbers kept, bytes read at one go; nothing is read after the first
-difference.
+was executed counts most. Or one has left a view (its VIEW-CHANGE says that it votes there no more), and the
+other proposes or accepts in it afterwards: all traces of a run share a clock. Bounded: numbers kept, bytes
+read at one go; nothing is read after the first difference.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _MOST_SLOTS = 100_000
+_MOST_VIEWS = 1_000
 _VOTES = ("pre-prepare", "prepared", "committed")
 
 
@@ -26,6 +28,10 @@ class _Said:
     votes: dict[tuple[int, int], str] = field(default_factory=dict)
     """(view, number) -> digest of the proposal it made or accepted."""
     executed: dict[int, str] = field(default_factory=dict)
+    left: list[tuple[int, int]] = field(default_factory=list)
+    """(time, the view it left others for), as they come."""
+    latest: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """View -> (time, number) of the last proposal it made or accepted there."""
     new: list[tuple[int, int] | int] = field(default_factory=list)
     """What of both was added by the last reading."""
 
@@ -41,7 +47,7 @@ class _Said:
         whole = text.rfind(b"\n") + 1
         self.at += whole
         for line in text[:whole].split(b"\n"):
-            if line[:1] == b"{" and b'"digest"' in line:
+            if line[:1] == b"{" and (b'"digest"' in line or b'"view-change"' in line):
                 with contextlib.suppress(ValueError, RecursionError):
                     event = json.loads(line)
                     if isinstance(event, dict):
@@ -49,11 +55,18 @@ class _Said:
 
     def _take(self, event: Mapping[str, object]) -> None:
         kind, view, seq, digest = (event.get(name) for name in ("e", "view", "seq", "digest"))
+        t_ns = event.get("t_ns")
+        if kind == "view-change" and isinstance(view, int) and isinstance(t_ns, int):
+            if len(self.left) < _MOST_VIEWS:
+                self.left.append((t_ns, view))
+            return
         if not isinstance(seq, int) or not isinstance(digest, str) or len(self.votes) >= _MOST_SLOTS:
             return
         if kind in _VOTES and isinstance(view, int):
             self.votes.setdefault((view, seq), digest)
             self.new.append((view, seq))
+            if kind == "pre-prepare" and isinstance(t_ns, int) and len(self.latest) < _MOST_VIEWS:
+                self.latest[view] = t_ns, seq
         elif kind == "executed":
             self.executed.setdefault(seq, digest)
             self.new.append(seq)
@@ -70,6 +83,16 @@ def _difference(first: _Said, twin: _Said) -> Mapping[str, object] | None:
         one, other = first.votes.get((view, seq)), twin.votes.get((view, seq))
         if one is not None and other is not None and one != other:
             return {"what": "proposal", "view": view, "seq": seq, "first": one, "twin": other}
+    return _left(first, twin, ("first", "twin")) or _left(twin, first, ("twin", "first"))
+
+
+def _left(gone: _Said, stayed: _Said, names: tuple[str, str]) -> Mapping[str, object] | None:
+    """A view that one had left when the other took a proposal there."""
+    for left_ns, later in gone.left:
+        for view, (t_ns, seq) in sorted(stayed.latest.items()):
+            if view < later and t_ns > left_ns:
+                told = {names[0]: f"left it for view {later}", names[1]: f"took number {seq} there later"}
+                return {"what": "view", "view": view, "seq": seq, **told}
     return None
 
 

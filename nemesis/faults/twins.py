@@ -5,7 +5,8 @@ Byzantine replica that equivocates, forgets, and supports two views, and no lie 
 
 Whose peers and clients are divided so that each side can ask for something, and that leads, will propose two
 batches under one number. That is the receipt: both run, different hosts heard them, and of one (view, number)
-or one executed number they say two digests. Twins of a backup that never leads say the same: no receipt.
+or one executed number they say two digests; or one side lost patience, and what one instance has left, the
+other goes on with. Twins of a backup whom nobody makes impatient say the same: no receipt.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Twins:
     )
     receipt = (
         "both run, different replicas heard them, and of one number their traces have two digests (of what "
-        "was proposed or executed)"
+        "was proposed or executed), or one took a proposal in a view that the other had left"
     )
     charges = "safety and liveness: each identity is Byzantine"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
@@ -157,7 +158,7 @@ class Twins:
             first, twin = machinery.process(replica), machinery.twin(replica)
             state = "is gone" if twin is None else f"is {twin.state}, {dict(twin.detail)}"
             told.append(f"replica {replica} is {first.state}, its twin {state}")
-        return "no number of which two instances, both heard, said two digests: " + "; ".join(told)
+        return "two instances, both heard, said nothing that differs: " + "; ".join(told)
 
     def stop(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """See ``FaultKind``."""

@@ -45,6 +45,27 @@ def test_what_was_executed_counts_most(traces: tuple[Path, Path]) -> None:
     assert told == {"what": "executed", "seq": 4, "first": "cc", "twin": "zz"}
 
 
+def say_at(path: Path, *events: tuple[int, str, int, int]) -> None:
+    with path.open("a") as file:
+        for t_ns, kind, view, seq in events:
+            said = {"seq": seq, "digest": "aa"} if kind == "pre-prepare" else {}
+            file.write(json.dumps({"t_ns": t_ns, "e": kind, "view": view, **said}) + "\n")
+
+
+def test_one_may_not_take_a_proposal_in_a_view_that_the_other_has_left(traces: tuple[Path, Path]) -> None:
+    first, twin = traces
+    told = Divergence(first, twin, back=1000, at_once=1 << 20)
+    say_at(first, (10, "pre-prepare", 0, 1), (20, "view-change", 1, 0), (25, "new-view", 1, 0))
+    say_at(twin, (10, "pre-prepare", 0, 1), (20, "pre-prepare", 0, 2), (30, "pre-prepare", 1, 2))
+    assert told.look() is None, "until it was left, and in the view it was left for"
+    say_at(twin, (21, "committed", 0, 2), (40, "view-change", 2, 0))
+    say_at(first, (39, "pre-prepare", 1, 2))
+    assert told.look() is None, "what others decided may be learnt of later"
+    say_at(first, (41, "pre-prepare", 1, 3))
+    later = {"twin": "left it for view 2", "first": "took number 3 there later"}
+    assert told.look() == {"what": "view", "view": 1, "seq": 3, **later}
+
+
 def test_it_reads_so_far_back_and_so_much_and_whole_lines(traces: tuple[Path, Path]) -> None:
     first, twin = traces
     say(first, *(("executed", None, seq, "aa") for seq in range(1, 9)))
