@@ -29,7 +29,7 @@ def traitor(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int
 @pytest.fixture(autouse=True)
 def _no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here may start a real run."""
-    monkeypatch.setattr(one_run.sandbox, "available", lambda intercepting: "this test wants none")
+    monkeypatch.setattr(one_run.sandbox, "available", lambda *_: "this test wants none")
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:

@@ -39,7 +39,7 @@ def test_a_run_leaves_a_whole_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_live_run_wants_a_sandbox_and_a_virtual_one_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(one_run.sandbox, "available", lambda intercepting: "this test wants none")
+    monkeypatch.setattr(one_run.sandbox, "available", lambda *_: "this test wants none")
     one_run.check_possible(small_plan())
     with pytest.raises(HarnessError, match="this test wants none"):
         one_run.check_possible(small_plan("live"))
