@@ -185,6 +185,9 @@ def test_available_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
     assert sandbox.available() == "no veth\nload it"
     monkeypatch.setattr(sandbox, "probe", lambda: {"sandbox": None, "nfqueue": "not needed by a live run"})
     assert sandbox.available() is None
+    monkeypatch.setattr(sandbox, "probe", lambda: {"sandbox": None, "ip rule": "no policy routing"})
+    assert sandbox.available(intercepting=True) is None
+    assert sandbox.available(doubling=True) == "no policy routing"
 
 
 def test_a_launcher_that_fails_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
