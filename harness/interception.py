@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -66,6 +67,8 @@ class LiveInterception:
         self._changes = 0
         self._reports: dict[str, Mapping[str, object]] = {}
         self._held = 0
+        self._resumed: Counter[int] = Counter()
+        """How often each replica was told to go on."""
         self._heard_ns = 0
         self._watching = False
         self.statistics: Mapping[str, object] | None = None
@@ -169,6 +172,10 @@ class LiveInterception:
             known["in_force"] = self._asked[owner][1]
         return known
 
+    def resumed(self, replica: int) -> None:
+        """It was told to go on: whoever waits to see it paused may have missed that."""
+        self._resumed[replica] += 1
+
     # What it says
 
     def _readable(self) -> None:
@@ -219,10 +226,11 @@ class LiveInterception:
             "resume": machinery.resume,
         }
         verbs[what](replica)
-        end_ns = time.monotonic_ns() + ORDER_NS
+        end_ns, resumed = time.monotonic_ns() + ORDER_NS, self._resumed[replica]
 
         def look() -> None:
-            if machinery.process(replica).state in (_AFTER.get(what, ""), "dead") or what not in _AFTER:
+            over = what not in _AFTER or (what == "pause" and self._resumed[replica] != resumed)
+            if over or machinery.process(replica).state in (_AFTER[what], "dead"):
                 self._say({"do": "done", "number": number})
             elif time.monotonic_ns() < end_ns:
                 loop.call_at(time.monotonic_ns() + ORDER_POLL_NS, look)

@@ -67,12 +67,9 @@ class LiveWorld:
         self._addresses = [replica_address(i) for i in range(n)]
         self._topology: Topology | None = None
         self._firewall: Firewall | None = None
-        self._interception = interception
-        if interception is not None:
-            self.capabilities = self.capabilities | {CAPABILITY}
-        self._twins = twins
-        if twins is not None:
-            self.capabilities = self.capabilities | {"twins"}
+        self._interception, self._twins = interception, twins
+        parts = {CAPABILITY: interception, "twins": twins}
+        self.capabilities |= {name for name, part in parts.items() if part is not None}
         self._counters: tuple[int, Mapping[Link, int]] | None = None
         self._socket: socket.socket | None = None
         self._buffer = bytearray(DATAGRAM_BYTES)
@@ -275,6 +272,8 @@ class LiveWorld:
     def resume(self, replica: int) -> None:
         """See ``Machinery``."""
         self._replicas[replica].signal(signal.SIGCONT)
+        if self._interception is not None:
+            self._interception.resumed(replica)
 
     def process(self, replica: int) -> ProcessState:
         """See ``Machinery``."""

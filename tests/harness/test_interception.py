@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import interception
 from harness.adapter import ReplicaProgram
 from harness.errors import HarnessError
 from harness.firewall import Firewall
@@ -207,6 +208,19 @@ def test_orders_are_carried_out_and_a_cut_takes_what_is_held(
     statistics = world._interception.statistics
     assert statistics is not None
     assert (statistics["orders"], statistics.get("cut")) == (2, 1), statistics
+
+
+def test_a_pause_that_ended_before_it_was_seen_is_carried_out(
+    in_sandbox: None, world: LiveWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interception, "ORDER_NS", SECOND_NS // 5)
+    talk = Talk(world)
+    talk.until(lambda: talk.answers(1), "it answers")
+    assert world._interception is not None
+    world._interception._carry_out(7, "pause", 1)
+    world.resume(1)
+    talk.until(lambda: talk.answers(1), "it goes on")
+    world.run(lambda: False, world.now_ns() + 2 * interception.ORDER_NS)
 
 
 def test_a_lost_packet_voids_the_run(in_sandbox: None, world: LiveWorld) -> None:
