@@ -12,7 +12,7 @@ from checker.audit_run.findings import Finding
 from checker.fields import Unreadable, parse_object
 from checker.files import read_regular
 from checker.forensics.evidence import PLACE
-from checker.forensics.rules import RULES, WITHIN_F
+from checker.forensics.rules import WITHIN_F
 from checker.forensics.verify import Checked, check_evidence
 from checker.judges import accountability
 from checker.public_keys import NoOpenSSL, PublicKeys
@@ -57,9 +57,7 @@ def _compared(checked: Checked, found: set[int], searched: bool) -> Finding:
         return Finding(NAME, "wrong", told)
     proofs = sum(map(len, checked.proved.values()))
     told = f"{proofs} proofs against {_replicas(proved)}, each shown again from its bytes and the public keys"
-    loose = {
-        culprit for culprit in proved if all(RULES[rule].holds == WITHIN_F for rule in checked.rules[culprit])
-    }
+    loose = checked.loose()
     if loose:
         told += f" (of {_replicas(loose)} this holds {WITHIN_F})"
     if not searched:

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in checked.problems:
         print(_plain(f"WRONG     {problem}"))
     for culprit, told in sorted(checked.proved.items()):
-        print(f"PROVED    replica {culprit}")
+        print(f"PROVED    replica {culprit}{checked.condition(culprit)}")
         for sentence in dict.fromkeys(told):
             print(_plain(f"          {sentence}"))
     if checked.hashed:

@@ -66,6 +66,8 @@ class Evidence:
     counts: dict[tuple[int, str], int] = field(default_factory=dict)
     """Culprit and rule -> proofs found."""
     searched: dict[str, object] = field(default_factory=dict)
+    void: dict[int, Mapping[str, int]] = field(default_factory=dict)
+    """Replica -> rules it seemed to break, by what is no proof here."""
     _bytes: int = 0
 
     def add(self, proof: Proof) -> None:
@@ -82,6 +84,12 @@ class Evidence:
     def culprits(self, *holds: str) -> tuple[int, ...]:
         """Who is proved guilty by a rule that holds so."""
         return tuple(sorted({culprit for culprit, rule in self.counts if RULES[rule].holds in holds}))
+
+    def take_back(self, culprit: int) -> None:
+        """What was found against it is no proof: more than f replicas lied, and it may have been misled."""
+        self.void[culprit] = self.by_rule(culprit)
+        self.proofs = [proof for proof in self.proofs if proof.culprit != culprit]
+        self.counts = {key: count for key, count in self.counts.items() if key[0] != culprit}
 
     def by_rule(self, culprit: int) -> Mapping[str, int]:
         """Rule -> proofs found, of one culprit."""
@@ -101,6 +109,7 @@ class Evidence:
                 {"culprit": culprit, "rule": rule, "holds": RULES[rule].holds, "proofs": count}
                 for (culprit, rule), count in sorted(self.counts.items())
             ],
+            "void": [{"replica": one, "rules": dict(rules)} for one, rules in sorted(self.void.items())],
             "searched": self.searched,
         }
 

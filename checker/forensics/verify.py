@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from checker.fields import Fields, Unreadable
 from checker.forensics.evidence import SCHEMA
-from checker.forensics.rules import RULES, guilt
+from checker.forensics.rules import RULES, WITHIN_F, guilt
 from checker.forensics.verified import Exhausted, Verified
 from checker.forensics.view_rules import Cluster
 from checker.public_keys import PublicKeys, Signatures
@@ -34,6 +34,14 @@ class Checked:
     problems: list[str] = field(default_factory=list)
     hashed: bool = False
     """Keyed hashes stand in place of signatures: anybody could have made them."""
+
+    def loose(self) -> set[int]:
+        """Culprits of whom this holds only while at most f replicas lie."""
+        return {who for who, broken in self.rules.items() if all(RULES[r].holds == WITHIN_F for r in broken)}
+
+    def condition(self, culprit: int) -> str:
+        """To be said with its name."""
+        return f", {WITHIN_F}" if culprit in self.loose() else ""
 
 
 def check_evidence(document: Mapping[str, object], keys: PublicKeys) -> Checked:

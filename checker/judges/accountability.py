@@ -8,7 +8,8 @@ Proofs are searched in what the run recorded, without a look at the ledger (`che
   of replicas that vouched for two things share so many.
 
 Proofs that hold only while at most f replicas lie accuse no correct replica when more did, nor does anything
-accuse one that lost its log then. Without journals and a capture there is nothing to judge by.
+accuse one that lost its log then: such are taken out of the evidence again, which is to name liars only.
+Without journals and a capture there is nothing to judge by.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def judge(folder: RunFolder, limits: Limits, lines: Mapping[str, Line]) -> tuple
         "lost_their_logs": sorted(search.excused),
     }
     broken = [name for name in SAFETY if name in lines and lines[name].verdict == "invalid"]
-    return _Case(folder.ledger, evidence, search.excused, broken).line(), evidence
+    case = _Case(folder.ledger, evidence, search.excused, broken)
+    for replica in case.void:
+        evidence.take_back(replica)
+    return case.line(), evidence
 
 
 def _lost_logs(folder: RunFolder) -> frozenset[int]:
@@ -105,6 +109,8 @@ class _Case:
         if self._many:
             accused -= (loose - firm) - ledger.byzantine
             accused -= lost - ledger.byzantine
+        self.void = sorted((firm | loose) - accused)
+        """Correct replicas that no proof stands against, as too many others lied."""
         self.honest = sorted(accused - ledger.byzantine)
         self.named = sorted(accused & ledger.byzantine)
         self._only_loosely = sorted(set(self.named) - firm)
@@ -177,9 +183,9 @@ class _Case:
                 "replica": replica,
                 "in_ledger": replica in self._ledger.byzantine,
                 "counts": replica in self.honest or replica in self.named,
-                "rules": evidence.by_rule(replica),
+                "rules": evidence.void.get(replica) or evidence.by_rule(replica),
             }
-            for replica in evidence.culprits(ALWAYS, KEPT_LOG, WITHIN_F)
+            for replica in sorted({*evidence.culprits(ALWAYS, KEPT_LOG, WITHIN_F), *evidence.void})
         ]
         proofs = [
             {

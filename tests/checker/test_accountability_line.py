@@ -93,6 +93,22 @@ def test_a_broken_checkpoint_word_accuses_no_correct_replica_where_too_many_lied
         assert line.verdict == verdict, line.reason
 
 
+def test_evidence_names_nobody_whom_too_many_liars_may_have_misled(tmp_path, capsys):
+    run = AccusedRun(liars=(1, 2))
+    run.messages = [*_votes(run, 1), *(run.cast.checkpoint(3, 128, digest) for digest in (A, B))]
+    path = run.write(tmp_path / "run")
+    verdict = judge_run(path)
+    write_results(verdict, path)
+    assert verify([str(path / PLACE), str(path / "keys/public.json")]) == 0
+    assert "replica 3" not in capsys.readouterr().out
+    assert json.loads((path / PLACE).read_text())["void"] == [
+        {"replica": 3, "rules": {"conflicting CHECKPOINTs": 1}}
+    ]
+    details = verdict.line("accountability").details
+    assert {one["replica"]: one["counts"] for one in details["culprits"]} == {1: True, 3: False}
+    assert {proof["culprit"] for proof in details["proofs"]} == {1}
+
+
 def test_a_replica_that_lost_its_log_owes_no_certificate(tmp_path):
     for lost in (False, True):
         run = AccusedRun()
@@ -270,8 +286,8 @@ def test_an_audit_misses_evidence_that_is_gone_and_culprits_left_out(tmp_path):
     assert check_guilt(path, read_public_keys(path), now).result == "wrong"
 
 
-def test_an_audit_says_which_proofs_hold_only_within_the_fault_model(tmp_path):
-    run = AccusedRun(liars=(1, 2))
+def test_an_audit_says_which_proofs_hold_only_within_the_fault_model(tmp_path, capsys):
+    run = AccusedRun(liars=(1, 3))
     run.messages = [*_votes(run, 1), *(run.cast.checkpoint(3, 128, digest) for digest in (A, B))]
     path = run.write(tmp_path / "run")
     now = judge_run(path)
@@ -280,6 +296,8 @@ def test_an_audit_says_which_proofs_hold_only_within_the_fault_model(tmp_path):
     assert finding.result == "verified"
     assert "against replicas 1, 3" in finding.told
     assert finding.told.endswith("(of replica 3 this holds while at most f replicas lie)")
+    assert verify([str(path / PLACE), str(path / "keys/public.json")]) == 0
+    assert "PROVED    replica 3, while at most f replicas lie\n" in capsys.readouterr().out
 
 
 def test_evidence_of_an_earlier_judgement_is_removed(tmp_path):
