@@ -27,7 +27,11 @@ from pbft_node.keys import SecretKeys
 
 def intercepts(plan: Plan) -> bool:
     """Does any fault of it tamper with packets?"""
-    return any(isinstance(KINDS[fault.kind], TampersWithPackets) for fault in plan.faults)
+    kinds = ((fault, KINDS[fault.kind]) for fault in plan.faults)
+    return any(
+        isinstance(kind, TampersWithPackets) or (isinstance(kind, Twins) and kind.tampers(fault.params))
+        for fault, kind in kinds
+    )
 
 
 def moves_clocks(plan: Plan) -> bool:

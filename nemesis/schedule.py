@@ -201,10 +201,13 @@ class _Drawer:
         """Place it as early as it fits from then on, or not at all."""
         hold_ns = self._times.randrange(*_span(self._hold_ns))
         kind = self._kinds[want.kind]
-        least_ns = int(getattr(kind, "least_hold_ns", 0) * self._shrink)  # it waits itself
-        shortest_ns = getattr(kind, "shortest_hold_ns", 0)
-        hold_ns = max(hold_ns, min(least_ns, self._last_stop_ns - earliest_ns), shortest_ns)
         params = want.params if want.params is not None else self._draw(want.kind)
+        least_ns = int(_needs_ns(kind, params) * self._shrink)
+        left_ns = self._last_stop_ns - earliest_ns
+        if least_ns > left_ns and self._counts.get(want.kind):  # one more, without a chance
+            return None
+        shortest_ns = getattr(kind, "shortest_hold_ns", 0)
+        hold_ns = max(hold_ns, min(least_ns, left_ns), shortest_ns)
         candidate = self._charge(want.kind, earliest_ns, earliest_ns + hold_ns, params)
         while conflict_end_ns := self._conflict(candidate):
             start_ns = max(conflict_end_ns, candidate.start_ns + 1)
@@ -227,7 +230,8 @@ class _Drawer:
             if _strikes_primary(params) == aim:
                 break
             params = kind.draw(stream, room.n, room.f, beyond, self._liars)
-        return params
+        later = getattr(kind, "draw_later", None)
+        return later(stream, params, room.n) if later is not None and self._faults else params
 
     def _charge(self, kind: str, start_ns: int, stop_ns: int, params: Params) -> Charge:
         victims = self._kinds[kind].victims(params, self._room.n, self._room.f)
@@ -255,6 +259,12 @@ class _Drawer:
         self._faults.append(fault)
         self._charges.append(charge(fault, victims))
         return fault
+
+
+def _needs_ns(kind: FaultKind, params: Params) -> int:
+    """It waits itself for what it needs, so long."""
+    needs = getattr(kind, "needs_ns", None)
+    return int(getattr(kind, "least_hold_ns", 0) if needs is None else needs(params))
 
 
 def _strikes_primary(params: Params) -> bool:

@@ -6,7 +6,9 @@ Byzantine replica that equivocates, forgets, and supports two views, and no lie 
 Whose peers and clients are divided so that each side can ask for something, and that leads, will propose two
 batches under one number. That is the receipt: both run, different hosts heard them, and of one (view, number)
 or one executed number they say two digests; or one side lost patience, and what one instance has left, the
-other goes on with. Twins of a backup whom nobody makes impatient say the same: no receipt.
+other goes on with. Twins of a backup whom nobody makes impatient say the same: no receipt. With ``views`` the
+fault therefore first waits for the turn of an identity to lead: until then it loses the proposals of all
+others, so that their views end. The network is asynchronous meanwhile, and nobody owes liveness.
 """
 
 from __future__ import annotations
@@ -20,10 +22,14 @@ from nemesis.faults.fault import Params, Receipt, Victims
 from nemesis.faults.memory import Memory
 from nemesis.faults.targets import PRIMARY, check_replicas
 from nemesis.machinery import Machinery, ProcessState
+from nemesis.packets.packet import host
+from nemesis.packets.tamperer import RuleData
 
+ROUND_NS = 5_500_000_000
+"""With timers of 500 ms, which double from view to view, three others have had their turn after 4.5 s."""
 CLIENTS = ("odd", "even")
 LOGS = ("copy", "genesis")
-_KNOWN = ("replicas", "peers", "clients", "log")
+_KNOWN = ("replicas", "peers", "clients", "log", "views")
 
 
 @dataclass(slots=True)
@@ -31,6 +37,10 @@ class _Doubling:
     """Who has a twin of this fault."""
 
     replicas: tuple[int, ...]
+    waits: bool
+    """For the turn of one of the identities to lead: the twins are not started yet."""
+    pushed: bool = False
+    """It has had rules."""
     stopped: bool = False
     undone: bool = False
 
@@ -51,18 +61,20 @@ class Twins:
             "peers": "list of the other replicas that talk with the twins; the rest talk with the first ones",
             "clients": "`odd` (default) or `even`: clients with such an identity talk with the twins",
             "log": "what a twin begins with: a `copy` of its replica's log (default), or `genesis`, none",
+            "views": "true: proposals of others are lost until one of the replicas leads; "
+            "false (default): nothing is lost",
         }
     )
     receipt = (
         "both run, different replicas heard them, and of one number their traces have two digests (of what "
         "was proposed or executed), or one took a proposal in a view that the other had left"
     )
-    charges = "safety and liveness: each identity is Byzantine"
+    charges = "safety and liveness: each identity is Byzantine; with `views` nobody owes liveness meanwhile"
     worlds: tuple[str, ...] = ("live", "lockstep", "sim")
     leads = True
     """Only who proposes says two things."""
     least_hold_ns = 3_000_000_000
-    """A twin has to come up and to catch up, and views to change; a second fault finds others leading."""
+    """A twin has to come up and to catch up, and views to change."""
 
     def __init__(self) -> None:
         self._memory: Memory[_Doubling] = Memory()
@@ -83,6 +95,14 @@ class Twins:
         if len(peers) <= f:  # of whom nobody fetches a state: one without a log would stay behind
             log = "copy"
         return {"replicas": doubled, "peers": sorted(peers), "clients": clients, "log": log}
+
+    def draw_later(self, stream: random.Random, params: Params, n: int) -> Params:
+        """See ``schedule``: after other faults somebody else may lead."""
+        return {**params, "views": True}
+
+    def needs_ns(self, params: Params) -> int:
+        """See ``schedule``: how long it has to last."""
+        return ROUND_NS if params.get("views") else self.least_hold_ns
 
     def check(self, params: Params, n: int) -> str | None:
         """See ``FaultKind``."""
@@ -107,7 +127,8 @@ class Twins:
             value = params.get(name, known[0])
             if not isinstance(value, str) or value not in known:
                 return f"{name} = {value!r:.80}: choose one of {', '.join(known)}"
-        return None
+        views = params.get("views", False)
+        return None if isinstance(views, bool) else f"views = {views!r:.80}: give true or false"
 
     def doubled(self, params: Params) -> frozenset[int]:
         """Who gets a twin."""
@@ -116,7 +137,11 @@ class Twins:
     def victims(self, params: Params, n: int, f: int) -> Victims:
         """See ``FaultKind``."""
         doubled = _numbers(params, "replicas")
-        return Victims(doubled, byzantine=doubled)
+        return Victims(doubled, byzantine=doubled, network=bool(params.get("views")))
+
+    def tampers(self, params: Params) -> bool:
+        """Does it need a world that intercepts packets?"""
+        return bool(params.get("views"))
 
     def available(self, machinery: Machinery) -> str | None:
         """See ``FaultKind``."""
@@ -125,16 +150,22 @@ class Twins:
     def start(self, machinery: Machinery, fault_id: str, params: Params) -> None:
         """See ``FaultKind``. One that has a twin through another fault gets no second one."""
         doubled = sorted(r for r in _numbers(params, "replicas") if machinery.twin(r) is None)
-        self._memory.keep(machinery, fault_id, _Doubling(tuple(doubled)))
-        clients, log = str(params.get("clients", CLIENTS[0])), str(params.get("log", LOGS[0]))
-        for replica in doubled:
-            machinery.start_twin(replica, peers=_numbers(params, "peers"), clients=clients, log=log)
+        doubling = _Doubling(tuple(doubled), waits=True)
+        self._memory.keep(machinery, fault_id, doubling)
+        if params.get("views") and doubled and machinery.primary_hint() not in doubled:
+            doubling.pushed = True
+            machinery.tamper(fault_id, _push(_numbers(params, "replicas"), machinery.n))
+        else:
+            _double(machinery, doubling, params)
 
     def observe(self, machinery: Machinery, fault_id: str, params: Params) -> Receipt | None:
         """See ``FaultKind``. All have to run and to be heard; one of them has to say two things."""
         doubling = self._memory.of(machinery, fault_id)
         if doubling is None or not doubling.replicas:
             return None
+        if doubling.waits and not doubling.stopped and machinery.primary_hint() in doubling.replicas:
+            machinery.tamper(fault_id, ())
+            _double(machinery, doubling, params)
         seen: dict[str, object] = {}
         diverged = False
         for replica in doubling.replicas:
@@ -153,6 +184,8 @@ class Twins:
             return "it was not started"
         if not doubling.replicas:
             return "whom it was to give a twin has one through another fault"
+        if doubling.waits:
+            return f"the turn to lead did not come to whom it was to double: {machinery.primary_hint()} leads"
         told = []
         for replica in doubling.replicas:
             first, twin = machinery.process(replica), machinery.twin(replica)
@@ -166,7 +199,9 @@ class Twins:
         if doubling is None or doubling.stopped:
             return
         doubling.stopped = True
-        for replica in doubling.replicas:
+        if doubling.pushed:
+            machinery.tamper(fault_id, ())
+        for replica in () if doubling.waits else doubling.replicas:
             machinery.stop_twin(replica)
 
     def stopped(self, machinery: Machinery, fault_id: str, params: Params) -> Receipt | None:
@@ -174,7 +209,14 @@ class Twins:
         doubling = self._memory.of(machinery, fault_id)
         if doubling is None:
             return Receipt({"alone": {}, "note": "it was not started"})
-        if not doubling.stopped or any(machinery.twin(replica) is not None for replica in doubling.replicas):
+        doubled = () if doubling.waits else doubling.replicas
+        if not doubling.stopped or any(machinery.twin(replica) is not None for replica in doubled):
+            return None
+        if (
+            doubling.pushed
+            and (report := machinery.tampered(fault_id))
+            and (report.get("in_force") or report.get("held"))
+        ):
             return None
         doubling.undone = True
         firsts = {replica: machinery.process(replica) for replica in doubling.replicas}
@@ -185,6 +227,20 @@ class Twins:
         """See ``FaultKind``: also one that had a twin already, which this fault charges as well."""
         doubling = self._memory.of(machinery, fault_id)
         return frozenset() if doubling is None or doubling.undone else _numbers(params, "replicas")
+
+
+def _double(machinery: Machinery, doubling: _Doubling, params: Params) -> None:
+    """Start the twins."""
+    doubling.waits = False
+    clients, log = str(params.get("clients", CLIENTS[0])), str(params.get("log", LOGS[0]))
+    for replica in doubling.replicas:
+        machinery.start_twin(replica, peers=_numbers(params, "peers"), clients=clients, log=log)
+
+
+def _push(doubled: frozenset[int], n: int) -> list[RuleData]:
+    """No view of another replica gets anywhere."""
+    others = [host(replica) for replica in range(n) if replica not in doubled]
+    return [{"action": "drop", "match": {"types": ["PRE_PREPARE"], "from": others}}]
 
 
 def _numbers(params: Params, name: str) -> frozenset[int]:

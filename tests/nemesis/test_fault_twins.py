@@ -84,9 +84,60 @@ def test_an_identity_with_two_processes_is_byzantine() -> None:
         ({"replicas": [0], "peers": [2], "clients": ["odd"]}, "clients = ['odd']"),
         ({"replicas": [0], "peers": [2], "log": "none"}, "log = 'none'"),
         ({"replicas": [0], "peers": [2], "shape": 1}, "unknown parameter 'shape'"),
+        ({"replicas": [0], "peers": [2], "views": 1}, "views = 1"),
     ],
 )
 def test_wrong_parameters_are_refused(params: Params, said: str) -> None:
     problem = Twins().check(params, 4)
     assert problem is not None
     assert said in problem
+
+
+PUSHED: Params = {**ASKED, "views": True}
+
+
+def test_who_does_not_lead_is_doubled_when_its_turn_has_come() -> None:
+    world, kind = FakeMachinery(), Twins()
+    world.primary = 1
+    kind.start(world, "twins-1", PUSHED)
+    assert kind.observe(world, "twins-1", PUSHED) is None
+    assert not world.partitions, "another one leads"
+    (rule,) = world.rules["twins-1"]
+    assert rule == {"action": "drop", "match": {"types": ["PRE_PREPARE"], "from": ["r1", "r2", "r3"]}}
+    assert "1 leads" in kind.trouble(world, "twins-1", PUSHED)
+    world.primary = 0
+    assert kind.observe(world, "twins-1", PUSHED) is None, "its twin is not up"
+    assert list(world.partitions) == [0]
+    assert not world.rules["twins-1"], "nothing is lost any more"
+    world.settle()
+    assert kind.observe(world, "twins-1", PUSHED) is not None
+    world.primary = 1
+    kind.stop(world, "twins-1", PUSHED)
+    assert kind.stopped(world, "twins-1", PUSHED) is not None
+    assert world.twin(0) is None
+
+
+def test_who_leads_is_doubled_at_once_and_nothing_is_lost() -> None:
+    world, kind = FakeMachinery(), Twins()
+    kind.start(world, "twins-1", PUSHED)
+    assert list(world.partitions) == [0]
+    assert not world.rules
+
+
+def test_whose_turn_never_comes_leaves_nothing_behind() -> None:
+    world, kind = FakeMachinery(), Twins()
+    world.primary, world.held = 1, 1
+    kind.start(world, "twins-1", PUSHED)
+    kind.stop(world, "twins-1", PUSHED)
+    assert not world.rules["twins-1"]
+    world.primary = 0
+    assert kind.observe(world, "twins-1", PUSHED) is None
+    assert not world.partitions, "it is over"
+    assert kind.stopped(world, "twins-1", PUSHED) is None, "a packet is held"
+    world.held = 0
+    assert kind.stopped(world, "twins-1", PUSHED) is not None
+
+
+def test_nobody_owes_liveness_while_proposals_are_lost() -> None:
+    assert Twins().victims(PUSHED, 4, 1).network
+    assert not Twins().victims(ASKED, 4, 1).network

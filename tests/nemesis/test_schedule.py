@@ -116,3 +116,17 @@ def test_where_no_load_is_long_enough_none_is_named() -> None:
 
 def test_nothing_asked_for_is_nothing() -> None:
     assert schedule([], KINDS, room(), streams(1)) == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_after_the_first_fault_nothing_counts_on_who_leads(seed: int) -> None:
+    """Replica 0 leads at the beginning only: later twins see to it that it is their turn, and have the time
+    for it; silence about batches, which a primary keeps, comes first or not at all."""
+    first, *later = schedule([Wanted("twins")], KINDS, room(seconds=30), streams(seed))
+    assert "views" not in first.params
+    assert later
+    assert all(fault.params["views"] is True for fault in later)
+    assert all(fault.stop_ns - fault.start_ns >= 5 * SECOND_NS for fault in later), "none is cut short"
+    silences = schedule([Wanted("silence")], KINDS, room(seconds=60), streams(seed))
+    assert len(silences) > 8
+    assert all(fault.params["strategy"] != "bodies" for fault in silences[1:])

@@ -78,6 +78,19 @@ class Lying(TampersWithPackets):
         params["p"] = stream.choice(self.shares)
         return params
 
+    def draw_later(self, stream: random.Random, params: Params, n: int) -> Params:
+        """See ``schedule``: after other faults replica 0 may lead no more, and strategies of primaries have
+        nothing to do."""
+        strategies = self.lies.strategies
+        if self.leads or strategies[str(params["strategy"])].role != PRIMARY:
+            return params
+        replicas = params["replicas"]
+        assert isinstance(replicas, list)
+        fitting = [
+            name for name, one in strategies.items() if one.role != PRIMARY and self._fits(one.role, replicas)
+        ]
+        return {**params, "strategy": stream.choice(fitting)} if fitting else params
+
     def check(self, params: Params, n: int) -> str | None:
         """See ``FaultKind``."""
         known = ("replicas", "strategy", *self.lies.options, *FILTERS)
