@@ -1,14 +1,15 @@
 """Every kind of fault under the real kernel: ``make live-attacks RUNS=10``.
 
-    make live-attacks                                     10 runs of every kind, but for scripts
+    make live-attacks                                     10 runs of every kind
     make live-attacks ARGS="--kinds drop,corrupt --seeds 0..2"
     make live-attacks ARGS="--resume"                     goes on where the last one ended
 
 Each run is a `traitor run --world live` with a folder of its own, which is removed unless something was
 wrong. A run that takes longer than --most-seconds is ended, and counts as exit code 4. Of each kind a line:
 runs, exit codes, activations (packets that met a rule; of other kinds, faults that took effect), faults with
-and without a receipt, alarms. All plans stay within budget, so an alarm is a bug of the replicas, of the
-judge, or of ours. Written to --out: `runs.jsonl`, a line a run; `live_attacks.json` and `.txt`, the summary.
+and without a receipt, alarms. All plans stay within budget (some scripts
+within `safety`), so an alarm is a bug of the replicas, of the judge, or of ours. Written to --out:
+`runs.jsonl`, a line a run; `live_attacks.json` and `.txt`, the summary.
 
 Exit codes: 0 no alarm · 1 alarms, which are told with seed, line and folder · 2 wrong use · 130 interrupted.
 """
@@ -28,6 +29,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from attack_loads import budget_needed, time_needed
+
 from harness.coverage import in_columns
 from nemesis.faults import KINDS
 
@@ -35,7 +38,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = "traitor/live-attacks/1"
 SETTINGS = ("contention=0.4", "K=8", "L=16")
 """Few operations from checkpoint to checkpoint: who was cut off for a moment has to ask for the state."""
-NO_SCRIPTS = tuple(name for name, kind in KINDS.items() if kind.family != "script" and "live" in kind.worlds)
+LIVE = tuple(name for name, kind in KINDS.items() if "live" in kind.worlds)
+NODES = 4
 HEAD = ["kind", "runs", "exit 0", "exit 1", "exit 3", "exit 4", "activations", "faults", "with receipt"]
 HEAD += ["without", "alarms", "s a run"]
 _GRACE_S = 20.0
@@ -84,8 +88,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--runs", type=int, default=10, help="of each kind: seeds 0 to RUNS-1 (10)")
     parser.add_argument("--seeds", type=_seeds, help="these seeds instead: 3, or 0..9")
-    parser.add_argument("--kinds", type=_kinds, default=NO_SCRIPTS, help="only these: drop,corrupt")
-    parser.add_argument("--time", default="6", help="seconds of load (6)")
+    parser.add_argument("--kinds", type=_kinds, default=LIVE, help="only these: drop,corrupt")
+    parser.add_argument("--time", type=float, default=6.0, help="seconds of load, at least (6)")
     parser.add_argument("--rate", default="60", help="operations a second (60)")
     parser.add_argument("--set", action="append", metavar="NAME=VALUE", help="as of traitor run")
     parser.add_argument("--most-seconds", type=float, default=120.0, help="a run may take (120)")
@@ -148,7 +152,9 @@ def _traitor(
 ) -> tuple[int, dict[str, Any], bool]:
     """Exit code, what it printed, and whether it had to be ended."""
     command = [sys.executable, "-m", "harness", "run", "--world", "live", "--fault", kind, "--json"]
-    command += ["--time", options.time, "--rate", options.rate, "--seed", str(seed), "--out", str(out)]
+    time_s = time_needed(kind, options.time)
+    command += ["--nodes", str(NODES), "--budget", budget_needed(kind, NODES, time_s, seed)]
+    command += ["--time", f"{time_s:g}", "--rate", options.rate, "--seed", str(seed), "--out", str(out)]
     for setting in options.set if options.set is not None else SETTINGS:
         command += ["--set", setting]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))

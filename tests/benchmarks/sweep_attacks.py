@@ -26,10 +26,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
+from attack_loads import budget_needed, time_needed
+
 from harness.coverage import Cells, cells_from, in_columns, table, write
-from harness.errors import UsageError
-from harness.plan import make_plan
-from harness.spec import make_spec
 from nemesis.faults import KINDS
 
 SCHEMA = "traitor/attacks/1"
@@ -39,8 +38,6 @@ ENOUGH = 0.95
 SETTINGS = ("keys=2", "contention=0.5", "K=4", "L=8", "request_timeout=250ms", "view_change_timeout=250ms")
 SEVEN_SHARE = 20
 LEAST_SEVEN = 5
-_MARGIN_S = 2.0
-"""Before and after the longest hold that a kind asks for."""
 _PACKAGES = ("pbft_node", "checker", "workloads", "nemesis", "harness")
 _INTERRUPTED = 130
 _GRACE_S = 60.0
@@ -139,26 +136,15 @@ def wanted(options: argparse.Namespace) -> list[tuple[str, int, int]]:
 
 def _command(kind: str, nodes: int, seeds: int, options: argparse.Namespace) -> tuple[str, ...]:
     """Of ``traitor sweep``, but for what does not change what comes out."""
-    hold_s = getattr(KINDS[kind], "least_hold_ns", 0) / 1e9
-    time_s = max(options.time, hold_s + _MARGIN_S if hold_s else 0.0)
+    time_s = time_needed(kind, options.time)
     rate = max(min(options.rate, _LEAST_RATE), options.rate * options.time / time_s) * (1 + (kind in _STALLS))
     settings = [word for each in (*SETTINGS, *options.set) for word in ("--set", each)]
     first = options.first
-    budget = "within" if _fits(kind, nodes, time_s, first) else "safety"
+    budget = budget_needed(kind, nodes, time_s, first)
     return (
         "--world", "sim", "--fault", kind, "--nodes", str(nodes), "--seeds", f"{first}..{first + seeds - 1}",
         "--time", f"{time_s:g}", "--rate", f"{rate:g}", "--budget", budget, *settings,
     )  # fmt: skip
-
-
-def _fits(kind: str, nodes: int, time_s: float, seed: int) -> bool:
-    """Not so scripts whose steps may make more than f bad at once, of whom no more than f lie."""
-    try:
-        spec = make_spec({"world": "sim", "faults": [kind], "nodes": nodes, "time": time_s, "seed": seed})
-        make_plan(spec, seed)
-    except UsageError:
-        return False
-    return True
 
 
 def _sweep(command: tuple[str, ...], options: argparse.Namespace) -> dict[str, object]:
