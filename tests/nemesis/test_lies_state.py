@@ -295,3 +295,11 @@ def test_offers_of_the_stage_are_the_replicas_own() -> None:
     shot = snapshot()
     assert shot.digest == state_digest(shot.service.digest, shot.clients.digest)
     assert offer_of(shot.service) == StoreOffer(2, shot.service.group_digests)
+
+
+def test_who_stumbles_has_a_state_to_fetch() -> None:
+    """Were proposals of all numbers lost, no checkpoint would come about in the time of a fault."""
+    kind = KINDS["state-lie"]
+    params = {"replicas": [2], "strategy": "garbage", "push": "stumble", "behind": 1}
+    *_, lost = kind.rules(params, 4, 1)  # type: ignore[attr-defined]
+    assert lost["match"] == {"types": ["PRE_PREPARE"], "p": 0.5, "every": [16, 0]}

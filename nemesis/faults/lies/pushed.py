@@ -10,7 +10,8 @@ then, so nobody owes liveness; nobody but the liars counts as bad.
               it needs the state, again and again, and mostly has it from a liar
     bodies    that replica gets votes, but no proposals, and few batches of others than the liars: it asks for
               batches by their digest
-    stumble   ``lag``, and half of all proposals are lost: views change over its head
+    stumble   ``lag``, and half of the proposals of every 16th number are lost: views change over its head,
+              but not before there is a state for it to fetch
     none      nothing
 """
 
@@ -35,6 +36,8 @@ _COMMITS: RuleData = {"types": ["COMMIT"], "p": 0.8}
 _OFFERS: RuleData = {"types": ["STATE_META", "BATCH"], "p": 0.8}
 FEW = 4
 """Of more replicas, more must hear a proposal before anybody has it prepared: fewer are lost."""
+STUMBLE_EVERY = 16
+"""If more were lost, there would be no checkpoint in the time of a fault, and nothing to hand out."""
 _NORMAL_CASE = ["PRE_PREPARE", "PREPARE", "COMMIT", "DECIDED"]
 
 
@@ -130,7 +133,7 @@ def _push(params: Params, n: int) -> list[RuleData]:
         case "lag":
             lost = lag
         case "stumble":
-            lost = [*lag, {**_PROPOSALS, "p": 0.5}]
+            lost = [*lag, {**_PROPOSALS, "p": 0.5, "every": [STUMBLE_EVERY, 0]}]
         case "bodies":
             lost = [{"types": ["PRE_PREPARE"], "to": [behind]}, lag[1]]
         case "views":
