@@ -8,8 +8,11 @@ from collections.abc import Mapping
 import pytest
 
 from nemesis.faults import KINDS
+from nemesis.faults.lies import LYING
+from nemesis.faults.lies.pushed import PushedLying
 from nemesis.lies.forged_request import ForgedRequest
 from nemesis.lies.lie import BACKUP, PRIMARY
+from nemesis.packets.registry import problem_of_rule
 
 
 def drawn(kind: str, liars: list[int], n: int = 4, seeds: int = 100) -> list[Mapping[str, object]]:
@@ -55,3 +58,31 @@ def test_no_script_is_drawn_that_would_wait_in_vain_for_other_liars() -> None:
     assert "starvation" in names[0]
     assert "starvation" not in names[2]
     assert {"two-certificates", "kill-next-primaries"} <= names[2]
+
+
+def test_where_all_lie_every_plan_is_refused_beforehand_or_makes_rules() -> None:
+    refused, made = set(), 0
+    for kind in LYING:
+        pushes = ("none", "views", "restless", "lag", "bodies", "stumble")
+        for push in pushes if isinstance(kind, PushedLying) else ("",):
+            for strategy in kind.lies.strategies:
+                params: dict[str, object] = {"replicas": [0, 1, 2, 3], "strategy": strategy}
+                params |= {"push": push} if push else {}
+                problem = kind.check(params, 4)
+                if problem is not None:
+                    refused.add((push, problem.partition(":")[0]))
+                    continue
+                rules = kind.rules(params, 4, 1)
+                assert [problem_of_rule(rule, 4) for rule in rules] == [None] * len(rules), params
+                made += 1
+    assert refused == {("views", "push = views"), *((push, "behind = 0") for push in pushes[3:])}
+    assert made > 60
+
+
+def test_a_push_that_needs_a_correct_replica_is_refused_where_all_lie() -> None:
+    kind = KINDS["collude"]
+    params = {"replicas": [0, 1, 2], "strategy": "halves", "push": "views"}
+    assert kind.check(params, 4) is None
+    problem = kind.check({**params, "replicas": [0, 1, 2, 3]}, 4)
+    assert problem is not None
+    assert "all lie" in problem

@@ -82,6 +82,8 @@ class PushedLying(Lying):
         problem = super().check(rest, n)
         if problem is None and push in _BEHIND and behind in _replicas(params):
             return f"behind = {behind}: it lies itself: choose a correct replica"
+        if problem is None and push == VIEWS and len(_replicas(params)) == n:
+            return "push = views: it loses NEW-VIEWs of correct replicas, and all lie: choose restless or none"
         return problem
 
     def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
