@@ -21,6 +21,19 @@ from nemesis.scripts.library import library
 
 _KEYS = ("script", "liars")
 _COLOURS = ("#CC79A7", "#D55E00", "#E69F00", "#0072B2", "#009E73", "#000000")
+_OWN: Params = {
+    "script": {
+        "charges": {"cut": 1},
+        "stages": [
+            {
+                "when": {"committed": {"at": {"any": "backups"}, "as": {"replica": "x"}}},
+                "do": [{"isolate": "x"}],
+            }
+        ],
+    },
+    "liars": [],
+}
+"""The shortest that shows the grammar: what to wait for, what to do then."""
 LEAST_HOLD_NS = 12_000_000_000
 """A script waits for states that take several view changes to come about."""
 STATES_NS = 3_000_000_000
@@ -65,8 +78,10 @@ class DirectedScript(TampersWithPackets):
 
     @property
     def example(self) -> Params:
-        """See ``FaultKind``."""
-        name = self._of_library or "two-certificates"
+        """See ``FaultKind``. Of ``script`` one of the user's own."""
+        if not self._of_library:
+            return _OWN
+        name = self._of_library
         script = self._read(library()[name], 4)
         return {"script": name, "liars": list(dict.fromkeys((*script.whom, 1, 2, 3)))[: script.liars]}
 

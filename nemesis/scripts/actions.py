@@ -4,6 +4,7 @@
     isolate: {replicas: x, clients: true}       nor between x and clients
     hold: {types: [COMMIT], to: $correct - x}   a match; what it holds leaves when it is released
     kill: x    restart: down    pause: x    resume: x
+    {hold: {…}, as: commits}             a name for what it begins stands beside the action, not in it
     release: commits                     what was begun under that name (``as``), a list of names, or all
     bind: {old: view}                    a name for a value of this moment
     drop: {match: {from: $liar}}         any rule of the engine, by its action, in its own words
@@ -167,6 +168,9 @@ def read_action(path: str, data: object, scope: Scope, rules: Rules, names: dict
         raise Mistake(path, f"{data!r:.80} is no action: give an object with one key of {', '.join(words)}")
     rest = {key: value for key, value in data.items() if key != "as"}
     word, inner = single(path, rest, words)
+    if isinstance(inner, Mapping) and "as" in inner and word != "bind":
+        beside = f"{{{word}: {{…}}, as: {inner['as']!s:.40}}}"
+        raise Mistake(f"{path}.{word}", f"unknown key 'as': it stands beside the action: {beside}")
     name = data.get("as", "")
     if not isinstance(name, str) or len(name) > 40 or name == "all":
         raise Mistake(f"{path}.as", f"{name!r:.80} is no name")

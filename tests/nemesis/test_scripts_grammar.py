@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemesis.faults import KINDS
+from nemesis.faults import KINDS
 from nemesis.packets.registry import SCRIPT_RULES, problem_of_rule
 from nemesis.scripts.expressions import Moment, parse
 from nemesis.scripts.grammar import Script, read_script
@@ -83,6 +84,8 @@ def test_the_script_of_the_title_is_one() -> None:
         (staged(do=[{"release": "wall"}]), r"do\[0\].release: nothing was begun as 'wall'"),
         (staged(do=[{"kill": "primary", "as": "k"}]), r"do\[0\].as: kill is done at once"),
         (staged(do=[{"drop": {"match": {"types": ["X"]}}}]), r"do\[0\].drop: match.types"),
+        (staged(do=[{"delay": {"by_ms": 5, "as": "slow"}}]), r"beside the action: {delay: {…}, as: slow}"),
+        (staged(do=[{"hold": {"as": "it"}}]), r"beside the action: {hold: {…}, as: it}"),
         (staged(do=[{"drop": {"match": {"from": "$view"}, "q": 1}}]), r"do\[0\].drop: .*unknown key 'q'"),
         (staged(do=[{"hold": {"p": 0.5}}]), r"do\[0\].hold: p: what is held"),
         (staged(do=[{"script": {}}]), r"do\[0\]: 'script' is unknown"),
@@ -101,6 +104,13 @@ def test_the_script_of_the_title_is_one() -> None:
 def test_a_mistake_is_told_with_its_path(data: object, mistake: str) -> None:
     with pytest.raises(Mistake, match=mistake):
         read(data)
+
+
+def test_the_example_after_a_mistake_is_a_script_of_ones_own_in_the_grammar() -> None:
+    example = read(KINDS["script"].example["script"])
+    (stage,) = example.stages
+    assert len(stage.actions) == 1
+    assert example.cut == 1
 
 
 JSON = st.recursive(

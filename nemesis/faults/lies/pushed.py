@@ -83,7 +83,9 @@ class PushedLying(Lying):
         if problem is None and push in _BEHIND and behind in _replicas(params):
             return f"behind = {behind}: it lies itself: choose a correct replica"
         if problem is None and push == VIEWS and len(_replicas(params)) == n:
-            return "push = views: it loses NEW-VIEWs of correct replicas, and all lie: choose restless or none"
+            return (
+                "push = views: it loses NEW-VIEWs of correct replicas, and all lie: choose restless or none"
+            )
         return problem
 
     def rules(self, params: Params, n: int, f: int) -> Sequence[RuleData]:
