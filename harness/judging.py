@@ -54,6 +54,15 @@ class Judgement:
     died: str | None = None
     """How the checker ended, when it was not by itself."""
 
+    def text_with(self, final: int, interrupted: bool) -> str:
+        """``text``, whose last line tells the exit code of the command, where that is another."""
+        text = self.text.rstrip("\n")
+        if final == self.exit_code:
+            return text
+        before, _, _ = text.rpartition("exit code ")
+        why = "interrupted" if interrupted else "the harness or the report failed"
+        return f"{before}exit code {final}: {why}; by its lines alone it would be {self.exit_code}"
+
 
 def judge(
     path: Path,

@@ -99,10 +99,7 @@ def _as_json(done: one_run.Done, seed: int, again: str, reproduce: str) -> str:
 
 def _as_text(done: one_run.Done, again: str, reproduce: str) -> str:
     assert done.judgement is not None
-    lines = [done.judgement.text.rstrip("\n")]
-    if done.exit_code != done.judgement.exit_code:
-        interrupted = " (interrupted)" if done.exit_code == EXIT_INTERRUPTED else ""
-        lines.append(f"{'exit code':<16} {done.exit_code}{interrupted}")
+    lines = [done.judgement.text_with(done.exit_code, done.exit_code == EXIT_INTERRUPTED)]
     lines += [f"{'report':<16} {done.report or 'none'}", f"{'again':<16} {again}"]
     lines.append(f"{'reproduce':<16} {reproduce}")
     return "\n".join(lines)

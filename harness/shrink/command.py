@@ -198,9 +198,11 @@ def _written(plan: Plan, record: Record, asked: Asked) -> int:
     if asked.json:
         say(json.dumps(_result(record, plan, done, code, asked.made)))
         return code
-    lines = [done.judgement.text.rstrip("\n")] if done.judgement else []
-    if code != 1:
-        lines.append(f"{'exit code':<16} {code}" + (" (interrupted)" if code == EXIT_INTERRUPTED else ""))
+    interrupted = code == EXIT_INTERRUPTED
+    if done.judgement is not None:
+        lines = [done.judgement.text_with(code, interrupted)]
+    else:
+        lines = [f"{'exit code':<16} {code}" + (" (interrupted)" if interrupted else "")]
     steps = f"{record.progress.tried} tried, {record.progress.accepted} accepted"
     lines += [
         f"{'before':<16} {size_of(record.original.plan).text()}",

@@ -72,6 +72,10 @@ def test_interrupted_run_keeps_its_history_and_is_judged(
     assert history_lines(out) >= before
     assert json.loads((folder / "run.json").read_text())["interrupted"]
     assert (folder / "verdict.json").exists()
+    told = [line for line in (tmp_path / "log").read_text().splitlines() if "exit code" in line]
+    assert [" ".join(line.split()).startswith("verdict unknown exit code 130: inter") for line in told] == [
+        True
+    ]
     assert leftovers(out).processes == ()
 
 

@@ -13,7 +13,7 @@ import pytest
 from checker.formats.writer import HistoryWriter
 from harness import judging
 from harness.errors import UsageError
-from harness.judging import CheckLimits, judge, worst
+from harness.judging import CheckLimits, Judgement, judge, worst
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = {"schema": "traitor/history/1", "model": "kv", "initial": None}
@@ -33,6 +33,20 @@ def history(path: Path, *reads: str | None) -> Path:
             lines.append({"index": index, "time_ns": 1000 * (index + 1), "type": kind, **base, **more})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+@pytest.mark.parametrize(
+    ("final", "interrupted", "told"),
+    [
+        (3, False, "exit code 3"),
+        (130, True, "exit code 130: interrupted; by its lines alone it would be 3"),
+        (4, False, "exit code 4: the harness or the report failed; by its lines alone it would be 3"),
+    ],
+)
+def test_what_is_printed_tells_the_exit_code_of_the_command(final: int, interrupted: bool, told: str) -> None:
+    before = "coverage unknown ended with exit code 1\nverdict unknown "
+    judgement = Judgement(3, f"{before}exit code 3\n")
+    assert judgement.text_with(final, interrupted) == before + told
 
 
 def test_a_stale_read_is_a_violation(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nemesis.faults import KINDS
-from nemesis.faults import KINDS
 from nemesis.packets.registry import SCRIPT_RULES, problem_of_rule
 from nemesis.scripts.expressions import Moment, parse
 from nemesis.scripts.grammar import Script, read_script
