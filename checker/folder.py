@@ -182,10 +182,21 @@ class RunFolder:
     traces: Mapping[int, ReplicaTrace]
     problems: tuple[str, ...]
 
+    def liars(self) -> frozenset[int] | None:
+        """Who is held to nothing: by the ledger or, where there is none (the harness was killed), by what the
+        faults said of themselves when they were asked for. None: nobody knows."""
+        if self.ledger is not None:
+            return self.ledger.byzantine
+        charges = [step.charge for step in self.faults or () if step.step == "asked"]
+        if self.faults is None or any(charge is None for charge in charges):
+            return None
+        return frozenset[int]().union(*(charge.byzantine for charge in charges if charge is not None))
+
     def correct_traces(self) -> tuple[ReplicaTrace, ...]:
-        """Traces of correct replicas that are there; all of them if no ledger says who lies."""
-        correct = self.ledger.correct() if self.ledger else tuple(sorted(self.traces))
-        return tuple(self.traces[r] for r in correct if r in self.traces and not self.traces[r].missing)
+        """Traces of correct replicas that are there; none if nobody knows who lied."""
+        liars = self.liars()
+        correct = () if liars is None else sorted(self.traces.keys() - liars)
+        return tuple(self.traces[r] for r in correct if not self.traces[r].missing)
 
 
 def read_folder(path: Path, model: str | None = None) -> RunFolder:
@@ -205,7 +216,7 @@ def read_folder(path: Path, model: str | None = None) -> RunFolder:
     replicas = range(ledger.n) if ledger else _replicas_in(path / "replicas")
     traces = {r: read_trace(path / "replicas" / str(r) / "trace.jsonl", r) for r in replicas}
     problems += [trace.missing for trace in traces.values() if trace.missing]
-    problems += broken_seals(path)
+    problems += [seal.told for seal in broken_seals(path) if not seal.forbidden]  # each reader says so itself
     return RunFolder(path, history, plan, ledger, faults, run, traces, tuple(problems))
 
 

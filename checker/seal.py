@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from checker.fields import Unreadable, parse_object
@@ -25,35 +26,49 @@ JUDGEMENT = frozenset(
 _SCHEMA = "traitor/manifest/1"
 
 
-def broken_seals(folder: Path, but: frozenset[str] = JUDGEMENT) -> Iterator[str]:
-    """A sentence for every sealed file that is gone or changed, `but` these."""
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A seal that does not hold."""
+
+    file: str
+    told: str
+    """In a sentence."""
+    forbidden: bool = False
+    """The file is there, and whoever looks may not read it: nobody knows."""
+
+
+def broken_seals(folder: Path, but: frozenset[str] = JUDGEMENT) -> Iterator[Broken]:
+    """Of every sealed file that is gone, changed, or not to be read, `but` these."""
     try:
         manifest = parse_object(read_regular(folder / "manifest.json"))
     except FileNotFoundError:
         return
     except OSError as error:
-        yield f"manifest.json cannot be read: {error.strerror}"
+        yield Broken("manifest.json", f"manifest.json cannot be read: {error.strerror}")
         return
     except Unreadable as error:
-        yield f"manifest.json is malformed: {error}"
+        yield Broken("manifest.json", f"manifest.json is malformed: {error}")
         return
     files = manifest.get("files")
     if manifest.get("schema") != _SCHEMA or not isinstance(files, dict):
-        yield f"manifest.json is malformed: no schema {_SCHEMA}, or no files"
+        told = f"manifest.json is malformed: no schema {_SCHEMA}, or no files"
+        yield Broken("manifest.json", told)
         return
     for name, digest in files.items():
         if name not in but and (problem := _compared(folder, name, digest)):
             yield problem
 
 
-def _compared(folder: Path, name: str, digest: object) -> str | None:
+def _compared(folder: Path, name: str, digest: object) -> Broken | None:
     place = PurePosixPath(name)
     if place.is_absolute() or ".." in place.parts or "\0" in name:
-        return f"manifest.json names {name!a:.60}, which is outside the run"
+        return Broken(name, f"manifest.json names {name!a:.60}, which is outside the run")
     try:
         found = hashlib.sha256(read_regular(folder / place)).hexdigest()
     except OSError as error:
-        return f"{name!a:.60} was sealed by manifest.json and cannot be read: {error.strerror}"
+        told = f"{name!a:.60} was sealed by manifest.json and cannot be read: {error.strerror}"
+        return Broken(name, told, forbidden=isinstance(error, PermissionError))
     if found != digest:
-        return f"{name!a:.60} was changed after the run: its sha256 is not the one in manifest.json"
+        told = f"{name!a:.60} was changed after the run: its sha256 is not the one in manifest.json"
+        return Broken(name, told)
     return None

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness import store
-from harness.console import say
+from harness.console import say, tell
 from harness.errors import HarnessError, UsageError
 from harness.forked import ChildLimits, Report, in_child
 from harness.judging import CheckLimits, Judgement, dead, worst
@@ -64,6 +64,8 @@ def _judge_run(options: argparse.Namespace) -> tuple[Path, Judgement]:
     from harness.judging import judge
 
     folder = store.find_run(options.path)
+    for file in store.changed_judgement(folder):
+        tell(f"note: {file} was changed after it was sealed, and is replaced by what is judged now")
     flags = _reading(options)
     flags += ["--export", options.export] if options.export else []
     flags += ["--to", str(options.to)] if options.to else []

@@ -47,7 +47,10 @@ ORDER_NS = 5_000_000_000
 END_S = 5.0
 _ROOT = Path(__file__).resolve().parents[1]
 _AFTER = {"kill": "dead", "pause": "stopped"}
-_HINT = "The run says nothing about the cluster. Make it again, on a machine less busy if it happens often."
+_HINT = (
+    "What the cluster did wrong before stands, what is missing accuses nobody. Make the run again, on a "
+    "machine less busy if it happens often."
+)
 
 
 class LiveInterception:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from checker.seal import broken_seals
 from harness import store
 from harness.errors import UsageError
 
@@ -36,9 +37,19 @@ def check_untouched(folder: Path, manifest: Mapping[str, object], found: Mapping
             raise UsageError(f"{folder / name} was changed after its run", hint)
 
 
+def check_all_untouched(folder: Path) -> None:
+    """The same of every sealed file but what judging wrote, for who reads more than plan and records."""
+    for seal in broken_seals(folder):
+        if not seal.forbidden:
+            raise UsageError(f"{folder}: {seal.told}", "Take the folder as the run left it.")
+
+
 def other_code(manifest: Mapping[str, object]) -> str | None:
     """Which code made the run, in words, when it is not known to be the one that is running."""
     made, now = (manifest.get("version"), manifest.get("commit")), store.code()
     if made == now:
         return None
-    return f"version {store.printable(made[0])}, commit {store.printable(made[1])[:41]}"
+    told = f"version {store.printable(made[0])}, commit {store.printable(made[1])[:41]}"
+    if now[1] is None:
+        told += " (which commit is running now, git does not tell: is it installed, is the checkout yours?)"
+    return told

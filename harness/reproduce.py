@@ -298,7 +298,9 @@ def _summary(seen: Seen, plan: Plan) -> str:
         if one not in seen.original.violations
     ]
     defects = [defect for outcome in seen.outcomes if (defect := seen.defect(outcome))]
-    if seen.compared_with and count and not defects:
+    if seen.compared_with == "the first run" and count == 1 and not defects:
+        rows.append(("bytes", "not compared: this was the only run (--times 2 compares two)"))
+    elif seen.compared_with and count and not defects:
         rows.append(("bytes", f"history and traces as in {seen.compared_with}, {count} of {count}"))
     rows += [("kept", str(outcome.folder)) for outcome in seen.outcomes if outcome.folder]
     if defects:

@@ -155,10 +155,10 @@ class Run:
         probe.start()
         try:
             self._run(lambda: probe.reached or self._one_is_dead(), deadline_ns)
-        finally:
+        finally:  # an answer that did not come because the world broke accuses nobody: not recorded
             health = probe.stop(deadline_ns)
-            if recovering or not health.reached:
-                self._record.health = health
+        if recovering or not health.reached:
+            self._record.health = health
         return health
 
     def _one_is_dead(self) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checker.files import read_regular
-from checker.seal import JUDGEMENT
+from checker.seal import JUDGEMENT, broken_seals
 from harness.errors import HarnessError, TraitorError, UsageError
 
 if TYPE_CHECKING:
@@ -144,6 +144,12 @@ def seal_judgement(folder: Path) -> None:
         return dict(sorted((recorded | now).items()))
 
     _reseal(folder, judged)
+
+
+def changed_judgement(folder: Path) -> list[str]:
+    """Names of files that a judgement wrote, and that are no longer as they were sealed."""
+    broken = broken_seals(folder, but=frozenset())
+    return [seal.file for seal in broken if seal.file in JUDGEMENT]
 
 
 def _reseal(folder: Path, hashes: Callable[[Mapping[str, object]], Mapping[str, object]]) -> None:

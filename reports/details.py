@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from checker.seal import Broken
 from reports.axis import Axis
 from reports.faults import Fault, segments
 from reports.operations import History
@@ -171,9 +171,9 @@ def crashes(run: Mapping[str, object]) -> list[Crash]:
 
 
 def environment(
-    manifest: Mapping[str, object], folder: RunFolder
+    manifest: Mapping[str, object], broken: Sequence[Broken]
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], str]:
-    """(facts of the machine, (file, sha256) rows, whether the history is the one the manifest names)."""
+    """(facts of the machine, (file, sha256) rows, whether the files are those that the manifest names)."""
     rows: list[tuple[str, str]] = []
     for name, value in manifest.items():
         if name in KNOWN_MANIFEST:
@@ -184,15 +184,12 @@ def environment(
             rows.append((shown(name, 40), shown(value)))
     given = mapping(manifest.get("files"))
     files = [(shown(name, 120), shown(digest, 64)) for name, digest in sorted(given.items())[:MAX_FILES]]
-    return rows[:MAX_FACTS], files, _check_history(given, folder)
+    return rows[:MAX_FACTS], files, _compared(given, broken)
 
 
-def _check_history(files: Mapping[str, object], folder: RunFolder) -> str:
-    if "history.jsonl" not in files or not folder.has("history.jsonl"):
-        return "The history could not be compared with it."
-    with (folder.path / "history.jsonl").open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest == files["history.jsonl"]:
-        return "The history this page was drawn from has that hash."
-    folder.notice("history.jsonl", f"changed since manifest.json was written: its sha256 is now {digest}")
-    return "The history this page was drawn from has ANOTHER hash."
+def _compared(files: Mapping[str, object], broken: Sequence[Broken]) -> str:
+    if not files:
+        return "It names none."
+    if not broken:
+        return "All of them have that hash."
+    return f"{len(broken)} of them, named at the top of this page, DO NOT HAVE that hash."

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from checker.seal import Broken, broken_seals
 from reports import columns, details, page
 from reports.anomalies import Anomalies, read_anomalies
 from reports.axis import Axis, Phase, make_axis, read_phases
@@ -29,6 +30,7 @@ from reports.verdict_view import read_banner, read_lines, rows
 
 REPORT = "report.html"
 OVERVIEW_BUCKETS, TABLE_BUCKETS = 120, 30
+MAX_BROKEN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class _Sources:
     phases: Sequence[Phase]
     axis: Axis
     title: str
+    broken: Sequence[Broken] = ()
     history_file: str = "history.jsonl"
 
 
@@ -85,6 +88,7 @@ def render(run_folder: Path) -> Path:
     sources = _Sources(
         folder, plan, run, manifest, verdict, _judged(folder, verdict, document, history, "history.jsonl"),
         history, faults, windows, replicas, phases, _axis(phases, history, faults), title,
+        list(broken_seals(run_folder, but=frozenset())),
     )  # fmt: skip
     return _write(run_folder / REPORT, _page(sources))
 
@@ -101,7 +105,7 @@ def render_history(
     sources = _Sources(
         folder, {}, {}, {}, verdict_json,
         _judged(folder, verdict_json, counterexample or {}, read, history.name), read, (), (), (), (),
-        _axis((), read, ()), shown(history.name, 60), shown(history.name, 60),
+        _axis((), read, ()), shown(history.name, 60), (), shown(history.name, 60),
     )  # fmt: skip
     return _write(out, _page(sources))
 
@@ -136,13 +140,17 @@ def _page(sources: _Sources) -> str:
         folder.notice(
             sources.history_file, f"the time line shows the first {columns.MAX_OPERATIONS:,} operations"
         )
+    for seal in sources.broken[:MAX_BROKEN]:
+        folder.notice(shown(seal.file, 120), shown(seal.told, 300))
+    if len(sources.broken) > MAX_BROKEN:
+        folder.notice("manifest.json", f"{len(sources.broken) - MAX_BROKEN:,} more files do not match it")
     lines = read_lines(sources.verdict)
     timeline = bool(operations or sources.replicas or sources.faults)
     drawn = buckets(operations, axis.from_ns, axis.to_ns, axis.zero_ns, OVERVIEW_BUCKETS)
-    environment, files, checked = details.environment(sources.manifest, folder)
+    environment, files, checked = details.environment(sources.manifest, sources.broken)
     context = {
         "title": sources.title,
-        "banner": read_banner(sources.verdict, lines, len(operations)),
+        "banner": read_banner(sources.verdict, lines, len(operations), sources.broken),
         "lines": rows(lines),
         "facts": details.facts(sources.plan, sources.run, sources.history, axis, sources.verdict),
         "reproduce": details.reproduce(sources.manifest, folder),

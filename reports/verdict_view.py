@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from checker.seal import Broken
 from reports import evidence, guilt
 from reports.untrusted import duration, integer, listing, mapping, shown
 
+VERDICT = "verdict.json"
+_UNSEALED = "Nothing below says whether the run was right or wrong: it is not known to be the run's."
 LEVELS = ("valid", "invalid", "unknown")
 MAX_LINES = 100
 VIOLATION, USAGE, NOT_KNOWN, HARNESS, INTERRUPTED = 1, 2, 3, 4, 130
@@ -143,8 +146,11 @@ def _listed(name: str, details: Mapping[str, object]) -> Iterator[str]:
         yield f"{shown(field, 60)}: {shown(value, 400)}{length}"
 
 
-def read_banner(verdict: Mapping[str, object], lines: list[Line], operations: int) -> Banner:
-    """From the verdict file, cross-checked with nothing: what it says, said plainly."""
+def read_banner(
+    verdict: Mapping[str, object], lines: list[Line], operations: int, broken: Sequence[Broken] = ()
+) -> Banner:
+    """From the verdict file: what it says, said plainly. A verdict that is not the sealed one says nothing,
+    nor does a pass of a run whose files are not those that were sealed."""
     code = integer(verdict.get("exit_code"))
     given = verdict.get("verdict")
     if not verdict:
@@ -164,7 +170,20 @@ def read_banner(verdict: Mapping[str, object], lines: list[Line], operations: in
         level, word, lead = "unknown", "interrupted", "invalid"
     elif level == "valid" and code not in (0, None):
         level, word, lead = "unknown", f"contradiction: valid, yet exit code {code}", "invalid"
+    changed = [seal.file for seal in broken if not seal.forbidden]
+    if VERDICT in changed or (changed and level == "valid"):
+        return Banner("unknown", "not the sealed files", _unsealed(changed, word), _UNSEALED, code)
     return Banner(level, word, _sentence(lines, lead), _scope(lines, operations), code)
+
+
+def _unsealed(changed: Sequence[str], word: str) -> str:
+    names = ", ".join(shown(name, 60) for name in changed[:3])
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    what = "is not the file" if len(changed) == 1 else "are not the files"
+    return (
+        f"{names}{more} {what} that manifest.json names by sha256. verdict.json says {word}, which holds for "
+        "other files. Run traitor audit on the folder, and traitor check to judge it as it is now."
+    )
 
 
 def _sentence(lines: list[Line], lead: str) -> str:

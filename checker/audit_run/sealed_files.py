@@ -30,10 +30,17 @@ def check_files(folder: Path) -> tuple[Finding, list[OnTrust]]:
         why = error.strerror if isinstance(error, OSError) else error
         told = f"manifest.json cannot be read ({why}): nobody knows what the files were"
         return Finding(NAME, "unchecked", told), []
-    problems = list(broken_seals(folder, but=frozenset()))
-    if problems:
-        return Finding(NAME, "wrong", "; ".join(problems[:10])), []
+    broken = list(broken_seals(folder, but=frozenset()))
+    wrong = [seal.told for seal in broken if not seal.forbidden]
+    if wrong:
+        return Finding(NAME, "wrong", "; ".join(wrong[:10])), []
     sealed = files if isinstance(files, dict) else {}
+    if broken:
+        told = (
+            f"you may not read {len(broken)} of the {len(sealed)} files that manifest.json names, such as "
+            f"{broken[0].file!a:.60}; the others have its sha256"
+        )
+        return Finding(NAME, "unchecked", told), []
     digest = hashlib.sha256(content).hexdigest()
     told = f"{len(sealed)} files have the sha256 that manifest.json names"
     trust = [

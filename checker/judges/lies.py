@@ -42,7 +42,7 @@ def what_became(folder: RunFolder) -> list[dict[str, object]]:
         for record in trace.records()
         if isinstance(record, Rejection)
     ]
-    byzantine = folder.ledger.byzantine if folder.ledger else frozenset()
+    byzantine = folder.liars() or frozenset()
     return [
         _of_fault(step, (began[fault], ended[fault] + _AFTER_NS), rejections, byzantine)
         for fault, step in list(last.items())[:MOST_FAULTS]

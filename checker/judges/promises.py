@@ -46,7 +46,7 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no trace of a correct replica could be read")
     nodes = folder.ledger.n if folder.ledger else 0
     window = folder.plan.window if folder.plan else None
-    around = _Around(_entered(traces), folder.ledger.byzantine if folder.ledger else frozenset(), folder.run)
+    around = _Around(_entered(traces), folder.liars() or frozenset(), folder.run)
     replicas = [_Replica(trace, nodes, window, around) for trace in traces]
     for replica in replicas:
         found = replica.broken()

@@ -1,7 +1,7 @@
 """Recovery: every fault was proved undone, every replica is healthy again, and none died by itself.
 
-A run that was cut short (interrupted, or the harness died) never waited for its faults to be undone: a proof
-that is missing then accuses nobody.
+A run that was cut short (interrupted, or the harness failed or died) never waited for its faults to be
+undone: a proof that is missing then accuses nobody.
 """
 
 from __future__ import annotations
@@ -58,12 +58,18 @@ def _unasked_exit(run: RunReport) -> Line | None:
 
 def _waited(run: RunReport) -> bool:
     """Whether the harness went through undoing, in its own time, to the end."""
-    return run.interrupted is None and {"undo", "tear down"} <= {phase.name for phase in run.phases}
+    whole = run.interrupted is None and not run.harness_errors
+    return whole and {"undo", "tear down"} <= {phase.name for phase in run.phases}
 
 
 def _cut_short(found: Line, run: RunReport) -> Line:
     last = run.phases[-1].name if run.phases else "none"
-    how = f"interrupted ({run.interrupted})" if run.interrupted else f"the run died in phase {last!r:.40}"
+    if run.interrupted:
+        how = f"interrupted ({run.interrupted})"
+    elif run.harness_errors:
+        how = f"the harness failed ({run.harness_errors[0]:.120})"
+    else:
+        how = f"the run died in phase {last!r:.40}"
     return replace(found, verdict="unknown", reason=f"{how} before it could be proved: {found.reason}")
 
 

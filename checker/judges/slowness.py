@@ -1,5 +1,5 @@
-"""Whether slowness accuses the cluster. Not when the harness lagged, nor when the machine was too small, nor
-when the plan's virtual network is slower than the protocol's timers allow (`virtual_pace`).
+"""Whether slowness accuses the cluster. Not when the harness failed or lagged, nor when the machine was too
+small, nor when the plan's virtual network is slower than the protocol's timers allow (`virtual_pace`).
 
 Then an invalid that rests on time alone becomes unknown.
 """
@@ -21,6 +21,8 @@ def void_if_slow(line: Line, run: RunReport | None, plan: PlanFacts | None, limi
 
 
 def _why(run: RunReport, limits: Limits) -> str | None:
+    if run.harness_errors:
+        return f"because the harness failed ({run.harness_errors[0]:.120})"
     if run.lag_max_ns > limits.lag_ns:
         return f"because the harness lagged ({run.lag_max_ns / SECOND_NS:.1f} s)"
     ran, waited = run.processor

@@ -17,7 +17,7 @@ from harness.console import say, tell
 from harness.errors import HarnessError, UsageError, disk_hint
 from harness.plan import Plan, in_world
 from harness.plan_file import SCHEDULE
-from harness.records import differing, hash_records
+from harness.records import check_all_untouched, differing, hash_records
 from harness.reproduce import Asked, Original, read_original
 from harness.run import EXIT_INTERRUPTED
 from harness.schedule.from_run import schedule_of
@@ -43,6 +43,7 @@ class Followed:
 def reproduce_recorded(asked: Asked) -> int:
     """Everything; the exit code."""
     original = read_original(asked.run)
+    check_all_untouched(original.folder)
     plan = _plan(original, asked.world)
     one_run.check_possible(plan)
     folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())

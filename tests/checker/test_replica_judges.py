@@ -101,6 +101,35 @@ def test_agreement_does_not_listen_to_byzantine_replicas(run, tmp_path, spoil):
     assert line_of(run, tmp_path, "agreement").verdict == "valid"
 
 
+@pytest.mark.parametrize("spoil", [_commit_another_digest, _execute_other_requests, _skip_a_number])
+def test_without_a_ledger_faults_say_who_lied(run, tmp_path, spoil):
+    """A harness that was killed wrote none. Then nobody is accused whom a fault made lie, nor anybody at all
+    if that is not known."""
+    spoil(run)
+    folder = run.write(tmp_path / "run")
+    named = [line.name for line in judge_run(folder).lines if line.verdict == "invalid"]
+    assert named
+    (folder / "ledger.json").unlink()
+    faults = folder / "faults.jsonl"
+    header, *steps = [json.loads(line) for line in faults.read_text().splitlines()]
+
+    def judged(header, charge):
+        asked = [
+            {**one, "charges": charge} if one["step"] == "asked" else {**one, "bad": []} for one in steps
+        ]
+        faults.write_text("".join(json.dumps(one) + "\n" for one in (header, *asked)))
+        verdict = judge_run(folder)
+        return verdict.exit_code, [line.name for line in verdict.lines if line.verdict == "invalid"]
+
+    tells, nobody = {**header, "minor": 1}, {"bad": [3], "any_of": 0, "byzantine": [], "network": False}
+    assert judged(tells, nobody) == (1, [*named, "harness"])
+    assert judged(tells, {**nobody, "bad": [0, 1, 3], "byzantine": [0, 1, 3]}) == (4, ["harness"])
+    assert judged(header, nobody) == (4, ["harness"]), "an old harness, which did not tell"
+    faults.unlink()
+    verdict = judge_run(folder)
+    assert (verdict.exit_code, verdict.line("agreement").verdict) == (4, "unknown")
+
+
 def test_agreement_accepts_a_jump_by_state_transfer(run, tmp_path):
     kept = [line for line in run.traces[3] if not (line["e"] == "executed" and 30 < line["seq"] <= 40)]
     at = next(i for i, line in enumerate(kept) if line["e"] == "executed" and line["seq"] == 41)

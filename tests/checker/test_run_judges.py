@@ -87,6 +87,17 @@ def test_a_run_cut_short_proves_nothing_about_undoing(run, tmp_path, spoil):
     assert (line.verdict, "stopped by SIGINT" in line.reason) == ("unknown", True)
 
 
+@pytest.mark.parametrize("spoil", [_never_undo, _fail_to_undo, _stay_ill])
+def test_a_network_that_died_accuses_nobody(run, tmp_path, spoil):
+    """An interceptor that hangs stops all packets: no probe is answered, and no fault is undone."""
+    spoil(run)
+    run.run["harness_errors"] = ["the network stopped: the interceptor was silent for 10 s"]
+    verdict = judge_run(run.write(tmp_path / "run"))
+    line = verdict.line("recovery")
+    assert (line.verdict, "silent for 10 s" in line.reason) == ("unknown", True)
+    assert (verdict.exit_code, verdict.line("harness").verdict) == (4, "invalid")
+
+
 def test_a_machine_too_small_accuses_nobody(run, tmp_path):
     _stay_ill(run)
     run.run["processor"] = {"ran_ns": 9 * S, "waited_ns": 91 * S}

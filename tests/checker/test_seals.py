@@ -1,5 +1,6 @@
 """A run folder is compared with its manifest, and nothing in it can make the judge wait or read for ever."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,6 +8,8 @@ import os
 import pytest
 from run_folder_builder import RunFolderBuilder
 
+from checker.audit_run.sealed_files import check_files
+from checker.files import read_regular
 from checker.formats import traitor
 from checker.history import HistoryError
 from checker.judge import judge_run
@@ -49,6 +52,22 @@ def test_a_changed_file_voids_the_run(folder, name):
     assert line.verdict == "invalid"
     assert name in line.reason
     assert "changed after the run" in line.reason
+
+
+def test_a_file_that_one_may_not_read_is_not_called_changed(folder, monkeypatch):
+    """Keys and logs are their owner's, and not judged. (Refused here by hand: root may read all.)"""
+    (folder / "replicas" / "1" / "wal").write_text("promises")
+    seal(folder)
+
+    def refused(path):
+        if path.name == "wal":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read_regular(path)
+
+    monkeypatch.setattr("checker.seal.read_regular", refused)
+    assert harness_line(folder).verdict == "valid"
+    found, _ = check_files(folder)
+    assert (found.result, "you may not read 1 of the" in found.told) == ("unchecked", True)
 
 
 def test_a_file_that_is_gone_voids_the_run(folder):

@@ -131,6 +131,16 @@ def test_what_other_code_made_is_compared_run_with_run(
     assert "also seen        2 of 2" in out
 
 
+def test_one_run_is_not_said_to_be_like_itself(
+    valid_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows which code is running: git tells nothing of a checkout that belongs to somebody else."""
+    monkeypatch.setattr(store, "_commit", lambda: None)
+    code, out, err = traitor(capsys, "reproduce", valid_run, "--times", "1", "--out", tmp_path / "out")
+    assert (code, "git does not tell" in err) == (0, True)
+    assert "bytes            not compared" in out
+
+
 def test_a_run_that_was_cut_short_is_no_measure(valid_run: Path) -> None:
     original = reproduce.read_original(valid_run)
     plan = original.plan

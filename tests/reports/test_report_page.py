@@ -77,7 +77,7 @@ def test_a_report_says_the_verdict_and_how_to_run_it_again(run: Path) -> None:
     assert "traitor run --seed 7 --time 30" in words
     assert "not yet judged" in words
     assert "AssertionError: sequence number 812 executed twice" in words
-    assert "The history this page was drawn from has that hash." in words
+    assert "All of them have that hash." in words
 
 
 def test_structure_for_readers_that_do_not_see(run: Path) -> None:
@@ -149,7 +149,14 @@ def test_a_changed_history_is_said(run: Path, tmp_path: Path) -> None:
         file.write(
             '{"index": 99999, "time_ns": 5030000000000, "process": 77, "type": "invoke", "f": "get"}\n'
         )
-    assert "changed since manifest.json was written" in Text(render(folder).read_text()).words
+    words = Text(render(folder).read_text()).words
+    assert "'history.jsonl' was changed after the run" in words
+    assert words.startswith("invalid"), "a violation stays what it was"
+    verdict = folder / "verdict.json"
+    verdict.write_text(verdict.read_text().replace("invalid", "valid"))
+    words = Text(render(folder).read_text()).words
+    assert words.startswith("not the sealed files")
+    assert "2 of them, named at the top of this page, DO NOT HAVE that hash" in words
 
 
 def test_the_data_holds_every_operation(run: Path) -> None:

@@ -293,6 +293,17 @@ def test_a_run_without_the_clients_journal(
     assert list((tmp_path / "out").iterdir()) == [], "nothing is left"
 
 
+def test_a_record_that_was_changed_is_not_followed(
+    live: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = {"schema": "traitor/manifest/1", "files": {"clients.journal": "0" * 64}}
+    (live / "manifest.json").write_text(json.dumps(manifest))
+    words = ["reproduce", str(live), "--schedule", "recorded", "--out", str(tmp_path / "out")]
+    assert cli.main(words) == 2
+    assert "'clients.journal' was changed after the run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("more", [["--world", "lockstep"], ["--times", "3"]])
 def test_what_a_record_cannot_do(live: Path, more: list[str]) -> None:
     assert cli.main(["reproduce", str(live), "--schedule", "recorded", *more]) == 2
