@@ -33,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(_printable(str(error)) + "\n", sys.stderr)
         return WRONG_USE
     except OSError as error:
-        advice = "It cannot be written; free some space, or name another place with --out DIR or --to FILE"
-        reason = f"{error.filename or options.out or options.path}: {error.strerror}. {advice}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+        advice = "Free some space" if full else "What is judged is written there: copy the folder to your own"
+        place = error.filename or options.out or options.path
+        reason = f"{place}: {error.strerror}. {advice}, or name another place with --out DIR or --to FILE"
         _say(_printable(reason) + "\n", sys.stderr)
-        return MACHINE if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else WRONG_USE
+        return MACHINE if full else WRONG_USE
     text = json.dumps(verdict.to_json()) + "\n" if options.json else verdict.text()
     _say(text, sys.stdout)
     return verdict.exit_code
