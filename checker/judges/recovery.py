@@ -28,7 +28,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     if found is not None:
         return found if _waited(folder.run) else _cut_short(found, folder.run)
     if folder.run.healthy is None:
-        why = folder.run.interrupted or "no health probe was made"
+        failed = next(iter(folder.run.harness_errors), "no health probe was made")
+        why = folder.run.interrupted or f"{failed:.120}"
         return unknown(NAME, f"nobody knows whether the cluster is healthy again: {why}")
     if not folder.run.healthy:
         if folder.run.interrupted is not None:
