@@ -180,9 +180,10 @@ def _unsealed(changed: Sequence[str], word: str) -> str:
     names = ", ".join(shown(name, 60) for name in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     what = "is not the file" if len(changed) == 1 else "are not the files"
+    says = f"that verdict.json says {word} is worth nothing" + ("" if VERDICT in changed else " for these")
     return (
-        f"{names}{more} {what} that manifest.json names by sha256. verdict.json says {word}, which holds for "
-        "other files. Run traitor audit on the folder, and traitor check to judge it as it is now."
+        f"{names}{more} {what} that manifest.json names by sha256: {says}. Run traitor audit on the folder, and "
+        "traitor check to judge it as it is now."
     )
 
 
