@@ -182,8 +182,8 @@ def _unsealed(changed: Sequence[str], word: str) -> str:
     what = "is not the file" if len(changed) == 1 else "are not the files"
     says = f"that verdict.json says {word} is worth nothing" + ("" if VERDICT in changed else " for these")
     return (
-        f"{names}{more} {what} that manifest.json names by sha256: {says}. Run traitor audit on the folder, and "
-        "traitor check to judge it as it is now."
+        f"{names}{more} {what} that manifest.json names by sha256: {says}. Run traitor audit on the folder, "
+        "and traitor check to judge it as it is now."
     )
 
 
