@@ -61,6 +61,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
         f"{counted(len(done), 'operation')} of the load completed, contention on "
         f"{counted(contended, 'key')}, {faults}"
     )
+    if idle := lies.untold(folder):
+        reason += f"; {'; '.join(idle[:3])}" + (f"; and {len(idle) - 3} more" if len(idle) > 3 else "")
     return valid(NAME, reason, **details)
 
 

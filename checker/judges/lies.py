@@ -103,6 +103,22 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 
+def untold(folder: RunFolder) -> list[str]:
+    """Lies of scripts that came to their end and never had anything to lie about, in sentences."""
+    last: dict[str, FaultStep] = {}
+    for step in folder.faults or ():
+        if isinstance(step.evidence.get("rules"), list):
+            last[step.fault] = step
+    found = []
+    for fault, step in last.items():
+        rules = step.evidence["rules"]
+        for rule in rules if isinstance(rules, list) else []:
+            lies = rule.get("untold") if isinstance(rule, Mapping) else None
+            some = [lie for lie in lies if isinstance(lie, str)] if isinstance(lies, list) else []
+            found += [f"{fault}'s lie {lie:.120} was never told" for lie in some]
+    return found
+
+
 def sentences(became: Sequence[Mapping[str, object]]) -> Iterator[str]:
     """For people, of those faults that said something false or changed what was said."""
     for one in became:

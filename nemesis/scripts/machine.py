@@ -32,6 +32,7 @@ from nemesis.scripts.grammar import Script, Stage, read_script
 from nemesis.scripts.knowledge import Knowledge
 from nemesis.scripts.scope import Mistake
 from nemesis.scripts.triggers import Situation, first_way
+from nemesis.scripts.untold import lie_of, untold
 from nemesis.scripts.walls import Hold, Wall
 
 MOST_AT_ONCE = 65_536
@@ -98,6 +99,8 @@ class ScriptAtWork:
         self.final = False
         self._rounds = 0
         self._reports: dict[str, Mapping[str, object]] = {}
+        self._lies: dict[str, str] = {}
+        """Owner in the inner engine -> what the lie is called."""
 
     # ------------------------------------------------------------ Tamperer
 
@@ -174,6 +177,7 @@ class ScriptAtWork:
             "down": sorted(self._down),
             "paused": sorted(self._paused),
             "hurt": sorted(self._hurt),
+            "untold": untold(self._lies, reports),
             "actions": {owner.removeprefix(f"{self._name}/"): reports[owner] for owner in sorted(reports)},
         }
 
@@ -344,6 +348,8 @@ class ScriptAtWork:
                 self._begun += 1
                 owner = f"{self._name}/{self._begun:03d} {action.name or action.path}"
                 self._engine.set_rules(owner, [resolver.rule(action.path, data)], now_ns)
+                if (lie := lie_of(action)) is not None:
+                    self._lies[owner] = lie
                 self._in_force.append(_InForce(action.name, owner))
         return ()
 

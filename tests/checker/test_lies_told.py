@@ -159,3 +159,14 @@ def test_latency_is_told_apart_by_who_lied_meanwhile(tmp_path):
     assert found.to_json()["while_liars_lied"]["p99_ns"] == 110 * MS
     assert "110.0 ms (p50)" in found.sentence()
     assert under_attack(folder.history.operations, Ledger(4, 1, frozenset(), True, windows)).sentence() == ""
+
+
+def test_a_lie_of_a_script_that_was_never_told_is_said_and_stays_covered(tmp_path):
+    lie = "stages[1].do[0].lie (lie-new-view)"
+    run = _lying(rejected=[], receipt=RECEIPT | {"rules": [{"final": True, "untold": [lie, 7]}]})
+    line = coverage.judge(read_folder(run.write(tmp_path / "untold")), Limits())
+    assert line.verdict == "valid"
+    assert line.reason.endswith(f"; lie-1's lie {lie} was never told")
+    run = _lying(rejected=[], receipt=RECEIPT | {"rules": [{"final": True, "untold": []}, 7]})
+    line = coverage.judge(read_folder(run.write(tmp_path / "told")), Limits())
+    assert "never told" not in line.reason

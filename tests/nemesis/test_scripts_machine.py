@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stage import Stage
+
 from nemesis.packets.activation import Activation
 from nemesis.packets.engine import Engine
 from nemesis.packets.packet import Packet
@@ -195,3 +197,25 @@ def test_lines_that_are_none_of_its_business_and_hostile_bytes_do_no_harm() -> N
     for event in ({}, {"e": 4}, {"e": "committed", "view": "x", "seq": None, "digest": 3}, {"e": "alarm"}):
         engine.heard(0, event, 2)
     assert told(engine)["final"] is True
+
+
+def test_a_lie_that_met_nothing_is_told_in_the_receipt_and_one_that_did_is_not() -> None:
+    stage = Stage(liars=(1,))
+    lies = [
+        {"silence": {"replicas": "$liars", "strategy": "types", "types": types}}
+        for types in ("votes", "views")
+    ]
+    script = {
+        "charges": {"liars": 1},
+        "stages": [{"when": {"after": 0}, "do": [*lies, {"bind": {"v": "view"}}]}],
+    }
+    stage.engine.set_rules("script-1", [{"action": "script", "script": script, "liars": [1]}], 0)
+    assert told(stage.engine)["untold"] == []
+    stage.vote(0, MessageType.COMMIT, bytes(32))
+    assert told(stage.engine)["final"]
+    both = [f"stages[0].do[{at}].silence (silence)" for at in (0, 1)]
+    assert told(stage.engine)["untold"] == both
+    stage.vote(1, MessageType.COMMIT, bytes(32))
+    assert told(stage.engine)["untold"] == both[1:]
+    stage.engine.set_rules("script-1", [], 3)
+    assert told(stage.engine)["untold"] == both[1:]
