@@ -198,6 +198,12 @@ class RunFolder:
         correct = () if liars is None else sorted(self.traces.keys() - liars)
         return tuple(self.traces[r] for r in correct if not self.traces[r].missing)
 
+    def why_no_traces(self) -> str:
+        """If there is none of a correct replica."""
+        if self.ledger is not None and not self.ledger.correct():
+            return "no replica was correct"
+        return "no trace of a correct replica could be read"
+
 
 def read_folder(path: Path, model: str | None = None) -> RunFolder:
     """Read a run folder. Raises HistoryError if it has a history that is malformed (a torn tail is not)."""
@@ -365,7 +371,9 @@ def _run(fields: Fields) -> RunReport:
         lag_max_ns=lag.number("max_ns"),
         lag_over_50ms=lag.number("over_50ms"),
         interrupted=fields.text("interrupted") if fields.has("interrupted") else None,
-        harness_errors=tuple(str(error) for error in fields.listed("harness_errors")),
+        harness_errors=tuple(
+            " | ".join(map(str.strip, str(error).splitlines())) for error in fields.listed("harness_errors")
+        ),
     )
 
 

@@ -31,7 +31,10 @@ def read_spec_file(path: Path) -> dict[str, object]:
             f"{path}: not valid YAML: {error}", "Such as:\n  workload: kv\n  faults: [kill]"
         ) from None
     if data is None:
-        return {}
+        raise UsageError(
+            f"{path}: the file is empty: it asks for nothing",
+            "Such as:\n  workload: kv\n  faults: [kill]\n{} asks for a run of all defaults.",
+        )
     return dict(mapping(str(path), data))
 
 

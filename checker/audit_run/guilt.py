@@ -15,6 +15,7 @@ from checker.forensics.evidence import PLACE
 from checker.forensics.rules import WITHIN_F
 from checker.forensics.verify import Checked, check_evidence
 from checker.judges import accountability
+from checker.numbers import counted, replicas
 from checker.public_keys import NoOpenSSL, PublicKeys
 from checker.verdict import Verdict
 
@@ -31,10 +32,9 @@ def check_guilt(folder: Path, keys: PublicKeys | None, now: Verdict) -> Finding:
             return Finding(NAME, "wrong", f"{PLACE} is missing, and {_replicas(found)} can be proved guilty")
         if evidence is None:
             return Finding(NAME, "on trust", f"accountability is {line.verdict}: {line.reason}")
-        told = f"nobody is proved guilty by {evidence.searched['messages']} signed messages, nor said to be"
-        return Finding(
-            NAME, "verified", told, (f"{evidence.searched['messages']} signed messages, compared",)
-        )
+        messages = counted(int(str(evidence.searched["messages"])), "signed message")
+        told = f"nobody is proved guilty by {messages}, nor said to be"
+        return Finding(NAME, "verified", told, (f"{messages}, compared",))
     if keys is None:
         return Finding(NAME, "unchecked", "the public keys cannot be read")
     try:
@@ -55,17 +55,17 @@ def _compared(checked: Checked, found: set[int], searched: bool) -> Finding:
     if searched and proved != found:
         told = f"{PLACE} convicts {_replicas(proved)}; by the messages recorded it is {_replicas(found)}"
         return Finding(NAME, "wrong", told)
-    proofs = sum(map(len, checked.proved.values()))
-    told = f"{proofs} proofs against {_replicas(proved)}, each shown again from its bytes and the public keys"
+    found_again = sum(map(len, checked.proved.values()))
+    proofs = counted(found_again, "proof")
+    each, their = ("", "its") if found_again == 1 else ("each ", "their")
+    told = f"{proofs} against {_replicas(proved)}, {each}shown again from its bytes and the public keys"
     loose = checked.loose()
     if loose:
         told += f" (of {_replicas(loose)} this holds {WITHIN_F})"
     if not searched:
         return Finding(NAME, "unchecked", f"{told}; the messages recorded could not be searched")
-    return Finding(NAME, "verified", told, (f"{proofs} proofs of guilt, from their bytes",))
+    return Finding(NAME, "verified", told, (f"{proofs} of guilt, from {their} bytes",))
 
 
 def _replicas(which: set[int]) -> str:
-    if not which:
-        return "nobody"
-    return f"replica{'' if len(which) == 1 else 's'} {', '.join(map(str, sorted(which)))}"
+    return replicas(which) if which else "nobody"

@@ -26,7 +26,7 @@ from checker.forensics.sources import Sources, shows_replies
 from checker.forensics.verified import Verified
 from checker.forensics.view_rules import Cluster
 from checker.limits import Limits
-from checker.numbers import counted
+from checker.numbers import counted, replicas
 from checker.public_keys import NoOpenSSL, Signatures, read_public_keys
 from checker.trace import Silent
 from checker.verdict import Line, invalid, not_judged, unknown, valid
@@ -64,7 +64,8 @@ def judge(folder: RunFolder, limits: Limits, lines: Mapping[str, Line]) -> tuple
         return not_judged(NAME, f"signatures cannot be verified: {error}"), None
     if len(keys.replicas) != folder.ledger.n:
         return unknown(
-            NAME, f"there are keys of {len(keys.replicas)} replicas, and {folder.ledger.n} in the ledger"
+            NAME,
+            f"there are keys of {len(keys.replicas)} replicas, and {folder.ledger.n} in the ledger",
         ), None
     evidence = Evidence(keys, folder.plan.signer)
     verified = Verified(signatures, limits.evidence_signatures)
@@ -134,7 +135,8 @@ class _Case:
             f"replica {guilty}, which the nemesis did not compromise, {proof.told} ({proof.rule.section})"
         )
         if len(self.honest) > 1:
-            reason += f"; so are replicas {', '.join(map(str, self.honest[1:]))} proved guilty"
+            so = "is" if len(self.honest) == 2 else "are"
+            reason += f"; so {so} {replicas(self.honest[1:])} proved guilty"
         if self._broken:
             reason += f": that is the evidence for what is wrong with {self._broken[0]}"
         return reason
@@ -142,7 +144,7 @@ class _Case:
     def _too_few(self, told: str, details: Mapping[str, object]) -> Line:
         """Safety broke with more than f liars, and too few of them are named."""
         needed = self._ledger.f + 1
-        reason = f"{self._broken[0]} broke with {len(self._ledger.byzantine)} liars: {told}"
+        reason = f"{self._broken[0]} broke with {counted(len(self._ledger.byzantine), 'liar')}: {told}"
         searched = self._evidence.searched
         incomplete = searched["left_out"] or searched["not_read"]
         files = searched["files"]
@@ -163,12 +165,13 @@ class _Case:
             each = "; ".join(f"replica {r} ({_rules(evidence.by_rule(r))})" for r in self.named)
             told = f"{counted(len(self.named), 'culprit')} proved, all of them liars of the ledger: {each}"
             if self._only_loosely:
-                told += f" (of {_listed(self._only_loosely)} this holds while at most f replicas lie)"
+                told += f" (of {replicas(self._only_loosely)} this holds while at most f replicas lie)"
         else:
             told = "nobody is proved guilty"
         quiet = sorted(self._ledger.byzantine - set(self.named))
         if quiet:
-            told += f"; nothing that {_listed(quiet)} signed convicts it"
+            whom = "it" if len(quiet) == 1 else "any of them"
+            told += f"; nothing that {replicas(quiet)} signed convicts {whom}"
         told += f"; {counted(int(str(evidence.searched['messages'])), 'signed message')} compared"
         if self._ledger.byzantine and evidence.keys.auth != SIGN:
             told += f"; {_HYBRID}"
@@ -209,10 +212,6 @@ class _Case:
 
 def _rules(rules: Mapping[str, int]) -> str:
     return ", ".join(rule if count == 1 else f"{rule} × {count}" for rule, count in rules.items())
-
-
-def _listed(replicas: list[int]) -> str:
-    return f"replica{'' if len(replicas) == 1 else 's'} {', '.join(map(str, replicas))}"
 
 
 def _first(reasons: object) -> str:

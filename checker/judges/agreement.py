@@ -14,6 +14,7 @@ from typing import NamedTuple
 from checker.folder import RunFolder
 from checker.judges.quorums import without_quorum
 from checker.limits import Limits
+from checker.numbers import counted
 from checker.trace import (
     Alarm,
     Checkpointed,
@@ -47,7 +48,7 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     """Compare every claim of every correct replica with the first one about the same thing."""
     traces = folder.correct_traces()
     if not traces:
-        return unknown(NAME, "no trace of a correct replica could be read")
+        return unknown(NAME, folder.why_no_traces())
     found = _contradiction(traces) or _disorder(traces) or _alarm(traces)
     if found is not None:
         return found
@@ -67,8 +68,9 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no correct replica executed anything")
     checkpoints = {r.seq for t in traces for r in t.records() if isinstance(r, Checkpointed)}
     reason = (
-        f"{len(traces)} correct replicas agree, each time by a quorum, on {len(committed)} committed and "
-        f"{len(executed)} executed sequence numbers and on {len(checkpoints)} checkpoints"
+        f"{counted(len(traces), 'correct replica')} agree{'s' if len(traces) == 1 else ''}, each time by a "
+        f"quorum, on {len(committed)} committed and {counted(len(executed), 'executed sequence number')} "
+        f"and on {counted(len(checkpoints), 'checkpoint')}"
     )
     return valid(NAME, reason, committed=len(committed), executed=len(executed), checkpoints=len(checkpoints))
 

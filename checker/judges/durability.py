@@ -104,11 +104,13 @@ def _look_up(operations: Sequence[Operation], traces: Sequence[ReplicaTrace], le
             return early
     ordered = len(operations) - fast_reads
     reason = (
-        f"{ordered} acknowledged operations were executed before their clients were told, and at the "
-        f"end are still known to at least {need} correct replica{'s' if need > 1 else ''} each"
+        f"{counted(ordered, 'acknowledged operation')} {'was' if ordered == 1 else 'were'} executed before "
+        f"{'its client was' if ordered == 1 else 'their clients were'} told, and at the end "
+        f"{'is' if ordered == 1 else 'are'} still known to at least {counted(need, 'correct replica')} each"
     )
     if fast_reads:
-        reason += f"; {fast_reads} reads were not ordered, and a quorum vouched for each"
+        were = "was" if fast_reads == 1 else "were"
+        reason += f"; {counted(fast_reads, 'read')} {were} not ordered, and a quorum vouched for each"
     return valid(NAME, reason, acknowledged=len(operations), needed=need)
 
 

@@ -23,7 +23,7 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
             troubles.insert(0, died)
         troubles += [f"the harness reported: {error:.300}" for error in run.harness_errors]
         troubles += [
-            f"phase {phase.name!r} failed: {phase.detail:.300}"
+            f"phase {phase.name!r} failed: {_in_a_line(phase.detail):.300}"
             for phase in run.phases
             if not phase.ok and phase.name in _OWN_PHASES and run.interrupted is None
         ]
@@ -43,3 +43,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     assert run is not None
     lag_ms = run.lag_max_ns / 1_000_000
     return valid(NAME, f"all files there, at most {lag_ms:.1f} ms late", lag_max_ns=run.lag_max_ns)
+
+
+def _in_a_line(text: str) -> str:
+    """What an error advises is a line of its own."""
+    return " | ".join(line.strip() for line in text.splitlines() if line.strip())

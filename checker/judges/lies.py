@@ -15,12 +15,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from checker.folder import FaultStep, RunFolder
 from checker.limits import SECOND_NS
+from checker.numbers import counted
 from checker.trace import Rejection
 
 MOST_FAULTS = 100
 MOST_REASONS = 12
 _AFTER_NS = SECOND_NS
 """How long after its end a rejection still counts: packets are under way, counts are told once a second."""
+LEFT_OUT = "…"
+"""In the place of a number: reasons that differ in nothing else are one."""
 _NUMBERS = re.compile(r"\b[0-9a-f]{8,}\b|\d+")
 _COUNTS = ("matched", "dropped", "emitted", "altered", "delayed")
 _IN_PIECES = "FRAGMENT"
@@ -64,7 +67,7 @@ def _of_fault(
         if one.sender is None or not stretch[0] <= one.t_ns <= stretch[1]:
             continue
         if message in types or _IN_PIECES in types:
-            found[replica, one.sender, one.message, _NUMBERS.sub("#", one.reason)] += one.count
+            found[replica, one.sender, one.message, _NUMBERS.sub(LEFT_OUT, one.reason)] += one.count
     total = sum(found.values())
     return {
         "fault": step.fault,
@@ -124,8 +127,9 @@ def sentences(became: Sequence[Mapping[str, object]]) -> Iterator[str]:
     for one in became:
         if not one["altered"]:
             continue
+        packets = counted(int(str(one["matched"])), "packet")
         told = (
-            f"{one['fault']}: {one['matched']} packets matched, {one['altered']} altered or made up, "
+            f"{one['fault']}: {packets} matched, {one['altered']} altered or made up, "
             f"{one['told_to_correct']} of them for correct replicas and clients; {one['rejected']} rejected"
         )
         by = one["rejected_by"]
@@ -134,5 +138,5 @@ def sentences(became: Sequence[Mapping[str, object]]) -> Iterator[str]:
             told += (
                 f", most often by replica {first['replica']} {first['message']} of replica {first['sender']}"
                 f": {first['reason']}"
-            )
+            ) + (" (… is a number)" if LEFT_OUT in str(first["reason"]) else "")
         yield told

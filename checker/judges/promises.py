@@ -43,7 +43,7 @@ def judge(folder: RunFolder, _: Limits) -> Line:
     """Every correct replica by itself."""
     traces = folder.correct_traces()
     if not traces:
-        return unknown(NAME, "no trace of a correct replica could be read")
+        return unknown(NAME, folder.why_no_traces())
     nodes = folder.ledger.n if folder.ledger else 0
     window = folder.plan.window if folder.plan else None
     around = _Around(_entered(traces), folder.liars() or frozenset(), folder.run)
@@ -63,7 +63,8 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no correct replica voted on anything")
     lives = sum(len(trace.lives) for trace in traces)
     reason = (
-        f"{counted(len(traces), 'correct replica')} kept their word in {lives} lives: {votes} votes, one "
+        f"{counted(len(traces), 'correct replica')} kept {'its' if len(traces) == 1 else 'their'} word in "
+        f"{'1 life' if lives == 1 else f'{lives} lives'}: {counted(votes, 'vote')}, one "
         "digest for each view and number, none in a view left or not entered, none outside the water marks"
     )
     return valid(NAME, reason, votes=votes, lives=lives)

@@ -107,7 +107,7 @@ class _Case:
             return "signatures there are none (client_auth mac: MACs prove nothing to a third party)"
         if signer == KEYED_HASH:
             return f"{verified} keyed hashes in place of signatures are good (they stop no liar)"
-        return f"{verified} client signatures verified"
+        return f"{counted(verified, 'client signature')} verified"
 
     def _wrong(self, claim: Claim, frame: Frame) -> Line | None:
         told = f"replica {claim.replica} executed request {claim.timestamp} of client {claim.client}"

@@ -2,7 +2,7 @@
 
     >>> from scapy.all import *
     >>> from nemesis.dissector import *
-    >>> for packet in rdpcap("packets.pcapng"): print(packet.comment, packet[PBFT].summary())
+    >>> for packet in rdpcap("packets.pcapng"): print(packet.comment.decode(), packet[PBFT].summary())
 
 Importing this imports scapy, which takes half a second: who does not open packets does not import it.
 Datagrams from and to the ports of a cluster of Traitor's are PBFT; ``bind`` adds others.

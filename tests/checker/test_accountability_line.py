@@ -54,6 +54,23 @@ def test_a_correct_replica_that_is_proved_guilty_is_a_violation(tmp_path):
     assert line.reason.startswith("replica 1, which the nemesis did not compromise, signed PREPARE for 6161")
 
 
+def test_one_and_several_are_told_as_such(tmp_path):
+    run = AccusedRun(liars=(1, 2))
+    run.messages = _votes(run, 0, 3)
+    several, _ = judged(run, tmp_path / "several")
+    assert "; so is replica 3 proved guilty" in several.reason
+    run.messages = _votes(run, 3)[:1]
+    line, _ = judged(run, tmp_path / "nobody")
+    assert "nothing that replicas 1, 2 signed convicts any of them; " in line.reason
+    run = AccusedRun(liars=(1,))
+    run.messages = _votes(run, 1)
+    line, _ = judged(run, tmp_path / "one")
+    verdict = judge_run(tmp_path / "one", Limits())
+    write_results(verdict, tmp_path / "one")
+    told = check_guilt(tmp_path / "one", read_public_keys(tmp_path / "one"), verdict).told
+    assert told.startswith("1 proof against replica 1, shown again from its bytes")
+
+
 def test_where_nobody_lied_the_proof_is_the_evidence_of_the_bug(tmp_path):
     run = AccusedRun()
     run.disagree = True

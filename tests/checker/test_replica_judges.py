@@ -222,11 +222,6 @@ def test_agreement_takes_a_new_view_for_its_primarys_proposals(run, tmp_path):
         assert line_of(run, tmp_path, "agreement").verdict == "invalid", changed
 
 
-def test_agreement_is_unknown_when_a_correct_replica_has_no_trace(run, tmp_path):
-    del run.traces[3]
-    assert line_of(run, tmp_path, "agreement").verdict == "unknown"
-
-
 def test_agreement_outside_the_fault_model_says_so(run, tmp_path):
     _commit_another_digest(run)
     run.ledger.update(byzantine=[0, 1], safety_demanded=False)
@@ -354,11 +349,6 @@ def test_durability_rejects_the_word_of_too_few(run, tmp_path):
     line = judge_run(path.parent).line("durability")
     assert (line.verdict, line.details["kind"]) == ("invalid", "too few vouch for it")
     assert "on the word of replicas [1] alone" in line.reason
-
-
-def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):
-    run.events = [(*event[:6], None, None, event[8]) for event in run.events]
-    assert line_of(run, tmp_path, "durability").verdict == "unknown"
 
 
 def change_ok_line(history, f, **fields):

@@ -228,3 +228,28 @@ def test_missing_or_malformed_files_make_the_harness_invalid_and_never_a_pass(ru
     verdict = judge_run(folder)
     assert verdict.line("harness").verdict == "invalid"
     assert verdict.exit_code in (1, 4)
+
+
+def test_last_words_of_several_lines_are_told_in_one(run, tmp_path):
+    run.run["harness_errors"] = ["the interceptor was ended by SIGKILL\n  Boom\nThe run says nothing."]
+    line = line_of(run, tmp_path, "harness")
+    assert "reported: the interceptor was ended by SIGKILL | Boom | The run says nothing." in line.reason
+
+
+# ------------------------------------------------------------------ replicas there is nothing to ask of
+
+
+@pytest.mark.parametrize("line", ["agreement", "promises", "durability"])
+def test_a_plan_that_makes_nobody_correct_is_called_so(run, tmp_path, line):
+    run.ledger["byzantine"], run.ledger["safety_demanded"] = [0, 1, 2, 3], False
+    assert line_of(run, tmp_path, line).reason == "no replica was correct"
+
+
+def test_agreement_is_unknown_when_a_correct_replica_has_no_trace(run, tmp_path):
+    del run.traces[3]
+    assert line_of(run, tmp_path, "agreement").verdict == "unknown"
+
+
+def test_durability_is_unknown_when_operations_cannot_be_looked_up(run, tmp_path):
+    run.events = [(*event[:6], None, None, event[8]) for event in run.events]
+    assert line_of(run, tmp_path, "durability").verdict == "unknown"

@@ -171,9 +171,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_spec_file(tmp_path)
 
 
-def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "null"])
+def test_an_empty_file_is_refused_and_an_empty_mapping_is_the_defaults(tmp_path: Path, text: str) -> None:
     path = tmp_path / "spec.yaml"
-    path.write_text("# nothing\n")
+    path.write_text(text)
+    with pytest.raises(UsageError, match="the file is empty"):
+        read_spec_file(path)
+    path.write_text("{}\n")
     assert read_spec_file(path) == {}
 
 
