@@ -1,7 +1,9 @@
 """What packet faults did, by kind of message: the coverage table of a run and of a sweep.
 
 A cell is (message type, action, phase, role of the sender); its count, how often a rule did something to such
-a packet. All from the receipts in ``faults.jsonl``: what the engine counted, not what was planned.
+a packet. All from the receipts in ``faults.jsonl``: what the engine counted, not what was planned. The phase
+of a receipt is that of the cluster once the packet had passed: a NEW-VIEW ends the view change that it is
+part of. Here, what view changes are made of counts as ``view-change``, always.
 """
 
 from __future__ import annotations
@@ -11,11 +13,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from harness.request import counted
+
 Cell = tuple[str, str, str, str]
 Cells = Counter[Cell]
 COLUMNS = ("message", "action", "phase", "role")
 COVERAGE_SCHEMA = "traitor/coverage/1"
 _SHOWN = 400
+_OF_VIEW_CHANGES = ("VIEW_CHANGE", "NEW_VIEW")
+LEGEND = (
+    "phase: view-change for VIEW_CHANGE and NEW_VIEW, and for the rest while a view was asked for that "
+    "nobody had begun; role: of the sender, in the view of the message"
+)
 
 
 def read_cells(path: Path) -> Cells:
@@ -38,7 +47,8 @@ def cells_from(rows: object) -> Cells:
     cells: Cells = Counter()
     for row in rows if isinstance(rows, Sequence) else ():
         if isinstance(row, Sequence) and len(row) == 5 and isinstance(row[4], int):
-            cells[str(row[0]), str(row[1]), str(row[2]), str(row[3])] += row[4]
+            phase = "view-change" if row[0] in _OF_VIEW_CHANGES else str(row[2])
+            cells[str(row[0]), str(row[1]), phase, str(row[3])] += row[4]
     return cells
 
 
@@ -52,9 +62,9 @@ def table(cells: Cells) -> str:
     if not cells:
         return "no packet met a rule"
     rows = [[*map(str, row)] for row in rows_of(cells)]
-    return in_columns([[*COLUMNS, "activations"], *rows[:_SHOWN]]) + (
-        f"\n… and {len(rows) - _SHOWN} cells more" if len(rows) > _SHOWN else ""
-    )
+    left = len(rows) - _SHOWN
+    more = f"\n… and {counted(left, 'cell')} more" if left > 0 else ""
+    return f"{in_columns([[*COLUMNS, 'activations'], *rows[:_SHOWN]])}{more}\n{LEGEND}"
 
 
 def in_columns(rows: Iterable[Sequence[str]]) -> str:

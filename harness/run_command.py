@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import one_run, store
+from harness.command_line import RUNS
 from harness.console import say, tell
 from harness.errors import UsageError
 from harness.plan import Plan, make_plan
@@ -67,7 +68,7 @@ def run_command(asked: Asked) -> int:
     plan = request.plan
     one_run.check_possible(plan)
     folder = store.make_run_folder(asked.out, plan.name, plan.seed, store.utc_now())
-    again = _again(asked.program, request, folder)
+    again = _again(asked, request, folder)
     one_run.prepare(plan, folder, request.spec_text, store.Origin(plan.name, plan.seed, asked.command, again))
     tell(_headline(plan, folder))
     cores = len(os.sched_getaffinity(0))
@@ -105,11 +106,12 @@ def _as_text(done: one_run.Done, again: str, reproduce: str) -> str:
     return "\n".join(lines)
 
 
-def _again(program: str, request: Request, folder: Path) -> str:
+def _again(asked: Asked, request: Request, folder: Path) -> str:
+    out = "" if asked.out == RUNS else f"--out {shlex.quote(str(asked.out))}"
     if request.reproduce:
-        return f"{program} {request.reproduce}"
+        return " ".join(filter(None, (asked.program, request.reproduce, out)))
     file = shlex.quote(str(folder / _FILE[request.again_from]))
-    return " ".join(filter(None, (program, "run", request.again_from, file)))
+    return " ".join(filter(None, (asked.program, "run", request.again_from, file, out)))
 
 
 _FILE = {"": "spec.yaml", "--plan": "plan.json"}

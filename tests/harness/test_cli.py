@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -291,6 +292,15 @@ def test_the_reproduce_command_says_the_same_spec() -> None:
     assert make_spec(keys) == spec
     assert flags_of(make_spec({"faults": [{"kind": "kill", "start": 1, "stop": 2}]})) is None
     assert "--fault none" in str(flags_of(make_spec({"faults": "none"})))
+
+
+def test_the_command_for_again_puts_its_runs_where_this_one_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out, words = tmp_path / "my runs", ("run", "--world", "sim", "--time", "1", "--fault", "none", "--json")
+    _, result, _ = traitor(capsys, *words, "--seed", "3", "--out", out)
+    again = shlex.split(json.loads(result)["again"])
+    assert cli.make_parser().parse_args(again[again.index("run") :]).out == out
 
 
 def test_a_bug_of_ours_accuses_nobody(

@@ -41,8 +41,21 @@ def test_the_last_receipt_of_each_fault_counts(tmp_path: Path) -> None:
 def test_the_table() -> None:
     shown = coverage.table(coverage.cells_from([VOTES, PROPOSALS])).splitlines()
     assert shown[0].split() == ["message", "action", "phase", "role", "activations"]
-    assert [line.split() for line in shown[1:]] == [list(map(str, row)) for row in (VOTES, PROPOSALS)]
+    assert "view-change for VIEW_CHANGE and NEW_VIEW" in shown[-1]
+    assert [line.split() for line in shown[1:-1]] == [list(map(str, row)) for row in (VOTES, PROPOSALS)]
     assert coverage.table(Counter()) == "no packet met a rule"
+
+
+def test_what_view_changes_are_made_of_counts_as_view_change_whatever_came_before() -> None:
+    told = [["NEW_VIEW", "alter", phase, "primary", 2] for phase in ("normal", "view-change")]
+    asked = ["VIEW_CHANGE", "alter", "normal", "backup", 1]
+    cells = coverage.cells_from([*told, asked, VOTES])
+    rows = [
+        ["NEW_VIEW", "alter", "view-change", "primary", 4],
+        VOTES,
+        [*asked[:2], "view-change", *asked[3:]],
+    ]
+    assert coverage.rows_of(cells) == rows
 
 
 def test_what_is_no_cell_is_left_out() -> None:
