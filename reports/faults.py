@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from reports.untrusted import integer, listing, mapping, shown, time_ns
+from reports.untrusted import counted, integer, listing, mapping, shown, time_ns
 
 MAX_FAULTS = 300
 MAX_WINDOWS = 5_000
 MAX_CELLS = 500
+_COUNTS = ("dropped", "altered", "emitted", "delayed", "held_back", "held")
+_BOUNDS = ("since_ns", "held_until_ns")
+"""Between which times the rules were in force for certain: faults.jsonl has them."""
+_OF_A_SCRIPT = frozenset({"stages", "stuck", "actions", "script", "final"})
 STEPS = ("asked", "took-effect", "no-effect", "undo-asked", "undone", "undo-failed")
 
 
@@ -99,7 +103,7 @@ def read_faults(
         if fault is None:
             left_out += 1
             continue
-        fault.params = _fields(mapping(planned.get("params")))
+        fault.params = _params(mapping(planned.get("params")))
         fault.planned_start_ns = time_ns(planned.get("start_ns"))
         fault.planned_stop_ns = time_ns(planned.get("stop_ns"))
     for _, line in lines:
@@ -111,7 +115,7 @@ def read_faults(
             left_out += 1
             continue
         evidence = mapping(line.get("receipt"))
-        text = _fields(evidence) if evidence else (shown(line["reason"]) if line.get("reason") else "")
+        text = _receipt(evidence) if evidence else (shown(line["reason"]) if line.get("reason") else "")
         fault.steps.append(Step(at_ns, str(step), text))
         if evidence.get("cells"):
             fault.cells = _cells(evidence.get("cells"))
@@ -150,13 +154,68 @@ def _fault(faults: dict[str, Fault], name: object, kind: object) -> Fault | None
     return fault
 
 
+def _receipt(evidence: Mapping[str, object]) -> str:
+    """What was done to packets in words, cells apart (they have a table of their own); the rest as it is."""
+    matched = integer(evidence.get("matched"))
+    if matched is None:
+        return _fields(evidence)
+    force = "in force" if evidence.get("in_force") else "no longer in force"
+    counts = {name: integer(evidence.get(name)) for name in _COUNTS}
+    did = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items() if count)
+    parts = [f"{force}; {counted(matched, 'packet')} matched" + (f": {did}" if did else "")]
+    if targets := mapping(evidence.get("targets")):
+        parts.append(f"sent to {_fields(targets)}")
+    parts += [_rule(mapping(rule)) for rule in listing(evidence.get("rules"))[:20] if mapping(rule)]
+    known = {"matched", "in_force", "targets", "rules", "cells", *_COUNTS, *_BOUNDS}
+    more = {name: value for name, value in evidence.items() if name not in known}
+    return "; ".join([*parts, *([_fields(more)] if more else [])])
+
+
+def _rule(told: Mapping[str, object]) -> str:
+    """Of a rule. A script: which stages it reached, and what each of its actions did to packets."""
+    if "stages" not in told:
+        return f"rule: {_fields(told)}"
+    stages = [shown(mapping(stage).get("stage"), 80) for stage in listing(told.get("stages"))[:20]]
+    parts = [f"stages reached: {', '.join(stages) or 'none'}"]
+    if told.get("stuck"):
+        parts.append(f"stuck: {shown(told['stuck'], 120)}")
+    actions = {
+        name: integer(mapping(one).get("matched")) for name, one in mapping(told.get("actions")).items()
+    }
+    did = [f"{shown(name, 60)} {count:,}" for name, count in list(actions.items())[:20] if count is not None]
+    if did:
+        parts.append(f"packets matched by its actions: {', '.join(did)}")
+    more = {name: value for name, value in told.items() if name not in _OF_A_SCRIPT and value not in ([], "")}
+    return "; ".join([*parts, *([_fields(more)] if more else [])])
+
+
+def _params(values: Mapping[str, object]) -> str:
+    """As planned; of a script its name and what it is about (plan.json has the rest)."""
+    script = mapping(values.get("script"))
+    if not script:
+        return _fields(values)
+    about = "; ".join(shown(str(script[name]).strip(), 300) for name in ("name", "about") if script.get(name))
+    stages = f"a script of {counted(len(listing(script.get('stages'))), 'stage')}"
+    more = _fields({name: value for name, value in values.items() if name != "script"})
+    return "; ".join(part for part in (stages, about, more) if part)
+
+
 def _fields(values: Mapping[str, object], depth: int = 3) -> str:
     """``replicas [2], killed (1 (pid 13, signal 9))``: an object as one line."""
-    parts = []
-    for name, value in list(values.items())[:20]:
-        inner = mapping(value) if depth else {}
-        parts.append(f"{shown(name, 40)} {f'({_fields(inner, depth - 1)})' if inner else shown(value, 120)}")
-    return ", ".join(parts)
+    return ", ".join(
+        f"{shown(name, 40).replace('_', ' ')} {_value(value, depth)}"
+        for name, value in list(values.items())[:20]
+    )
+
+
+def _value(value: object, depth: int) -> str:
+    inner = mapping(value)
+    if inner and depth:
+        return f"({_receipt(inner) if 'matched' in inner else _fields(inner, depth - 1)})"
+    entries = listing(value)
+    if depth and entries and all(mapping(entry) for entry in entries):
+        return "; ".join(f"({_fields(mapping(entry), depth - 1)})" for entry in entries[:20])
+    return shown(value, 120)
 
 
 def segments(fault: Fault, end_ns: int) -> list[Segment]:

@@ -210,6 +210,27 @@ def test_evidence_is_a_receipt_or_a_reason() -> None:
     assert faults(("no-effect", {"reason": "dead"})).first("no-effect") == Step(10, "no-effect", "dead")
 
 
+def test_a_receipt_of_what_was_done_to_packets_is_told_in_words() -> None:
+    action = {"matched": 5, "in_force": True, "dropped": 5}
+    stages = [{"stage": "a proposal", "attempt": 1}, {"stage": "time", "attempt": 1}]
+    script = {"stages": stages, "stuck": "", "actions": {"001 cut": action}, "hurt": [], "attempts": 2}
+    receipt = {
+        "in_force": False, "matched": 1_264, "dropped": 255, "altered": 0, "targets": {"r0": 8, "r2": 32},
+        "cells": [["COMMIT", "drop", "normal", "backup", 255]], "since_ns": 7,
+        "rules": [{}, script, {"lies": 3}],
+    }  # fmt: skip
+    assert faults(("undone", {"receipt": receipt})).steps[0].evidence == (
+        "no longer in force; 1,264 packets matched: dropped 255; sent to r0 8, r2 32; stages reached: "
+        "a proposal, time; packets matched by its actions: 001 cut 5; attempts 2; rule: lies 3"
+    )
+
+
+def test_of_a_scripts_text_its_name_and_subject_are_shown() -> None:
+    params = {"script": {"name": "mine", "about": "Odd things.\n", "stages": [{}, {}]}, "liars": [1]}
+    found, _ = read_faults({"faults": [{"id": "s", "kind": "script", "params": params}]}, [])
+    assert found[0].params == "a script of 2 stages; mine; Odd things.; liars [1]"
+
+
 def test_the_ledger_shows_windows_in_which_something_was_bad() -> None:
     windows = read_ledger(
         {
