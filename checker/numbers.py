@@ -10,6 +10,11 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
+def have(number: int, one: str, many: str) -> str:
+    """The verb after it: `1 read was`, `2 reads were`."""
+    return one if number == 1 else many
+
+
 def replicas(which: Iterable[int]) -> str:
     """`replica 3`, `replicas 0, 2`, in order."""
     some = sorted(which)

@@ -16,6 +16,7 @@ from checker.formats.traitor import must_begin_at
 from checker.history import History, HistoryError, NemesisEvent, Operation, Outcome
 from checker.models import ModelError, initial_problem, model_class, model_named
 from checker.models.base import Model
+from checker.numbers import counted, have
 
 _MEND = "Correct that line, or judge a complete copy of the history"
 
@@ -252,8 +253,8 @@ class _Pairing:
         return name
 
     def finish(self, notes: tuple[str, ...]) -> Reading:
-        counted = self._count
-        info = counted["info"] + len(self._open)
+        count = self._count
+        info = count["info"] + len(self._open)
         for call in list(self._open.values()):
             self._add(call, None)
         self._operations.sort(key=lambda operation: operation.index)
@@ -267,7 +268,7 @@ class _Pairing:
             sha256=parsed.sha256,
             torn_line=parsed.torn_line,
         )
-        counts = counted["ok"], counted["fail"], info
+        counts = count["ok"], count["fail"], info
         return Reading(
             history, parsed.format, counts, len(self._seen), (*notes, *self._notes(len(self._open)))
         )
@@ -275,19 +276,26 @@ class _Pairing:
     def _notes(self, still_open: int) -> Iterable[str]:
         count = self._count
         if count["observer"]:
-            yield f"fail: {count['observer']} failed compare-and-sets are observers of another value"
+            of = counted(count["observer"], "failed compare-and-set")
+            observers = have(count["observer"], "is an observer", "are observers")
+            yield f"fail: {of} {observers} of another value"
         if never := count["fail"] - count["observer"] - count["unknown"]:
-            yield f"fail: {never} failed operations never happened"
+            yield f"fail: {counted(never, 'failed operation')} never happened"
         if count["unknown"]:
-            yield f"{count['unknown']} reads have an unknown result"
+            reads = counted(count["unknown"], "read")
+            yield f"{reads} {have(count['unknown'], 'has', 'have')} an unknown result"
         if still_open:
-            yield f"{still_open} operations are open at the end of the file: they count as info"
+            are, they = have(still_open, "is", "are"), have(still_open, "it counts", "they count")
+            yield f"{counted(still_open, 'operation')} {are} open at the end of the file: {they} as info"
         if count["renamed"]:
-            yield f"{count['renamed']} times a process went on after an unknown outcome: under a new number"
+            times = counted(count["renamed"], "time")
+            yield f"{times} a process went on after an unknown outcome: under a new number"
         if count["stray"]:
-            yield f"{count['stray']} info lines end no operation: skipped"
+            end = have(count["stray"], "ends", "end")
+            yield f"{counted(count['stray'], 'info line')} {end} no operation: skipped"
         if self._nemesis:
-            yield f"{len(self._nemesis)} events are of no client: they are not judged"
+            are, they = have(len(self._nemesis), "is", "are"), have(len(self._nemesis), "it is", "they are")
+            yield f"{counted(len(self._nemesis), 'event')} {are} of no client: {they} not judged"
         if self._operations and not self._timed:
             yield "no times: the order of the lines is the time"
         if self._parsed.torn_line is not None:

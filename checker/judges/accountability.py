@@ -26,7 +26,7 @@ from checker.forensics.sources import Sources, shows_replies
 from checker.forensics.verified import Verified
 from checker.forensics.view_rules import Cluster
 from checker.limits import Limits
-from checker.numbers import counted, replicas
+from checker.numbers import counted, have, replicas
 from checker.public_keys import NoOpenSSL, Signatures, read_public_keys
 from checker.trace import Silent
 from checker.verdict import Line, invalid, not_judged, unknown, valid
@@ -135,8 +135,8 @@ class _Case:
             f"replica {guilty}, which the nemesis did not compromise, {proof.told} ({proof.rule.section})"
         )
         if len(self.honest) > 1:
-            so = "is" if len(self.honest) == 2 else "are"
-            reason += f"; so {so} {replicas(self.honest[1:])} proved guilty"
+            are = have(len(self.honest) - 1, "is", "are")
+            reason += f"; so {are} {replicas(self.honest[1:])} proved guilty"
         if self._broken:
             reason += f": that is the evidence for what is wrong with {self._broken[0]}"
         return reason
@@ -170,7 +170,7 @@ class _Case:
             told = "nobody is proved guilty"
         quiet = sorted(self._ledger.byzantine - set(self.named))
         if quiet:
-            whom = "it" if len(quiet) == 1 else "any of them"
+            whom = have(len(quiet), "it", "any of them")
             told += f"; nothing that {replicas(quiet)} signed convicts {whom}"
         told += f"; {counted(int(str(evidence.searched['messages'])), 'signed message')} compared"
         if self._ledger.byzantine and evidence.keys.auth != SIGN:

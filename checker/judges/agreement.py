@@ -14,7 +14,7 @@ from typing import NamedTuple
 from checker.folder import RunFolder
 from checker.judges.quorums import without_quorum
 from checker.limits import Limits
-from checker.numbers import counted
+from checker.numbers import counted, have
 from checker.trace import (
     Alarm,
     Checkpointed,
@@ -68,7 +68,7 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no correct replica executed anything")
     checkpoints = {r.seq for t in traces for r in t.records() if isinstance(r, Checkpointed)}
     reason = (
-        f"{counted(len(traces), 'correct replica')} agree{'s' if len(traces) == 1 else ''}, each time by a "
+        f"{counted(len(traces), 'correct replica')} {have(len(traces), 'agrees', 'agree')}, each time by a "
         f"quorum, on {len(committed)} committed and {counted(len(executed), 'executed sequence number')} "
         f"and on {counted(len(checkpoints), 'checkpoint')}"
     )

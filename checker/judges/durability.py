@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from checker.folder import Ledger, RunFolder
 from checker.history import READS, Operation
 from checker.limits import Limits
-from checker.numbers import counted
+from checker.numbers import counted, have
 from checker.trace import Executed, ReplicaTrace, Transferred
 from checker.verdict import Line, invalid, unknown, valid
 
@@ -104,13 +104,13 @@ def _look_up(operations: Sequence[Operation], traces: Sequence[ReplicaTrace], le
             return early
     ordered = len(operations) - fast_reads
     reason = (
-        f"{counted(ordered, 'acknowledged operation')} {'was' if ordered == 1 else 'were'} executed before "
-        f"{'its client was' if ordered == 1 else 'their clients were'} told, and at the end "
-        f"{'is' if ordered == 1 else 'are'} still known to at least {counted(need, 'correct replica')} each"
+        f"{counted(ordered, 'acknowledged operation')} {have(ordered, 'was', 'were')} executed before "
+        f"{have(ordered, 'its client was', 'their clients were')} told, and at the end "
+        f"{have(ordered, 'is', 'are')} still known to at least {counted(need, 'correct replica')} each"
     )
     if fast_reads:
-        were = "was" if fast_reads == 1 else "were"
-        reason += f"; {counted(fast_reads, 'read')} {were} not ordered, and a quorum vouched for each"
+        reads = f"{counted(fast_reads, 'read')} {have(fast_reads, 'was', 'were')}"
+        reason += f"; {reads} not ordered, and a quorum vouched for each"
     return valid(NAME, reason, acknowledged=len(operations), needed=need)
 
 

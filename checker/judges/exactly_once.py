@@ -18,6 +18,8 @@ NAME = "exactly-once"
 def judge(folder: RunFolder, _: Limits) -> Line:
     """Every replica by itself: that replicas agree is another judge's question."""
     traces = folder.correct_traces()
+    if not traces:
+        return unknown(NAME, folder.why_no_traces())
     requests: set[tuple[int, int]] = set()
     for trace in traces:
         place: dict[tuple[int, int], tuple[int, int]] = {}

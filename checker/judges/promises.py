@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from checker.folder import RunFolder, RunReport
 from checker.limits import Limits
-from checker.numbers import counted
+from checker.numbers import counted, have
 from checker.trace import (
     AskedView,
     Checkpointed,
@@ -63,7 +63,7 @@ def judge(folder: RunFolder, _: Limits) -> Line:
         return unknown(NAME, "no correct replica voted on anything")
     lives = sum(len(trace.lives) for trace in traces)
     reason = (
-        f"{counted(len(traces), 'correct replica')} kept {'its' if len(traces) == 1 else 'their'} word in "
+        f"{counted(len(traces), 'correct replica')} kept {have(len(traces), 'its', 'their')} word in "
         f"{'1 life' if lives == 1 else f'{lives} lives'}: {counted(votes, 'vote')}, one "
         "digest for each view and number, none in a view left or not entered, none outside the water marks"
     )

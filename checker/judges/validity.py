@@ -42,6 +42,8 @@ def judge(folder: RunFolder, limits: Limits) -> Line:
     if folder.history is None or folder.ledger is None or folder.plan is None:
         return unknown(NAME, "the history, the ledger or the plan is missing")
     traces = folder.correct_traces()
+    if not traces:
+        return unknown(NAME, folder.why_no_traces())
     wanted = claims(traces)
     if not wanted:
         return unknown(NAME, "no correct replica's trace shows an executed request")

@@ -35,6 +35,7 @@ from harness.replay.of_replica import (
     replay_replica,
 )
 from harness.replay.workers import in_parallel
+from harness.request import counted
 from harness.scratch import scratch_folder
 
 SCHEMA = "traitor/replay/1"
@@ -167,7 +168,7 @@ def _conclude(
     rate = f"{equal / seconds:.0f} events a second of processor time" if seconds else "no time"
     whole = equal == events and len(done) == len(outcomes)
     said = "every output hash equal" if whole else f"{events - equal} events not replayed"
-    say(f"{'replay':<16} {equal} of {events} events of {len(outcomes)} replicas, {said}; {rate}")
+    say(f"{'replay':<16} {equal} of {events} events of {counted(len(outcomes), 'replica')}, {said}; {rate}")
     if again is not None:
         say(judge_again.text(again))
     elif not whole:

@@ -173,7 +173,7 @@ def test_a_read_that_timed_out_tells_nothing_and_its_process_goes_on_under_a_new
     first, second = reading.history.operations
     assert (first.type, first.output, first.return_ns, first.process) == ("info", None, None, 0)
     assert (second.type, second.process) == ("ok", 1)
-    assert "1 reads have an unknown result" in reading.notes
+    assert "1 read has an unknown result" in reading.notes
 
 
 def test_info_is_pending_for_ever_and_its_process_goes_on_under_a_new_number():
@@ -194,7 +194,7 @@ def test_what_is_open_at_the_end_is_info():
 def test_a_strayed_info_ends_nothing_and_is_told():
     reading = read("{:process 0 :type :info :f :write :value 1}" + INVOKE + OK)
     assert reading.counts == (1, 0, 0)
-    assert "1 info lines end no operation: skipped" in reading.notes
+    assert "1 info line ends no operation: skipped" in reading.notes
 
 
 def test_equal_times_are_ordered_by_lines():
@@ -231,7 +231,7 @@ def test_keys_of_different_types_differ():
 def test_the_nemesis_is_kept_and_told():
     reading = read_history(HERE / "jepsen_vector_good.edn")
     assert [event.f for event in reading.history.nemesis] == ["start"]
-    assert "1 events are of no client: they are not judged" in reading.notes
+    assert "1 event is of no client: it is not judged" in reading.notes
 
 
 def test_a_drain_is_as_many_dequeues_and_one_of_the_empty_queue():

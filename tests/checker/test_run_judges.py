@@ -239,7 +239,7 @@ def test_last_words_of_several_lines_are_told_in_one(run, tmp_path):
 # ------------------------------------------------------------------ replicas there is nothing to ask of
 
 
-@pytest.mark.parametrize("line", ["agreement", "promises", "durability"])
+@pytest.mark.parametrize("line", ["agreement", "promises", "durability", "exactly-once"])
 def test_a_plan_that_makes_nobody_correct_is_called_so(run, tmp_path, line):
     run.ledger["byzantine"], run.ledger["safety_demanded"] = [0, 1, 2, 3], False
     assert line_of(run, tmp_path, line).reason == "no replica was correct"
