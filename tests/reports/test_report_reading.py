@@ -192,17 +192,6 @@ def test_segments_end_with_the_run_when_nothing_undid_them() -> None:
     assert segments(faults(*FAULT_LINES[:2]), 100)[-1].to_ns == 100
 
 
-def test_unplanned_faults_and_strange_lines() -> None:
-    found, left_out = read_faults(
-        {}, [(1, {"time_ns": 1, "fault": ["odd"], "step": "asked"}), (2, {"step": "asked"})]
-    )
-    assert ([fault.id for fault in found], left_out) == (['["odd"]'], 0)
-    many = [(i, {"time_ns": i, "fault": f"f{i}", "step": "asked"}) for i in range(1_000)]
-    found, left_out = read_faults({}, many)
-    assert len(found) + left_out == 1_000
-    assert left_out == 700
-
-
 def test_evidence_is_a_receipt_or_a_reason() -> None:
     assert faults(*FAULT_LINES).first("took-effect") == Step(20, "took-effect", "pid 7")
     nested = faults(("took-effect", {"receipt": {"killed": {"1": {"pid": 13, "signal": 9}}, "links": 2}}))
@@ -223,12 +212,6 @@ def test_a_receipt_of_what_was_done_to_packets_is_told_in_words() -> None:
         "no longer in force; 1,264 packets matched: dropped 255; sent to r0 8, r2 32; stages reached: "
         "a proposal, time; packets matched by its actions: 001 cut 5; attempts 2; rule: lies 3"
     )
-
-
-def test_of_a_scripts_text_its_name_and_subject_are_shown() -> None:
-    params = {"script": {"name": "mine", "about": "Odd things.\n", "stages": [{}, {}]}, "liars": [1]}
-    found, _ = read_faults({"faults": [{"id": "s", "kind": "script", "params": params}]}, [])
-    assert found[0].params == "a script of 2 stages; mine; Odd things.; liars [1]"
 
 
 def test_the_ledger_shows_windows_in_which_something_was_bad() -> None:
