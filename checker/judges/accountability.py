@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from checker.fields import Unreadable
-from checker.folder import Ledger, RunFolder
+from checker.folder import RunFolder
 from checker.forensics.evidence import Evidence, sorted_proofs
 from checker.forensics.messages import said
 from checker.forensics.rules import ALWAYS, KEPT_LOG, WITHIN_F
@@ -28,6 +28,7 @@ from checker.forensics.view_rules import Cluster
 from checker.limits import Limits
 from checker.numbers import counted, have, replicas
 from checker.public_keys import NoOpenSSL, Signatures, read_public_keys
+from checker.run_facts import Ledger
 from checker.trace import Silent
 from checker.verdict import Line, invalid, not_judged, unknown, valid
 

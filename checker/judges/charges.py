@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from checker.folder import Charge, FaultStep, Ledger
+from checker.run_facts import Charge, FaultStep, Ledger
 
 HONEST_FAULTS = frozenset({"kill", "pause", "partition"})
 """What they befall says nothing false, and is surely bad."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checker.folder import FIRST_CLIENT, Ledger, PlanFacts, RunFolder, RunReport
+from checker.folder import RunFolder
 from checker.history import History
 from checker.judges import charges
 from checker.numbers import counted
+from checker.run_facts import FIRST_CLIENT, Ledger, PlanFacts, RunReport
 
 PHASES = ("set up", "healthy", "load", "undo", "recover", "final reads", "tear down")
 

@@ -17,10 +17,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from checker.folder import Ledger, RunFolder
+from checker.folder import RunFolder
 from checker.history import READS, Operation
 from checker.limits import Limits
 from checker.numbers import counted, have
+from checker.run_facts import Ledger
 from checker.trace import Executed, ReplicaTrace, Transferred
 from checker.verdict import Line, invalid, unknown, valid
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from checker.folder import Ledger
 from checker.history import Operation
+from checker.run_facts import Ledger
 
 
 @dataclass(frozen=True, slots=True)

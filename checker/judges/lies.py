@@ -13,9 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from checker.folder import FaultStep, RunFolder
+from checker.folder import RunFolder
 from checker.limits import SECOND_NS
 from checker.numbers import counted
+from checker.run_facts import FaultStep
 from checker.trace import Rejection
 
 MOST_FAULTS = 100

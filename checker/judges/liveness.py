@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from checker.folder import Ledger, PlanFacts, RunFolder
+from checker.folder import RunFolder
 from checker.history import Operation
 from checker.judges.latency import under_attack
 from checker.judges.slowness import void_if_slow
@@ -25,6 +25,7 @@ from checker.judges.spells import Breach, Spells
 from checker.judges.view_changes import never_replaced
 from checker.limits import SECOND_NS, Limits
 from checker.patience import patience
+from checker.run_facts import Ledger, PlanFacts
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "liveness"

@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from checker.folder import RunFolder, RunReport
+from checker.folder import RunFolder
 from checker.limits import Limits
 from checker.numbers import counted, have
+from checker.run_facts import RunReport
 from checker.trace import (
     AskedView,
     Checkpointed,

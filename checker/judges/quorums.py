@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from checker.folder import Ledger
+from checker.run_facts import Ledger
 from checker.trace import Committed, Executed, NewView, ReplicaTrace, Voted
 from checker.verdict import Line, invalid
 

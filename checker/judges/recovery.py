@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checker.folder import FaultStep, RunFolder, RunReport
+from checker.folder import RunFolder
 from checker.judges.slowness import void_if_slow
 from checker.limits import Limits
 from checker.numbers import counted
+from checker.run_facts import FaultStep, RunReport
 from checker.verdict import Line, invalid, unknown, valid
 
 NAME = "recovery"

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checker.folder import PlanFacts, RunReport
 from checker.limits import SECOND_NS, Limits
+from checker.run_facts import PlanFacts, RunReport
 from checker.verdict import Line
 
 

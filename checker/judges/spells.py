@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from checker.folder import Window
 from checker.limits import SECOND_NS
 from checker.patience import Patience
+from checker.run_facts import Window
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
-from checker.folder import Ledger, RunReport, Window
 from checker.history import Operation
 from checker.limits import SECOND_NS, Limits
 from checker.patience import Patience
+from checker.run_facts import Ledger, RunReport, Window
 from checker.trace import NewView, ReplicaTrace
 from checker.verdict import Line, invalid
 

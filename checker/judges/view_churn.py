@@ -22,11 +22,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
-from checker.folder import FaultStep, Ledger, PlanFacts, RunFolder, RunReport
+from checker.folder import RunFolder
 from checker.judges.slowness import void_if_slow
 from checker.limits import SECOND_NS, Limits
 from checker.numbers import counted
 from checker.patience import Patience, patience
+from checker.run_facts import FaultStep, Ledger, PlanFacts, RunReport
 from checker.trace import AskedView, NewView, ReplicaTrace, Silent
 from checker.verdict import Line, invalid, unknown, valid
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from run_folder_builder import RunFolderBuilder
 
-from checker.folder import Charge, FaultStep, Ledger, Window, read_folder
+from checker.folder import read_folder
 from checker.judge import judge_run
 from checker.judges.charges import contradictions
+from checker.run_facts import Charge, FaultStep, Ledger, Window
 
 NOBODY = Charge(frozenset(), 0, frozenset(), False)
 LIE = Charge(frozenset({1}), 0, frozenset({1}), False)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from run_folder_builder import MS, RunFolderBuilder, S
 
-from checker.folder import Ledger, Window, read_folder
+from checker.folder import read_folder
 from checker.judge import judge_run
 from checker.judges import coverage, view_churn
 from checker.judges.latency import under_attack
 from checker.limits import Limits
+from checker.run_facts import Ledger, Window
 
 CELLS = [["PREPARE", "equivocate", "normal", "backup", 9]]
 RECEIPT = {"matched": 9, "dropped": 1, "emitted": 8, "altered": 8, "delayed": 0, "cells": CELLS}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from run_folder_builder import MS, TIMERS, RunFolderBuilder, S
 
-from checker.folder import Window
 from checker.judge import judge_run
 from checker.judges.spells import Spells
 from checker.limits import Limits
 from checker.patience import Patience, Timers, patience
+from checker.run_facts import Window
 
 BOUNDS = patience(Timers(**TIMERS), 1, 0, Limits())
 SETTLE, SERVE = 5_800 * MS, 3_800 * MS

@@ -128,6 +128,7 @@ def test_without_a_ledger_faults_say_who_lied(run, tmp_path, spoil):
     faults.unlink()
     verdict = judge_run(folder)
     assert (verdict.exit_code, verdict.line("agreement").verdict) == (4, "unknown")
+    assert "nobody knows who lied" in verdict.line("agreement").reason
 
 
 def test_agreement_accepts_a_jump_by_state_transfer(run, tmp_path):
