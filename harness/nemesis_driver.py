@@ -81,7 +81,7 @@ class FaultRun:
             self._note(self._world.now_ns())
 
     def _at(self, at_ns: int, callback: Callable[[], None], step: str = "") -> None:
-        """``step``: what it will come to, if it is known."""
+        """``step``: what it will come to, if it is known; ``look``: nothing, maybe."""
         who = ("fault", self.fault.id, step) if step else None
         self._timer = self._world.call_at(at_ns, callback, who)
 
@@ -122,7 +122,7 @@ class FaultRun:
             self._await_undone()
         else:
             wait_ns = self._stop_ns if self._received else min(self._stop_ns, now_ns + POLL_NS)
-            self._at(wait_ns, self._watch, "undo-asked" if wait_ns == self._stop_ns else "")
+            self._at(wait_ns, self._watch, "undo-asked" if wait_ns == self._stop_ns else "look")
 
     def _observe(self) -> None:
         receipt = self._kind.observe(self._world, self.fault.id, self.fault.params)

@@ -1,4 +1,4 @@
-"""What the same plan and seed fix, byte for byte, in a virtual world: the history and every replica's trace.
+"""What the same plan and seed fix, byte for byte, in a virtual world: the history and every process's trace.
 
 Of a run that somebody names, it is also asked whether its files are still those of the run, and whether the
 same code made it: only then does a difference accuse Traitor.
@@ -6,6 +6,7 @@ same code made it: only then does a difference accuse Traitor.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,9 +16,29 @@ from harness.errors import UsageError
 
 
 def hash_records(folder: Path, nodes: int) -> dict[str, str]:
-    """Name of file -> sha256, of those that are there."""
-    traces = [folder / "replicas" / str(replica) / "trace.jsonl" for replica in range(nodes)]
+    """Name of file -> sha256, of those that are there. A twin's trace is a trace, too."""
+    names = [name for replica in range(nodes) for name in (str(replica), *twins_of(folder, replica))]
+    traces = [folder / "replicas" / name / "trace.jsonl" for name in names]
     return store.hash_files(folder, [folder / "history.jsonl", *traces])
+
+
+_TWIN = re.compile(r"([0-9]{1,4})-twin(-[1-9][0-9]{0,5})?", re.ASCII)
+
+
+def is_twin(name: str, replica: int) -> bool:
+    """Is it the name of a folder of one of its twins?"""
+    found = _TWIN.fullmatch(name)
+    return found is not None and found[1] == str(replica)
+
+
+def twins_of(folder: Path, replica: int) -> list[str]:
+    """Names of the folders of a replica's twins that began to work, in the order in which it had them."""
+    names = [
+        path.name
+        for path in (folder / "replicas").glob(f"{replica}-twin*/")
+        if (path / "trace.jsonl").exists()
+    ]
+    return sorted((name for name in names if is_twin(name, replica)), key=lambda name: (len(name), name))
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:

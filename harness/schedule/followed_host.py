@@ -71,6 +71,10 @@ class FollowedHost(SimHost):
             self.deliver(event.now_ns, datagram)
         return self._running.hash == event.hash
 
+    def begin_as(self, first: FollowedHost) -> None:
+        """A twin, with a copy of its replica's log."""
+        self._log.begin_as(first._log)
+
     def finish(self, turn: Turn) -> TurnEnd:
         """Its end. Lines that never reached the recorded trace reach none here."""
         if not turn.told and self._trace is not None:

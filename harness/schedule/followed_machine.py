@@ -1,10 +1,13 @@
-"""The life of one replica while a record is followed: nothing happens to it but what was recorded.
+"""The life of one replica, or of a twin, while a record is followed: nothing happens to it but what was
+recorded.
 
 A kill takes effect when the recorded life is through: the signal reached the real process a moment after it
 was sent. When the record is no longer followed, the machine goes on as any other.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from harness.schedule.followed_host import FollowedHost
 from harness.schedule.record import START, Event, Turn
@@ -17,6 +20,12 @@ class FollowedMachine(Machine):
     """See ``Machine``."""
 
     host: FollowedHost
+    turns_left: Counter[int]
+    """Of the record, by life."""
+    twin = ""
+    """The folder's name, if it is one."""
+    copies = False
+    """A twin that begins with a copy of its replica's log."""
     following = True
     doomed = False
     """Killed, but for the turns that are still recorded of this life."""
@@ -31,6 +40,15 @@ class FollowedMachine(Machine):
         self.host.silent = silent
         self.incarnation += 1
         self.state, self._booting, self._up = "running", True, False
+
+    def kill(self) -> bool:
+        """See ``Machine``; one of which the record has more is doomed only."""
+        self.doomed = self.state != "dead" and self.lives_on()
+        return not self.doomed and super().kill()
+
+    def lives_on(self) -> bool:
+        """Has the record more turns of this life?"""
+        return self.following and self.turns_left[self.incarnation] > 0
 
     def waits_for_start(self) -> bool:
         """Somebody asked for a new process."""
@@ -63,8 +81,7 @@ class FollowedMachine(Machine):
             super().move_clock(setting)
 
     def leave_the_record(self, restart_ns: int) -> None:
-        """From now on as any other."""
-        self.following = False
+        """From now on as any other; ``following`` is over."""
         now_ns = self._scheduler.now_ns
         if self._booting:
             self._scheduler.at(now_ns + restart_ns, self._begin, self.incarnation)

@@ -17,6 +17,7 @@ from harness import clients_journal as clients
 from harness import store
 from harness.errors import UsageError
 from harness.identities import LAST_CLIENT_ID
+from harness.records import twins_of
 from harness.schedule.record import (
     CLOCK,
     DELIVER,
@@ -53,18 +54,13 @@ _TRACE_LINE = re.compile(rb'\{"t_ns":(\d{1,19}),"e":"([a-z-]{1,40})"')
 
 def schedule_of(run: Path, n: int) -> Schedule:
     """Raises UsageError when the run has no record to follow."""
-    twins = [replica for replica in range(n) if (run / "replicas" / f"{replica}-twin").exists()]
-    if twins:
-        raise UsageError(
-            f"replica {', '.join(map(str, twins))} had a twin in this run: of two processes under one "
-            "identity no order can be followed",
-            "Leave --schedule out: then the plan is run again.",
-        )
     phases = _phases(run)
     items: list[Item] = []
     try:
         for replica in range(n):
             items += _of_replica(run / "replicas" / str(replica), replica)
+            for twin in twins_of(run, replica):
+                items += _of_replica(run / "replicas" / twin, replica, twin)
         items += _of_clients(run / clients.FILE_NAME)
     except JournalError as error:
         raise UsageError(f"the order of this run is not recorded: {error}", _ADVICE) from None
@@ -98,7 +94,7 @@ def _phases(run: Path) -> tuple[Phase, ...]:
 # Replicas
 
 
-def _of_replica(folder: Path, replica: int) -> Iterator[Item]:
+def _of_replica(folder: Path, replica: int, twin: str = "") -> Iterator[Item]:
     contents = read_journal(folder / "journal")
     words = _last_words(folder / "trace.jsonl")
     number = 1
@@ -106,15 +102,16 @@ def _of_replica(folder: Path, replica: int) -> Iterator[Item]:
         for item in _of_life(contents, life, replica, number, words):
             if isinstance(item, Turn):
                 number += len(item.events)
-            yield item
+            yield item._replace(twin=twin)
     if contents.ending.why in ("limit", "damaged"):
         last_ns = max((entry.now_ns for life in contents.lives[-1:] for entry in life.entries()), default=0)
-        yield Ends(last_ns, f"the journal of replica {replica} ends there: {contents.ending.reason}"[:200])
+        who = f"the twin {twin}" if twin else f"replica {replica}"
+        yield Ends(last_ns, f"the journal of {who} ends there: {contents.ending.reason}"[:200])
 
 
 def _of_life(
     contents: Contents, life: Life, replica: int, number: int, words: dict[int, int]
-) -> Iterator[Item]:
+) -> Iterator[Turn | Stopped]:
     turns = list(_whole_turns(life))
     broken = life is contents.lives[-1] and contents.ending.why in ("limit", "damaged")
     killed = life.ended_ns is None and not broken

@@ -10,8 +10,9 @@ from typing import NamedTuple
 SCHEMA = "traitor/schedule/1"
 FILE_NAME = "schedule.jsonl"
 DIGEST_BYTES = 8
-IN_FORCE, UNDONE = "in-force", "undone"
-"""Of a fault: its rules on packets came into force; the last step."""
+IN_FORCE, UNDONE, LOOK = "in-force", "undone", "look"
+"""Of a fault: its rules on packets came into force; the last step; when it sees whether what it waits for has
+come, of which there is no record."""
 START, DELIVER, TIMER, CLOCK = "start", "deliver", "timer", "clock"
 
 
@@ -52,6 +53,8 @@ class Turn(NamedTuple):
     """The process was killed, or died, after it."""
     told: bool
     """False: the process was killed before the lines of this turn reached its trace."""
+    twin: str = ""
+    """The folder's name of a second process under the replica's identity, if it is of one: ``0-twin``."""
 
 
 class Stopped(NamedTuple):
@@ -59,6 +62,8 @@ class Stopped(NamedTuple):
 
     t_ns: int
     replica: int
+    twin: str = ""
+    """As of a turn."""
 
 
 class Arrived(NamedTuple):
@@ -112,4 +117,5 @@ class Schedule:
     phases: tuple[Phase, ...]
     items: tuple[Item, ...]
     wanted: Mapping[tuple[int, bytes], int] = field(default_factory=dict)
-    """(host, digest) -> how many times it arrives there; a host is a replica, or ``settings.CLIENTS``."""
+    """(host, digest) -> how many times it arrives there; a host is a replica, with its twins, or
+    ``settings.CLIENTS``."""

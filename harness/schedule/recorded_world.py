@@ -6,21 +6,25 @@ and for what it was before: which of both arrived, the record knows. Turns, arri
 clients and nemesis happen when they happened. Each event's outcome must be the recorded one; at the first
 that is not, or for which a datagram was never sent here, the run leaves the record, says so, and goes on with
 the plan's own virtual network: what was under way then, arrives by it.
+
+Of a replica and its twin the record knows which of the two a datagram reached, so one that was sent to either
+is kept for both. The halves part when this run's nemesis says so, which is a little before they did.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.schedule.followed_machine import FollowedMachine
+from harness.schedule.kept import Kept, Made
+from harness.schedule.progress import Parted, Progress, place_of
 from harness.schedule.record import (
     DELIVER,
     IN_FORCE,
+    LOOK,
     START,
-    TIMER,
     UNDONE,
     Arrived,
     Called,
@@ -31,38 +35,17 @@ from harness.schedule.record import (
     Schedule,
     Stopped,
     Turn,
-    digest_of,
 )
 from harness.schedule.timetable import Timetable
 from harness.virtual.host import Host
-from harness.virtual.machine import SIGKILL
+from harness.virtual.machine import SIGKILL, Machine
 from harness.virtual.scheduler import VirtualTimer
 from harness.virtual.settings import CLIENTS, Virtual
+from harness.virtual.twins import HostOfTwin
 from harness.virtual.world import VirtualWorld
 from harness.world import Who
 from nemesis.packets.scene import Scene
-
-
-@dataclass(frozen=True, slots=True)
-class Parted:
-    """Where and why the run left the record."""
-
-    t_ns: int
-    where: str
-    """``event 57 of replica 2 (COMMIT 1 0 12)``."""
-    why: str
-
-
-@dataclass(slots=True)
-class Made:
-    """A datagram sent, for as long as the record has it arrive."""
-
-    source: int
-    nth: int
-    datagram: bytes
-    is_taken: bool = False
-    """The plan's rules took it off the wire here; in the recorded run they may have come a moment later."""
-    arrived: bool = False
+from pbft_node.core.types import is_client
 
 
 class RecordedWorld(VirtualWorld):
@@ -81,20 +64,26 @@ class RecordedWorld(VirtualWorld):
         host: Callable[[int], Host],
         scene: Scene | None = None,
         folder: Path | None = None,
+        twin_host: HostOfTwin | None = None,
     ) -> None:
         super().__init__(
-            name="sim", n=n, f=f, seed=seed, virtual=virtual, host=host, scene=scene, folder=folder
+            name="sim",
+            n=n,
+            f=f,
+            seed=seed,
+            virtual=virtual,
+            host=host,
+            scene=scene,
+            folder=folder,
+            twin_host=twin_host,
         )
         if self._interception is not None:
             self._interception.delays = False  # the record says when things arrived
         self.scheduler.now_ns = schedule.begin_ns
         self.following = True
-        self.parted: Parted | None = None
-        self.followed = 0
-        """Items of the record carried out."""
         self._schedule = schedule
         items = [item for item in schedule.items if not isinstance(item, Called | Said)]
-        self._items = len(items)
+        self.progress = Progress(schedule.source, schedule.begin_ns, len(items))
         self._left: Iterator[Item] = iter(items)
         self._timetable = Timetable(item for item in schedule.items if isinstance(item, Called))
         self._rules_ns = {
@@ -102,17 +91,18 @@ class RecordedWorld(VirtualWorld):
             for item in schedule.items
             if isinstance(item, Called) and item.who[0] == "fault" and item.who[-1] in (IN_FORCE, UNDONE)
         }
-        self._said = {
-            digest_of(item.datagram): item.datagram for item in schedule.items if isinstance(item, Said)
-        }
-        """Lies of the record. What a liar says hangs on what had passed the interceptor before."""
-        self._wanted = dict(schedule.wanted)
-        self._made: dict[tuple[int, bytes], Made] = {}
+        self._kept = Kept(schedule)
         self._held: list[tuple[int, VirtualTimer]] = []
         """Calls that were not made in the recorded run, with when they are due."""
-        self._turns_left = Counter(
-            (item.replica, item.life) for item in schedule.items if isinstance(item, Turn)
-        )
+        self._looks: dict[Who, VirtualTimer] = {}
+        """Of faults that wait for something, when they look the next time."""
+        self._turns_left: dict[tuple[int, str], Counter[int]] = defaultdict(Counter)
+        """By replica and twin: of which life so many."""
+        for item in items:
+            if isinstance(item, Turn):
+                self._turns_left[item.replica, item.twin][item.life] += 1
+        self._doubles: dict[str, FollowedMachine] = {}
+        """Twins, by the name of their folder."""
         self._wall_offsets: dict[int, int] = {}
         self._phase = 0
         self._through = False
@@ -139,14 +129,31 @@ class RecordedWorld(VirtualWorld):
             self._is_up = False
             while self.following and not self._through and self.scheduler.step(self.now_ns() + _LONG_NS):
                 pass
+        for machine in self._doubles.values():
+            machine.host.close()
         super().tear_down()
 
     def _birthright(self, replica: int, incarnation: int) -> tuple[int, bytes]:
         offset_ns, nonce = super()._birthright(replica, incarnation)
         return self._wall_offsets.get(replica, offset_ns), nonce
 
-    def _machine(self, replica: int) -> FollowedMachine:
-        machine = self._machines[replica]
+    def _new_machine(self, replica: int) -> Machine:
+        machine = super()._new_machine(replica)
+        assert isinstance(machine, FollowedMachine)
+        machine.turns_left = self._turns_left[replica, ""]
+        return machine
+
+    def _new_twin(self, replica: int, name: str, copies: bool) -> Machine:
+        """While the record is followed, it says how much of the log there was to be copied, and when."""
+        machine = super()._new_twin(replica, name, copies and not self.following)
+        assert isinstance(machine, FollowedMachine)
+        machine.twin, machine.copies, machine.following = name, copies, self.following
+        machine.turns_left = self._turns_left[replica, name]
+        self._doubles[name] = machine
+        return machine
+
+    def _machine(self, replica: int, twin: str = "") -> FollowedMachine:
+        machine = self._doubles[twin] if twin else self._machines[replica]
         assert isinstance(machine, FollowedMachine)
         return machine
 
@@ -162,12 +169,20 @@ class RecordedWorld(VirtualWorld):
             callback()
 
         timer = VirtualTimer(call)
+        if who[-1] == LOOK:
+            self._looks[who] = timer
         when_ns = self._timetable.when(who, at_ns, self.scheduler.now_ns)
         if when_ns is None:
             self._held.append((at_ns, timer))
         else:
             self.scheduler.at(when_ns, self._call, timer)
         return timer
+
+    def _look(self) -> None:
+        """Let the nemesis see at once what it waits for: in the record it has seen it by now."""
+        looks, self._looks = self._looks, {}
+        for timer in looks.values():
+            timer()
 
     def run(self, until: Callable[[], bool], deadline_ns: int) -> bool:
         """See ``World``: a phase that went to its deadline ends when the recorded one did."""
@@ -211,32 +226,38 @@ class RecordedWorld(VirtualWorld):
             case Turn():
                 self._turn(item)
             case Arrived(_, name, digest):
-                made = self._arrival(CLIENTS, digest)
-                if made is None:
+                datagram = self._kept.arrival(CLIENTS, digest)
+                if datagram is None:
                     self._part(f"an arrival at the clients ({name})", _NEVER_SENT)
                 else:
-                    self._receive(made.datagram)
-            case Stopped(t_ns, replica):
-                self._machine(replica).host.stop(t_ns)
+                    self._receive(datagram)
+            case Stopped(t_ns, replica, twin):
+                if not twin or twin in self._doubles:
+                    self._machine(replica, twin).host.stop(t_ns)
             case Ends(_, why):
                 self._part("the end of the record", why)
             case Called() | Said():
                 raise AssertionError("calls are in the timetable")
         self.scheduler.look = True
         if self.following:
-            self.followed += 1
+            self.progress.followed += 1
             self._next()
 
     def _turn(self, turn: Turn) -> None:
-        machine = self._machine(turn.replica)
-        for place, event in enumerate(turn.events):
+        if turn.twin and turn.twin not in self._doubles:
+            self._look()
+            if turn.twin not in self._doubles:
+                self._part(place_of(turn, 0), _NO_TWIN)
+                return
+        machine = self._machine(turn.replica, turn.twin)
+        for nth, event in enumerate(turn.events):
             why = self._event(machine, event)
             if why is not None:
-                self._part(f"event {turn.first + place} of replica {turn.replica} ({_words(event)})", why)
+                self._part(place_of(turn, nth), why)
                 return
         machine.end(turn)
-        self._turns_left[turn.replica, turn.life] -= 1
-        if machine.doomed and not self._lives_on(machine):
+        machine.turns_left[turn.life] -= 1
+        if machine.doomed and not machine.lives_on():
             self._end_doomed(machine)
 
     def _event(self, machine: FollowedMachine, event: Event) -> str | None:
@@ -245,87 +266,72 @@ class RecordedWorld(VirtualWorld):
         if event.kind == START:
             if not machine.waits_for_start():
                 return "it was started, and here nobody has killed it and asked for that"
-            self._wall_offsets[machine.replica] = event.number
+            if machine.twin:
+                self._copy_log(machine, event.records)
+            else:
+                self._wall_offsets[machine.replica] = event.number
         elif machine.state == "dead":
             return "it is dead here"
         elif event.kind == DELIVER:
-            made = self._arrival(machine.replica, event.digest)
-            if made is None:
+            arrived = self._kept.arrival(machine.replica, event.digest)
+            if arrived is None:
                 return _NEVER_SENT
-            datagram = made.datagram
+            datagram = arrived
         if not machine.take(event, datagram):
             return "what the core gives back is not what it had given back"
         return None
 
-    def _arrival(self, host: int, digest: bytes) -> Made | None:
-        key = (host, digest)
-        made = self._made.get(key)
-        if made is None and digest in self._said:
-            made = self._made[key] = Made(host, 0, self._said[digest], is_taken=True)
-        if made is None:
-            return None
-        made.arrived = True
-        self._wanted[key] -= 1
-        if self._wanted[key] == 0:
-            del self._made[key]
-        return made
+    def _copy_log(self, machine: FollowedMachine, records: int) -> None:
+        """For a twin that begins with so many."""
+        if records:
+            machine.host.begin_as(self._machine(machine.replica).host)
 
     def _part(self, where: str, why: str) -> None:
         """Leave the record for good."""
-        self.parted = Parted(self.now_ns(), where, why)
+        self.progress.parted = Parted(self.now_ns(), where, why)
         self.following = False
         if self._interception is not None:
             self._interception.delays = True
-        for replica in range(self.n):
-            machine = self._machine(replica)
+        for machine in [*map(self._machine, range(self.n)), *self._doubles.values()]:
+            machine.following = False
+            if machine.copies and machine.waits_for_start():
+                self._copy_log(machine, 1)
             if machine.doomed:
                 self._end_doomed(machine)
             machine.leave_the_record(self._virtual.restart_ns)
-        for (target, _), made in self._made.items():
-            if not (made.arrived or made.is_taken):
-                self._under_way(made.source, target, made.nth, made.datagram)
-        self._made.clear()
+        assert self._twins is not None, "this world has twins"
+        for made in self._kept.let_go():
+            self._twins.speaking = made.by_twin
+            self._under_way(made.source, made.target, made.nth, made.datagram)
+        self._twins.speaking = False
         for at_ns, timer in self._held:
             self.scheduler.at(at_ns, self._call, timer)
         self._held.clear()
 
-    def told(self) -> dict[str, object]:
-        """For ``run.json``."""
-        parted = self.parted
-        return {
-            "source": self._schedule.source,
-            "items": self._items,
-            "followed": self.followed,
-            "parted": None
-            if parted is None
-            else {"time_ns": parted.t_ns, "where": parted.where, "why": parted.why},
-        }
-
-    def words(self) -> str:
-        """For people: how far the record was followed."""
-        said = f"the recorded order of {self._schedule.source} was followed"
-        if self.parted is None:
-            return f"{said} to its end: {self.followed} turns and arrivals"
-        at_s = (self.parted.t_ns - self._schedule.begin_ns) / 1e9
-        return (
-            f"{said} for {self.followed} of {self._items} turns and arrivals, until {at_s:.6f} s: "
-            f"{self.parted.where}: {self.parted.why}. From there on the plan's own network decides"
-        )
-
     # Datagrams
 
+    def _send(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
+        if self._doubles:  # who is no longer to hear it, may have heard it a moment longer
+            for to, datagram in sends:
+                self._take(replica, CLIENTS if is_client(to) else to, datagram)
+        super()._send(replica, sends)
+
     def _transmit(self, source: int, target: int, datagram: bytes) -> None:
-        key = (target, digest_of(datagram))
-        if self.following and self._wanted.get(key, 0) > 0 and key not in self._made:
-            self._made[key] = Made(source, 0, datagram, is_taken=True)
+        self._take(source, target, datagram)
         super()._transmit(source, target, datagram)
+
+    def _take(self, source: int, target: int, datagram: bytes) -> None:
+        """Sent, and maybe not on the wire: that is seen when it is there."""
+        if self.following:
+            self._kept.sent(Made(source, target, 0, datagram, is_taken=True))
 
     def _on_link(self, source: int, target: int, datagram: bytes) -> None:
         nth, is_cut = self.links.give(source, target)
         if self.following:
-            key = (target, digest_of(datagram))
-            if self._wanted.get(key, 0) > 0:
-                self._made[key] = Made(source, nth, datagram)
+            assert self._twins is not None, "this world has twins"
+            if self._twins.at_work:
+                self._twins.route(source, target, datagram)  # counts who hears whom
+            self._kept.sent(Made(source, target, nth, datagram, by_twin=self._twins.speaking))
         elif not is_cut:
             self._under_way(source, target, nth, datagram)
 
@@ -341,21 +347,9 @@ class RecordedWorld(VirtualWorld):
 
     # Replicas
 
-    def _lives_on(self, machine: FollowedMachine) -> bool:
-        """Has the record more turns of this life?"""
-        return self.following and self._turns_left[machine.replica, machine.incarnation] > 0
-
-    def kill(self, replica: int) -> None:
-        """See ``Machinery``."""
-        machine = self._machine(replica)
-        if machine.state != "dead" and self._lives_on(machine):
-            machine.doomed = True
-        else:
-            super().kill(replica)
-
     def _end_doomed(self, machine: FollowedMachine) -> None:
         machine.doomed = False
-        if machine.kill():
+        if machine.kill() and not machine.twin:
             self._add_exit(machine.replica, None, SIGKILL, True, ())
         if machine.restart_wanted:
             machine.restart_wanted = False
@@ -372,8 +366,5 @@ class RecordedWorld(VirtualWorld):
 _LONG_NS = 3600 * 10**9
 _OVER = "the run goes on, and the record does not"
 _NOT_ENDED = "what ended it then has not happened here"
+_NO_TWIN = "here nobody has asked for a twin"
 _NEVER_SENT = "nobody has sent that datagram in this run"
-
-
-def _words(event: Event) -> str:
-    return f"timer {event.name}" if event.kind == TIMER else event.name or event.kind

@@ -2,7 +2,7 @@
 
     {"schema": "traitor/schedule/1", "source": "…", "n": 4, "begin_ns": …, "phases": [["load", start, end] …]}
     {"t": …, "r": 2, "life": 1, "events": [EVENT, …]}     and "last": true, "told": false where it is so
-    {"t": …, "r": 2, "stopped": true}
+    {"t": …, "r": 2, "stopped": true}                     both with "twin": "2-twin" if they are of a twin
     {"t": …, "arrived": ["REPLY 2 0 57", digest]}         at the clients
     {"t": …, "called": ["timer", 1003, "retry", 5]}       also invoke, timeout, probe, fault
     {"t": …, "ends": "why the record goes no further"}
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import UsageError
+from harness.records import is_twin
 from harness.schedule.record import (
     CLOCK,
     DELIVER,
@@ -90,7 +91,7 @@ def _read(file: BinaryIO, path: Path) -> Schedule:
     except StopIteration:
         raise UsageError(f"{path} is empty", _ADVICE) from None
     items: list[Item] = []
-    firsts: Counter[int] = Counter()
+    firsts: Counter[tuple[int, str]] = Counter()
     number = 1
     try:
         if header.get("schema") != SCHEMA:
@@ -140,12 +141,12 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, dict[str, object]]
 
 def _item_data(item: Item) -> dict[str, object]:
     match item:
-        case Turn(t_ns, replica, life, _, events, last, told):
+        case Turn(t_ns, replica, life, _, events, last, told, twin):
             data: dict[str, object] = {"t": t_ns, "r": replica, "life": life}
             data["events"] = [_event_data(event) for event in events]
-            return data | ({"last": True} if last else {}) | ({} if told else {"told": False})
-        case Stopped(t_ns, replica):
-            return {"t": t_ns, "r": replica, "stopped": True}
+            return data | ({"last": True} if last else {}) | ({} if told else {"told": False}) | _of(twin)
+        case Stopped(t_ns, replica, twin):
+            return {"t": t_ns, "r": replica, "stopped": True} | _of(twin)
         case Arrived(t_ns, name, digest):
             return {"t": t_ns, "arrived": [name, digest.hex()]}
         case Called(t_ns, who):
@@ -154,6 +155,10 @@ def _item_data(item: Item) -> dict[str, object]:
             return {"t": t_ns, "said": datagram.hex()}
         case Ends(t_ns, why):
             return {"t": t_ns, "ends": why}
+
+
+def _of(twin: str) -> dict[str, object]:
+    return {"twin": twin} if twin else {}
 
 
 def _event_data(event: Event) -> list[object]:
@@ -167,19 +172,18 @@ def _event_data(event: Event) -> list[object]:
     return [event.now_ns, event.name, event.digest.hex(), after]
 
 
-def _item(data: dict[str, object], n: int, firsts: Counter[int]) -> Item:
+def _item(data: dict[str, object], n: int, firsts: Counter[tuple[int, str]]) -> Item:
     t_ns = _whole(data.get("t"), MAX_NS)
     if "r" in data:
         replica = _whole(data["r"], n - 1)
+        twin = _twin(data["twin"], replica) if "twin" in data else ""
         if data.get("stopped") is True:
-            return Stopped(t_ns, replica)
+            return Stopped(t_ns, replica, twin)
         events = tuple(_event(each) for each in _listed(data.get("events"), 1 << 20))
-        first = firsts[replica] + 1
-        firsts[replica] += len(events)
-        life = _whole(data.get("life"), 1 << 20)
-        return Turn(
-            t_ns, replica, life, first, events, data.get("last") is True, data.get("told") is not False
-        )
+        first = firsts[replica, twin] + 1
+        firsts[replica, twin] += len(events)
+        last, told = data.get("last") is True, data.get("told") is not False
+        return Turn(t_ns, replica, _whole(data.get("life"), 1 << 20), first, events, last, told, twin)
     if "arrived" in data:
         name, digest = _listed(data["arrived"], 2)
         return Arrived(t_ns, _text(name), _bytes(digest))
@@ -209,6 +213,14 @@ def _event(data: object) -> Event:
     if len(values) == 4:
         return Event(now_ns, DELIVER, what, _bytes(values[2]), 0, 0, after)
     raise ValueError(f"an event of {len(values)} values: none that is known")
+
+
+def _twin(value: object, replica: int) -> str:
+    """It becomes the name of a folder."""
+    name = _text(value)
+    if not is_twin(name, replica):
+        raise ValueError(f"{name[:40]!a} where the name of a twin of replica {replica} belongs")
+    return name
 
 
 def _offset(value: object) -> int:

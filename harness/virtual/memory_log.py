@@ -59,6 +59,10 @@ class MemoryLog:
         """Of what is durable only so many records, the first ones: a kill tore the last write."""
         del self._durable[count:]
 
+    def begin_as(self, other: MemoryLog) -> None:
+        """With what is durable there."""
+        self._durable = list(other._durable)
+
     def append(self, record: bytes) -> None:
         """See ``wal.Log``."""
         if not self._volatile:

@@ -83,7 +83,9 @@ class Twins:
 
     def ended(self, replica: int, ended: Ended) -> None:
         """The twin did, by itself."""
-        self.at_work[replica].ended = ended
+        twin = self.at_work.get(replica)
+        if twin is not None:
+            twin.ended = ended
 
     def leave(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
         """What a twin sent."""

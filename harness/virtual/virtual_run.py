@@ -69,10 +69,10 @@ def run_virtual(
     with _stopped_by_signals(world):
         code = run.execute()
     if isinstance(world, RecordedWorld):
-        record.schedule = world.told()
+        record.schedule = world.progress.told()
         record.write(folder)
         if not quiet:
-            tell(world.words())
+            tell(world.progress.words())
     for error in dict.fromkeys(record.harness_errors):
         tell(f"traitor: {error}")
     return code
@@ -110,6 +110,7 @@ def make_world(plan: Plan, genesis: Genesis, folder: Path, shared: Shared, *, jo
             host=host,
             scene=scene,
             folder=folder,
+            twin_host=host,
         )
     return VirtualWorld(
         name=plan.world,

@@ -354,7 +354,7 @@ class VirtualWorld:
         host = self._make_twin(replica, name, self._machines[replica].host if copies else None)
 
         def begin(_: int, incarnation: int) -> tuple[int, bytes]:
-            return WALL_OFFSET_NS, self._nonce(name, incarnation)
+            return self._birthright(replica, incarnation)[0], self._nonce(name, incarnation)
 
         turn_ns = self._virtual.turn_ns
         return self._machine_kind(replica, host, self.scheduler, turn_ns, twins.leave, twins.ended, begin)

@@ -36,6 +36,9 @@ ITEMS: list[Item] = [
     Turn(22, 2, 1, 3, (FIRED,), True, False),
     Arrived(25, "REPLY 2 0 1", b"reply"),
     Stopped(30, 0),
+    Turn(30, 2, 1, 1, (STARTED,), False, True, "2-twin"),
+    Turn(30, 2, 1, 2, (DELIVERED,), True, True, "2-twin"),
+    Stopped(30, 3, "3-twin-2"),
     Ends(31, "the journal ends"),
     Said(31, b"a lie"),
 ]
@@ -45,7 +48,7 @@ SCHEDULE = Schedule("a run", 4, 5, (Phase("load", 6, 40),), tuple(ITEMS), wanted
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     write_schedule(SCHEDULE, tmp_path / "s")
     assert read_schedule(tmp_path / "s") == SCHEDULE
-    assert SCHEDULE.wanted == {(2, b"digest"): 1, (CLIENTS, b"reply"): 1}
+    assert SCHEDULE.wanted == {(2, b"digest"): 2, (CLIENTS, b"reply"): 1}
 
 
 def lines(tmp_path: Path) -> list[dict[str, object]]:
@@ -73,10 +76,15 @@ def lines(tmp_path: Path) -> list[dict[str, object]]:
         (3, {"t": 1}),
         (4, {"arrived": ["x"]}),
         (4, {"arrived": None}),
-        (6, {"ends": 5}),
-        (7, {"said": "xyz"}),
-        (7, {"said": 5}),
-        (7, {"said": "00" * 70_000}),
+        (6, {"twin": "3-twin"}),
+        (6, {"twin": "../2-twin"}),
+        (6, {"twin": "2-twin-0"}),
+        (6, {"twin": ""}),
+        (8, {"twin": 3}),
+        (9, {"ends": 5}),
+        (10, {"said": "xyz"}),
+        (10, {"said": 5}),
+        (10, {"said": "00" * 70_000}),
     ],
 )
 def test_a_line_that_is_wrong_is_named(tmp_path: Path, line: int, change: dict[str, object]) -> None:
