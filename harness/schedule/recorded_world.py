@@ -129,8 +129,6 @@ class RecordedWorld(VirtualWorld):
             self._is_up = False
             while self.following and not self._through and self.scheduler.step(self.now_ns() + _LONG_NS):
                 pass
-        for machine in self._doubles.values():
-            machine.host.close()
         super().tear_down()
 
     def _birthright(self, replica: int, incarnation: int) -> tuple[int, bytes]:
@@ -247,7 +245,7 @@ class RecordedWorld(VirtualWorld):
         if turn.twin and turn.twin not in self._doubles:
             self._look()
             if turn.twin not in self._doubles:
-                self._part(place_of(turn, 0), _NO_TWIN)
+                self._part(f"the start of the twin {turn.twin}", _NO_TWIN)
                 return
         machine = self._machine(turn.replica, turn.twin)
         for nth, event in enumerate(turn.events):

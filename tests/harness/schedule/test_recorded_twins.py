@@ -128,7 +128,7 @@ def test_a_plan_without_the_fault_has_no_twin(recorded: Path, schedule: Schedule
     """Nobody is charged for it, so there is none."""
     plan = replace(read_plan(recorded / "plan.json"), faults=())
     told = follow(tmp_path / "again", plan, schedule)
-    assert "of the twin 1-twin (start)" in told["parted"]["where"]
+    assert told["parted"]["where"] == "the start of the twin 1-twin"
     assert told["parted"]["why"] == "here nobody has asked for a twin"
     assert twins_of(tmp_path / "again", 1) == []
 
