@@ -29,6 +29,7 @@ from harness.interception import LiveInterception
 from harness.loop import EventLoop
 from harness.processes import ReplicaProcess, last_lines
 from harness.topology import CLIENTS, Topology, client_address, replica_address, second
+from harness.twin_folders import twin_folder
 from harness.world import Exit
 from nemesis.machinery import ProcessState
 from nemesis.sides import Side
@@ -133,7 +134,7 @@ class LiveTwins:
         """The next twin's process, which waits."""
         self._names[replica] += 1
         nth = self._names[replica]
-        name = f"{replica}-twin" if nth == 1 else f"{replica}-twin-{nth}"
+        name = twin_folder(replica, nth)
         process = ReplicaProcess(replica, self._maker.program(replica, name), self._ended)
         process.start(self._topology.inside(second(f"r{replica}")), waits=True)
         assert process.pidfd is not None

@@ -6,13 +6,13 @@ same code made it: only then does a difference accuse Traitor.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from checker.seal import broken_seals
 from harness import store
 from harness.errors import UsageError
+from harness.twin_folders import twins_of
 
 
 def hash_records(folder: Path, nodes: int) -> dict[str, str]:
@@ -20,25 +20,6 @@ def hash_records(folder: Path, nodes: int) -> dict[str, str]:
     names = [name for replica in range(nodes) for name in (str(replica), *twins_of(folder, replica))]
     traces = [folder / "replicas" / name / "trace.jsonl" for name in names]
     return store.hash_files(folder, [folder / "history.jsonl", *traces])
-
-
-_TWIN = re.compile(r"([0-9]{1,4})-twin(-[1-9][0-9]{0,5})?", re.ASCII)
-
-
-def is_twin(name: str, replica: int) -> bool:
-    """Is it the name of a folder of one of its twins?"""
-    found = _TWIN.fullmatch(name)
-    return found is not None and found[1] == str(replica)
-
-
-def twins_of(folder: Path, replica: int) -> list[str]:
-    """Names of the folders of a replica's twins that began to work, in the order in which it had them."""
-    names = [
-        path.name
-        for path in (folder / "replicas").glob(f"{replica}-twin*/")
-        if (path / "trace.jsonl").exists()
-    ]
-    return sorted((name for name in names if is_twin(name, replica)), key=lambda name: (len(name), name))
 
 
 def differing(one: Mapping[str, str], other: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from harness import clients_journal as clients
 from harness import store
 from harness.errors import UsageError
 from harness.identities import LAST_CLIENT_ID
-from harness.records import twins_of
 from harness.schedule.record import (
     CLOCK,
     DELIVER,
@@ -38,6 +37,7 @@ from harness.schedule.record import (
     digest_of,
 )
 from harness.schedule.schedule_file import wanted_of
+from harness.twin_folders import twins_of
 from nemesis.packets.capture import FILE_NAME
 from pbft_node.core.events import ClockMoved, Received, TimerFired
 from pbft_node.core.frames import MessageType, peek

@@ -17,9 +17,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.schedule.extent import Extent, Parted, place_of
 from harness.schedule.followed_machine import FollowedMachine
 from harness.schedule.kept import Kept, Made
-from harness.schedule.progress import Parted, Progress, place_of
 from harness.schedule.record import (
     DELIVER,
     IN_FORCE,
@@ -83,7 +83,7 @@ class RecordedWorld(VirtualWorld):
         self.following = True
         self._schedule = schedule
         items = [item for item in schedule.items if not isinstance(item, Called | Said)]
-        self.progress = Progress(schedule.source, schedule.begin_ns, len(items))
+        self.extent = Extent(schedule.source, schedule.begin_ns, len(items))
         self._left: Iterator[Item] = iter(items)
         self._timetable = Timetable(item for item in schedule.items if isinstance(item, Called))
         self._rules_ns = {
@@ -238,7 +238,7 @@ class RecordedWorld(VirtualWorld):
                 raise AssertionError("calls are in the timetable")
         self.scheduler.look = True
         if self.following:
-            self.progress.followed += 1
+            self.extent.followed += 1
             self._next()
 
     def _turn(self, turn: Turn) -> None:
@@ -264,9 +264,9 @@ class RecordedWorld(VirtualWorld):
         if event.kind == START:
             if not machine.waits_for_start():
                 return "it was started, and here nobody has killed it and asked for that"
-            if machine.twin:
-                self._copy_log(machine, event.records)
-            else:
+            if machine.twin and event.records:
+                self._copy_log(machine)
+            elif not machine.twin:
                 self._wall_offsets[machine.replica] = event.number
         elif machine.state == "dead":
             return "it is dead here"
@@ -279,21 +279,20 @@ class RecordedWorld(VirtualWorld):
             return "what the core gives back is not what it had given back"
         return None
 
-    def _copy_log(self, machine: FollowedMachine, records: int) -> None:
-        """For a twin that begins with so many."""
-        if records:
-            machine.host.begin_as(self._machine(machine.replica).host)
+    def _copy_log(self, machine: FollowedMachine) -> None:
+        """For a twin that is about to begin."""
+        machine.host.begin_as(self._machine(machine.replica).host)
 
     def _part(self, where: str, why: str) -> None:
         """Leave the record for good."""
-        self.progress.parted = Parted(self.now_ns(), where, why)
+        self.extent.parted = Parted(self.now_ns(), where, why)
         self.following = False
         if self._interception is not None:
             self._interception.delays = True
         for machine in [*map(self._machine, range(self.n)), *self._doubles.values()]:
             machine.following = False
             if machine.copies and machine.waits_for_start():
-                self._copy_log(machine, 1)
+                self._copy_log(machine)
             if machine.doomed:
                 self._end_doomed(machine)
             machine.leave_the_record(self._virtual.restart_ns)
@@ -308,15 +307,15 @@ class RecordedWorld(VirtualWorld):
 
     # Datagrams
 
-    def _send(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
-        if self._doubles:  # who is no longer to hear it, may have heard it a moment longer
-            for to, datagram in sends:
-                self._take(replica, CLIENTS if is_client(to) else to, datagram)
-        super()._send(replica, sends)
+    def send(self, replica: int, datagram: bytes) -> None:
+        """See ``World``."""
+        self._take(CLIENTS, replica, datagram)
+        super().send(replica, datagram)
 
-    def _transmit(self, source: int, target: int, datagram: bytes) -> None:
-        self._take(source, target, datagram)
-        super()._transmit(source, target, datagram)
+    def _send(self, replica: int, sends: Sequence[tuple[int, bytes]]) -> None:
+        for to, datagram in sends:  # also to whom a twin's side is cut off from here, and was not quite yet
+            self._take(replica, CLIENTS if is_client(to) else to, datagram)
+        super()._send(replica, sends)
 
     def _take(self, source: int, target: int, datagram: bytes) -> None:
         """Sent, and maybe not on the wire: that is seen when it is there."""

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from harness.errors import UsageError
-from harness.records import is_twin
 from harness.schedule.record import (
     CLOCK,
     DELIVER,
@@ -40,6 +39,7 @@ from harness.schedule.record import (
     Stopped,
     Turn,
 )
+from harness.twin_folders import is_twin
 from harness.virtual.settings import CLIENTS
 
 MAX_BYTES = 1 << 30

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.divergence import Divergence
+from harness.twin_folders import twin_folder
 from harness.virtual.host import Ended, Host
 from harness.virtual.machine import Machine
 from harness.virtual.settings import CLIENTS, host_name
@@ -67,7 +68,7 @@ class Twins:
         assert replica not in self.at_work, "it has a twin already"
         self._names[replica] += 1
         nth = self._names[replica]
-        name = f"{replica}-twin" if nth == 1 else f"{replica}-twin-{nth}"
+        name = twin_folder(replica, nth)
         machine = self._born(replica, name, copies)
         self._machines.append(machine)
         trace = self._folder / str(replica) / "trace.jsonl"

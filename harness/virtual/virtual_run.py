@@ -69,10 +69,10 @@ def run_virtual(
     with _stopped_by_signals(world):
         code = run.execute()
     if isinstance(world, RecordedWorld):
-        record.schedule = world.progress.told()
+        record.schedule = world.extent.told()
         record.write(folder)
         if not quiet:
-            tell(world.progress.words())
+            tell(world.extent.words())
     for error in dict.fromkeys(record.harness_errors):
         tell(f"traitor: {error}")
     return code

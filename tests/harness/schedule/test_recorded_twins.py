@@ -13,11 +13,12 @@ from journalled_run import journalled_run
 from harness import nemesis_driver
 from harness.plan import Plan, make_plan
 from harness.plan_file import read_plan, write_plan
-from harness.records import hash_records, twins_of
+from harness.records import hash_records
 from harness.schedule.from_run import schedule_of
 from harness.schedule.record import Ends, Item, Schedule, Turn
 from harness.schedule.schedule_file import wanted_of, write_schedule
 from harness.spec import make_spec
+from harness.twin_folders import twins_of
 from harness.virtual.machine import Machine
 from harness.virtual.twins import Twins
 from harness.virtual.virtual_run import run_virtual

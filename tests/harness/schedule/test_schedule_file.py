@@ -79,6 +79,7 @@ def lines(tmp_path: Path) -> list[dict[str, object]]:
         (6, {"twin": "3-twin"}),
         (6, {"twin": "../2-twin"}),
         (6, {"twin": "2-twin-0"}),
+        (6, {"twin": "2-twin-1"}),
         (6, {"twin": ""}),
         (8, {"twin": 3}),
         (9, {"ends": 5}),

@@ -18,7 +18,7 @@ class Parted:
 
 
 @dataclass(slots=True)
-class Progress:
+class Extent:
     """Of one run."""
 
     source: str
