@@ -1,9 +1,7 @@
 """What packet faults did, by kind of message: the coverage table of a run and of a sweep.
 
 A cell is (message type, action, phase, role of the sender); its count, how often a rule did something to such
-a packet. All from the receipts in ``faults.jsonl``: what the engine counted, not what was planned. The phase
-of a receipt is that of the cluster once the packet had passed: a NEW-VIEW ends the view change that it is
-part of. Here, what view changes are made of counts as ``view-change``, always.
+a packet. All from the receipts in ``faults.jsonl``: what the engine counted, not what was planned.
 """
 
 from __future__ import annotations
@@ -20,7 +18,6 @@ Cells = Counter[Cell]
 COLUMNS = ("message", "action", "phase", "role")
 COVERAGE_SCHEMA = "traitor/coverage/1"
 _SHOWN = 400
-_OF_VIEW_CHANGES = ("VIEW_CHANGE", "NEW_VIEW")
 LEGEND = (
     "phase: view-change for VIEW_CHANGE and NEW_VIEW, and for the rest while a view was asked for that "
     "nobody had begun; role: of the sender, in the view of the message"
@@ -47,8 +44,7 @@ def cells_from(rows: object) -> Cells:
     cells: Cells = Counter()
     for row in rows if isinstance(rows, Sequence) else ():
         if isinstance(row, Sequence) and len(row) == 5 and isinstance(row[4], int):
-            phase = "view-change" if row[0] in _OF_VIEW_CHANGES else str(row[2])
-            cells[str(row[0]), str(row[1]), phase, str(row[3])] += row[4]
+            cells[str(row[0]), str(row[1]), str(row[2]), str(row[3])] += row[4]
     return cells
 
 

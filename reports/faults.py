@@ -18,8 +18,6 @@ _COUNTS = ("dropped", "altered", "emitted", "delayed", "held_back", "held")
 _BOUNDS = ("since_ns", "held_until_ns")
 """Between which times the rules were in force for certain: faults.jsonl has them."""
 _OF_A_SCRIPT = frozenset({"stages", "stuck", "actions", "script", "final"})
-_OF_VIEW_CHANGES = ("VIEW_CHANGE", "NEW_VIEW")
-"""A receipt has the phase once a packet has passed, and a NEW-VIEW ends the view change it is part of."""
 STEPS = ("asked", "took-effect", "no-effect", "undo-asked", "undone", "undo-failed")
 
 
@@ -140,8 +138,7 @@ def _cells(value: object) -> list[Cell]:
         row = listing(entry)
         count = integer(row[4]) if len(row) == 5 else None
         if count is not None:
-            kind, action, phase, role = (shown(part, 30) for part in row[:4])
-            found.append((kind, action, "view-change" if kind in _OF_VIEW_CHANGES else phase, role, count))
+            found.append((shown(row[0], 30), shown(row[1], 30), shown(row[2], 30), shown(row[3], 30), count))
     return found
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 
 from nemesis.packets.packet import Header, Packet, replica_of
 
+_OF_VIEW_CHANGES = ("VIEW_CHANGE", "NEW_VIEW")
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
@@ -51,7 +53,8 @@ class Tally:
     cells: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
     def count(self, one: Activation, phase: str, n: int) -> None:
-        """One more."""
+        """One more; ``phase``: of the cluster once the packet had passed. What view changes are made of
+        always counts there: a NEW_VIEW ends the one it is part of."""
         self.matched += 1
         self.emitted += len(one.now)
         if one.keeps:
@@ -66,6 +69,7 @@ class Tally:
                 self.altered += 1
                 self.targets[packet.target] += 1
         source = one.was.source if one.was is not None else one.now[0].source
+        phase = "view-change" if one.header.name in _OF_VIEW_CHANGES else phase
         self.cells[one.header.name, one.action, phase, role(source, one.header, n)] += 1
 
     def report(self) -> Mapping[str, object]:

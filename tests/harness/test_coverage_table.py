@@ -46,18 +46,6 @@ def test_the_table() -> None:
     assert coverage.table(Counter()) == "no packet met a rule"
 
 
-def test_what_view_changes_are_made_of_counts_as_view_change_whatever_came_before() -> None:
-    told = [["NEW_VIEW", "alter", phase, "primary", 2] for phase in ("normal", "view-change")]
-    asked = ["VIEW_CHANGE", "alter", "normal", "backup", 1]
-    cells = coverage.cells_from([*told, asked, VOTES])
-    rows = [
-        ["NEW_VIEW", "alter", "view-change", "primary", 4],
-        VOTES,
-        [*asked[:2], "view-change", *asked[3:]],
-    ]
-    assert coverage.rows_of(cells) == rows
-
-
 def test_what_is_no_cell_is_left_out() -> None:
     assert coverage.cells_from([["a"], 5, ["a", "b", "c", "d", "e"], None]) == Counter()
     assert coverage.cells_from(7) == Counter()

@@ -39,6 +39,20 @@ def test_a_packet_no_rule_is_about_is_untouched() -> None:
     assert (it.report("drop-1")["matched"], it.report("drop-1")["in_force"]) == (1, False)
 
 
+def test_what_view_changes_are_made_of_counts_as_view_change_and_the_rest_by_what_passed() -> None:
+    it, _ = engine()
+    it.set_rules("drop-1", [{"action": "drop"}], 0)
+    for kind, view in (("COMMIT", 0), ("VIEW_CHANGE", 1), ("COMMIT", 0), ("NEW_VIEW", 1), ("VIEW_CHANGE", 1)):
+        frame = header_and_body(MessageType[kind], MACED, 0, 1, view, 1, b"")
+        assert it.packet(Packet("r1", "r2", frame), 0) == []
+    assert it.report("drop-1")["cells"] == [
+        ["COMMIT", "drop", "normal", "backup", 1],
+        ["COMMIT", "drop", "view-change", "backup", 1],
+        ["NEW_VIEW", "drop", "view-change", "primary", 1],
+        ["VIEW_CHANGE", "drop", "view-change", "primary", 2],
+    ]
+
+
 def test_chance_hangs_on_the_slot_and_not_on_the_order() -> None:
     packets = [commit(source, target, seq) for source in range(4) for target in range(4) for seq in range(50)]
     rule = {"action": "drop", "match": {"p": 0.3}}

@@ -22,12 +22,14 @@ def test_of_a_scripts_text_its_name_and_subject_are_shown() -> None:
     assert found[0].params == "a script of 2 stages; mine; Odd things.; liars [1]"
 
 
-def test_what_view_changes_are_made_of_counts_as_view_change() -> None:
-    cells = [["NEW_VIEW", "alter", phase, "primary", 2] for phase in ("normal", "view-change")]
-    cells.append(["PREPARE", "alter", "normal", "backup", 1])
-    told = {"time_ns": 1, "fault": "x", "step": "undone", "receipt": {"matched": 5, "cells": cells}}
-    found, _ = read_faults({}, [(1, told)])
+def test_what_was_done_to_packets_is_added_up_over_faults() -> None:
+    cells = [["NEW_VIEW", "alter", "view-change", "primary", 2], ["PREPARE", "alter", "normal", "backup", 1]]
+    steps = [
+        {"time_ns": 1, "fault": fault, "step": "undone", "receipt": {"matched": 3, "cells": cells}}
+        for fault in ("x", "y")
+    ]
+    found, _ = read_faults({}, [(1, told) for told in steps])
     assert coverage(found) == [
         ("NEW_VIEW", "alter", "view-change", "primary", 4),
-        ("PREPARE", "alter", "normal", "backup", 1),
+        ("PREPARE", "alter", "normal", "backup", 2),
     ]
